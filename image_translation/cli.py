@@ -1,0 +1,270 @@
+"""The command line: arguments in, exit code out. Heavy libraries are imported only by the command that needs them."""
+
+import argparse
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import NoReturn
+
+from image_translation.errors import ImageTranslationError
+
+PROGRAM = "image-translation"
+INTERRUPTED = 130
+PATIENCE = 1.5  # seconds that an interrupted run may take to stop by itself
+
+_log = logging.getLogger("image_translation")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; those of the process when None.
+
+    Returns
+    -------
+    int
+        0 when done, 1 if the run failed, 2 for wrong usage, 130 when interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    level = logging.DEBUG if arguments.verbose else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr)
+    _log.setLevel(level)
+    try:
+        with _leave_soon_when_interrupted():
+            arguments.run(arguments)
+    except ImageTranslationError as error:
+        _log.error("error: %s", error)
+        return error.exit_code
+    except OSError as error:
+        _log.error("error: %s", error, exc_info=arguments.verbose)
+        return 1
+    except KeyboardInterrupt:
+        _log.error("interrupted; the same command goes on from here")
+        return INTERRUPTED
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROGRAM, description="Virtual staining of label-free movies, steady in time.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for add in (_add_smooth, _add_demo, _add_simulate, _add_train):
+        add(commands)
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=text, description=text, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    return parser
+
+
+def _add_smooth(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(commands, "smooth", "Stain a label-free movie and smooth the result over time.")
+    parser.set_defaults(run=_smooth)
+
+    group = parser.add_argument_group("what")
+    group.add_argument(
+        "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or the name demo_ckpt"
+    )
+    group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or the name demo_movie")
+    group.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="directory for the results")
+    group.add_argument(
+        "--position", dest="positions", action="append", default=[], metavar="NAME",
+        help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
+    )  # fmt: skip
+    group.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
+    group.add_argument("--z", default="middle", help="plane: an index, 'middle' or 'all'")
+    group.add_argument(
+        "--frames", type=_frames, default=(None, None), metavar="START:STOP", help="frames to take; all if not given"
+    )
+
+    group = parser.add_argument_group("smoothing")
+    group.add_argument(
+        "--methods", nargs="+", default=["raw", "window", "savgol"], choices=["raw", "window", "savgol"],
+        help="results to write",
+    )  # fmt: skip
+    group.add_argument(
+        "--window", type=int, default=2, help="moving average: 2 (a frame and the next), or odd and centred"
+    )
+    group.add_argument("--savgol-window", type=int, default=11, help="Savitzky-Golay: frames in the window, odd")
+    group.add_argument("--savgol-polyorder", type=int, default=3, help="Savitzky-Golay: order of the polynomial")
+
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--normalization", choices=["median_iqr", "mean_std", "none"],
+        help="of the phase, over the field of view; what the checkpoint says if not given",
+    )  # fmt: skip
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"], help="of the network")
+    group.add_argument("--batch-size", type=int, help="frames at a time; 1 on a CPU and 8 on a GPU if not given")
+    group.add_argument("--tta", action="store_true", help="mean over 8 rotations and flips of each frame")
+
+    group = parser.add_argument_group("run")
+    group.add_argument("--overwrite", action="store_true", help="replace results of other options")
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(commands, "demo", "Run the main job on a simulated movie, with the bundled network.")
+    parser.add_argument("-o", "--output", type=Path, default=Path("data/demo"), metavar="DIR", help="for the results")
+    parser.set_defaults(run=_demo)
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(commands, "simulate", "Write a simulated movie: phase, and the true nuclei and membrane.")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="STORE.ome.zarr", help="store to create")
+    parser.add_argument("--size", type=_size, default=(256, 256), metavar="HEIGHTxWIDTH", help="of a frame, in pixels")
+    parser.add_argument("--frames", type=int, default=24, help="number of frames")
+    parser.add_argument("--speed", type=float, default=1.0, help="mean speed of the cells, in pixels per frame")
+    parser.add_argument("--flicker", type=float, default=1.0, help="0 none, 1 weak, 3 strong")
+    parser.add_argument("--density", type=float, default=0.7, help="share of the area that cells cover, up to 1")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another movie")
+    parser.set_defaults(run=_simulate)
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(commands, "train", "Train a demonstration network on simulated movies.")
+    parser.add_argument("direction", choices=["phase2fluor", "fluor2phase"], help="what to predict from what")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="CKPT", help="checkpoint to write")
+    parser.add_argument("--steps", type=int, default=2500, help="optimiser steps")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the movies")
+    parser.set_defaults(run=_train)
+
+
+def _smooth(arguments: argparse.Namespace) -> None:
+    from image_translation.options import SmoothOptions
+
+    given = {field.name: getattr(arguments, field.name) for field in fields(SmoothOptions)}
+    options = SmoothOptions(**given | {"positions": tuple(given["positions"]), "methods": tuple(given["methods"])})
+    options.check()
+    from image_translation.plan import make_plan
+
+    plan = make_plan(options)
+    if arguments.dry_run:
+        from image_translation.dry_run import describe
+
+        _say(describe(plan))
+    else:
+        from image_translation.pipeline import smooth
+
+        smooth(plan)
+    _say(options.output)
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from image_translation.options import SmoothOptions
+
+    options = SmoothOptions("demo_ckpt", "demo_movie", arguments.output, overwrite=True)
+    options.check()
+    from image_translation.evaluate import format_table
+    from image_translation.pipeline import FIGURES, smooth
+    from image_translation.plan import make_plan
+
+    _say(format_table(smooth(make_plan(options))))
+    _say(f"figures: {arguments.output / FIGURES}")
+    _say(arguments.output)
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    from image_translation.simulate import MovieSpec
+    from image_translation.simulated_store import write_simulated_movie
+
+    spec = MovieSpec(
+        shape=arguments.size,
+        frames=arguments.frames,
+        speed=arguments.speed,
+        flicker=arguments.flicker,
+        density=arguments.density,
+        seed=arguments.seed,
+    )
+    write_simulated_movie(spec, arguments.output)
+    _say(arguments.output)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from image_translation.train import train_demo
+
+    train_demo(arguments.direction, arguments.output, steps=arguments.steps, seed=arguments.seed)
+    _say(arguments.output)
+
+
+def _say(text: object) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _frames(text: str) -> tuple[int | None, int | None]:
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not START:STOP; numbers count from 0, and either may be left out"
+        )
+    start, stop = (int(number) if number else None for number in match.groups())
+    return start, stop
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 256x256")
+    return int(match[1]), int(match[2])
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"{PROGRAM} {version(PROGRAM)}"
+
+
+@contextmanager
+def _leave_soon_when_interrupted() -> Iterator[None]:
+    """Make sure that Ctrl-C ends the process, even where one call into a library lasts long.
+
+    Python handles a signal between two of its own instructions, which a large convolution can hold up for seconds.
+    The wake-up descriptor is written at once, and a thread that waits for it pulls the plug if nothing else did: the
+    journal makes a run safe to kill at any moment.
+    """
+    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while received := os.read(reader, 1):
+            if signal.SIGINT in received:
+                threading.Event().wait(PATIENCE)
+                os._exit(INTERRUPTED)
+        os.close(reader)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(earlier)
+        os.close(writer)

@@ -1,0 +1,74 @@
+"""A plan in words: what a run would read, compute and write."""
+
+import math
+
+from image_translation.output import ImageSpec
+from image_translation.plan import Plan
+
+BYTES_PER_VALUE = 4
+
+
+def describe(plan: Plan) -> str:
+    """Say in a few lines what a run would do.
+
+    Parameters
+    ----------
+    plan
+        The run.
+
+    Returns
+    -------
+    str
+        Checkpoint, movie, stores with their shapes (T, C, Z, Y, X) and bytes, and an estimate of the memory.
+    """
+    options, spec, first = plan.options, plan.spec, plan.series[0]
+    depth, height, width = first.position.shape[2:]
+    names = list(plan.images("raw"))
+    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    source = first.position.channels[first.channel]
+    told = "--normalization" if options.normalization else spec.normalization_source or "assumed"
+    lines = [
+        ("checkpoint", f"{spec.path}"),
+        ("", spec.description or "no description"),
+        ("", f"{spec.n_parameters / 1e6:.2f} million weights, stages {spec.architecture.dims}, stride {spec.stride}"),
+        ("", f"{source} -> {', '.join(spec.output_channels)}"),
+        ("normalization", f"{plan.normalization} ({told})"),
+        ("movie", f"{plan.store.path} (OME-Zarr {plan.store.version}, {plan.store.layout})"),
+        ("positions", f"{len(names)}: {shown}"),
+        ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),
+        ("planes", f"{', '.join(str(z) for z in plan.request['input']['z'])} of {depth}"),
+    ]
+    total = 0
+    for method in options.methods:
+        images = plan.images(method)
+        size = sum(_bytes(image) for image in images.values())
+        total += size
+        shape = " x ".join(str(n) for n in images[names[0]].shape)
+        lines.append(("would write", f"{options.output / method}.ome.zarr: {shape} float32, {_readable(size)}"))
+    lines += [
+        ("in all", f"{_readable(total)} before compression"),
+        ("memory", f"about {_readable(_memory(plan))} beside the libraries'"),
+    ]
+    return "\n".join(f"{label:<15}{text}" for label, text in lines)
+
+
+def _memory(plan: Plan) -> int:
+    architecture = plan.spec.architecture
+    height, width = plan.series[0].position.shape[3:]
+    batch = plan.options.batch_size or 1
+    # The widest activations are four times as wide as the first stage, and some three of them live at a time.
+    activations = 12 * architecture.dims[0] * batch / architecture.stem_kernel_size[-1] ** 2
+    frames = sum(temporal_filter.minimum for temporal_filter in plan.options.filters().values()) + 4 * batch
+    return int((activations + frames * architecture.out_channels) * height * width * BYTES_PER_VALUE)
+
+
+def _bytes(image: ImageSpec) -> int:
+    return sum(math.prod(level.shape) for level in image.levels) * BYTES_PER_VALUE
+
+
+def _readable(size: float) -> str:
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.3g} {units[0]}"

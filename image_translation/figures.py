@@ -1,0 +1,104 @@
+"""The figures of a run: picks what is worth showing out of the finished stores, and saves what is drawn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation import plot
+from image_translation.evaluate import RAW, Row
+from image_translation.output import PlaneStack, image_path
+from image_translation.plan import Plan, Series
+
+COLUMNS = 5  # frames side by side
+CROP = 192  # pixels, so that cells can be seen
+TIMES = 64  # frames in a kymograph
+POSITIONS = 4  # drawn out of many
+DPI = 200
+
+
+def write_figures(plan: Plan, stores: Mapping[str, Path], rows: Sequence[Row], directory: Path) -> None:
+    """Draw and save the figures of the first positions.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    stores
+        Where the complete store of each method lies.
+    rows
+        All its metrics.
+    directory
+        Where the figures go; those of several positions go into a folder each.
+    """
+    names = list(dict.fromkeys(series.position.name for series in plan.series))
+    for name in names[:POSITIONS]:
+        planes = [series for series in plan.series if series.position.name == name]
+        series = planes[len(planes) // 2]
+        folder = directory if len(names) == 1 else directory / name.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        own = [row for row in rows if row.position == name]
+        plot.adjacent_pearson_figure(own).savefig(folder / "corrcoef.png", dpi=DPI)
+        plot.tradeoff_figure(own).savefig(folder / "tradeoff.png", dpi=DPI)
+        _write_images(plan, series, stores, folder)
+
+
+def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder: Path) -> None:
+    name = series.position.name
+    stacks = {}
+    for method in dict.fromkeys([RAW, *plan.options.methods]):
+        image = plan.images(method)[name]
+        stacks[method] = (PlaneStack(image_path(stores[method], name), image, series.plane, write=False), image.length)
+    middle = _middle(len(series.frames), COLUMNS)
+    raw = stacks[RAW][0]
+    crop = _busiest(raw.read(middle.start))
+    offset = series.frames.start
+    phase = _crops([series.position.read(offset + t, series.channel, series.z)[np.newaxis] for t in middle], crop)
+    truth = [
+        np.stack([series.position.read(offset + t, channel, series.z) for channel in series.truth])
+        for t in middle
+        if series.truth
+    ]
+    shown = {
+        method: _crops([stack.read(min(t, length - 1)) for t in middle], crop)
+        for method, (stack, length) in stacks.items()
+    }
+    if truth:
+        shown["truth"] = _crops(truth, crop)
+    labels = [f"frame {offset + t}" for t in middle]
+    times = _middle(len(series.frames), TIMES)
+    row = (crop[0].start + crop[0].stop) // 2
+    lines = {
+        method: np.stack([stack.read(t)[:, row, crop[1]] for t in times if t < length])
+        for method, (stack, length) in stacks.items()
+    }
+    for c, channel in enumerate(plan.spec.output_channels):
+        images = {method: stack[:, c] for method, stack in shown.items()}
+        figure = plot.frames_figure(images, labels, channel, phase[:, 0])
+        figure.savefig(folder / f"{channel}_combined.png", dpi=DPI)
+        figure = plot.kymograph_figure({method: line[:, c] for method, line in lines.items()}, channel)
+        figure.savefig(folder / f"{channel}_kymograph.png", dpi=DPI)
+
+
+def _middle(count: int, wanted: int) -> range:
+    """Choose consecutive frames in the middle of a movie: flicker shows from one frame to the next."""
+    start = max(0, (count - wanted) // 2)
+    return range(start, min(count, start + wanted))
+
+
+def _busiest(image: NDArray[np.float32]) -> tuple[slice, slice]:
+    """Choose the crop of an image (C, Y, X) with the most contrast in all channels."""
+    height, width = image.shape[1:]
+    sides = (min(CROP, height), min(CROP, width))
+    best, chosen = -1.0, (0, 0)
+    for y in range(0, height - sides[0] + 1, max(1, sides[0] // 2)):
+        for x in range(0, width - sides[1] + 1, max(1, sides[1] // 2)):
+            contrast = float(image[:, y : y + sides[0], x : x + sides[1]].std(axis=(1, 2)).sum())
+            if contrast > best:
+                best, chosen = contrast, (y, x)
+    return slice(chosen[0], chosen[0] + sides[0]), slice(chosen[1], chosen[1] + sides[1])
+
+
+def _crops(images: Sequence[NDArray[np.float32]], crop: tuple[slice, slice]) -> NDArray[np.float32]:
+    return np.stack([image[:, *crop] for image in images]).astype(np.float32)

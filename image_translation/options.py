@@ -1,0 +1,113 @@
+"""What a run is asked for, and what its arguments alone show to be wrong.
+
+Checked here is all that needs no store, no network and no torch, so that a slip of the keyboard is answered at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from image_translation import data
+from image_translation.errors import UsageError
+from image_translation.normalize import Method
+from image_translation.smooth import SavitzkyGolay, TemporalFilter, moving_average
+
+RAW = "raw"
+METHODS = (RAW, "window", "savgol")
+
+
+@dataclass(frozen=True)
+class SmoothOptions:
+    """Arguments of the main job; see ``image-translation smooth --help``.
+
+    Attributes
+    ----------
+    checkpoint, movie
+        Paths, or names of embedded ones.
+    output
+        Directory for the results.
+    positions
+        Names or glob patterns; all positions when empty.
+    channel
+        Name of the label-free channel; None chooses the obvious one.
+    z
+        ``middle``, ``all``, or an index.
+    frames
+        Numbers of the first frame and of the one after the last; None stands for the movie's own.
+    methods
+        Which results to write, out of ``METHODS``.
+    window
+        Width of the moving average, in frames.
+    savgol_window, savgol_polyorder
+        Width, in frames, and polynomial order of the Savitzky-Golay filter.
+    normalization
+        ``median_iqr``, ``mean_std`` or ``none``; None takes what the checkpoint says.
+    device, precision, batch_size, tta
+        How the network is run; see ``predict.Predictor``.
+    overwrite
+        Replace results of other options.
+    """
+
+    checkpoint: str
+    movie: str
+    output: Path
+    positions: tuple[str, ...] = ()
+    channel: str | None = None
+    z: str = "middle"
+    frames: tuple[int | None, int | None] = (None, None)
+    methods: tuple[str, ...] = METHODS
+    window: int = 2
+    savgol_window: int = 11
+    savgol_polyorder: int = 3
+    normalization: Method | None = None
+    device: str = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_size: int | None = None
+    tta: bool = False
+    overwrite: bool = False
+
+    def filters(self) -> dict[str, TemporalFilter]:
+        """Make a fresh filter for every method but ``raw``, which needs none."""
+        makers: dict[str, Callable[[], TemporalFilter]] = {
+            "window": partial(moving_average, self.window),
+            "savgol": partial(SavitzkyGolay, self.savgol_window, self.savgol_polyorder),
+        }
+        return {method: makers[method]() for method in self.methods if method != RAW}
+
+    def method_parameters(self) -> dict[str, dict[str, int]]:
+        """Tell what decides the pixels of each method's results, beside the raw prediction."""
+        parameters: dict[str, dict[str, int]] = {
+            RAW: {},
+            "window": {"window": self.window},
+            "savgol": {"window": self.savgol_window, "polyorder": self.savgol_polyorder},
+        }
+        return {method: parameters[method] for method in self.methods}
+
+    def check(self) -> None:
+        """Raise a ``UsageError`` if the arguments alone show that the run cannot be done."""
+        unknown = [method for method in self.methods if method not in METHODS]
+        if unknown or not self.methods:
+            raise UsageError(
+                f"--methods {' '.join(self.methods)}: allowed are {', '.join(METHODS)}, at least one of them"
+            )
+        self.filters()
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"--batch-size {self.batch_size}: must be 1 or more")
+        start, stop = self.frames
+        if start is not None and stop is not None and start >= stop:
+            raise UsageError(f"--frames {start}:{stop} holds no frame; START must be less than STOP")
+        data.resolve(self.checkpoint)
+        self._check_output(data.resolve(self.movie).resolve())
+
+    def _check_output(self, movie: Path) -> None:
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"-o {self.output}: is a file; give a directory, which is made where there is none")
+        output = self.output.resolve()
+        if movie in (output, *output.parents):
+            raise UsageError(f"-o {self.output}: lies inside the movie {movie}; the input is never written to")
+        for method in METHODS:
+            result = output / f"{method}.ome.zarr"
+            if result in (movie, *movie.parents):
+                raise UsageError(f"-o {self.output}: would replace the movie {movie}; choose another directory")

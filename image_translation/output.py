@@ -1,0 +1,264 @@
+"""Writing OME-Zarr stores that mirror the one that was read.
+
+A store is created whole, empty, before any frame is written; planes are then written one at a time, each with its
+reduced copies where the input has a pyramid; last, what only the end tells (display windows, provenance) is added.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from image_translation.errors import DataError, first_line
+from image_translation.store import AXES, FOV_NAME, Level, Position, Store, open_array
+
+# Blue and orange tell two stains apart under every common colour blindness.
+COLORS = ("0072B2", "E69F00", "009E73", "CC79A7", "56B4E9", "D55E00")
+COLORS_BY_CHANNEL = {"Phase3D": "FFFFFF", "Nuclei": COLORS[0], "Membrane": COLORS[1]}
+ATTRIBUTE = "image_translation"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What an output image is to hold, beside what it takes over from the input.
+
+    Attributes
+    ----------
+    like
+        The input image: its name, axes' units, scales and pyramid are mirrored.
+    channels
+        Names of the output channels.
+    frames
+        Frames of the input that the output starts from; its time axis begins at their first.
+    length
+        Number of output frames.
+    planes
+        Planes of the input, along z, in the order of the output's.
+    delay
+        By how much an output frame lies later than the input frame of the same number, in frame intervals.
+    """
+
+    like: Position
+    channels: tuple[str, ...]
+    frames: range
+    length: int
+    planes: tuple[int, ...]
+    delay: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of pixels along T, C, Z, Y, X at the finest level."""
+        return (self.length, len(self.channels), len(self.planes), *self.like.shape[3:])
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels of the output, called 0, 1, ...; planes are reduced in y and x only."""
+        finest = self.like.levels[0]
+        levels = []
+        for number, level in enumerate(self.like.levels):
+            scale = (*finest.scale[:3], *level.scale[3:])
+            t, c, z = finest.translation[:3]
+            t += (self.frames.start + self.delay) * finest.scale[0]
+            z += self.planes[0] * finest.scale[2]
+            translation = (t, c, z, *level.translation[3:])
+            levels.append(Level(str(number), scale, translation, (*self.shape[:3], *level.shape[3:])))
+        return tuple(levels)
+
+
+def image_path(store: Path, name: str) -> Path:
+    """Directory of the image group of a position within an output store."""
+    return store if name == FOV_NAME else store / name
+
+
+def create_store(path: Path, source: Store, images: Sequence[ImageSpec]) -> None:
+    """Create an empty float32 store with the layout and version of the source.
+
+    Parameters
+    ----------
+    path
+        Directory to create; it must not exist.
+    source
+        Store to mirror.
+    images
+        One specification a position.
+    """
+    from iohub.ngff import Position as NgffPosition
+    from iohub.ngff import open_ome_zarr
+
+    version = "0.5" if images[0].like.zarr_format == 3 else "0.4"
+
+    def layout(kind: str, image: ImageSpec) -> Any:
+        return open_ome_zarr(
+            path, kind, mode="w-", channel_names=list(image.channels), axes=_axes(image), version=version
+        )
+
+    if source.layout == "fov":
+        _create_levels(layout("fov", images[0]), images[0])
+    elif source.layout == "plate":
+        plate = layout("hcs", images[0])
+        for image in images:
+            group = plate.create_position(*image.like.name.split("/"))
+            group.axes = _axes(image)
+            _create_levels(group, image)
+    else:
+        root = zarr.open_group(path, mode="w-", zarr_format=images[0].like.zarr_format)
+        marker = {"bioformats2raw.layout": 3}
+        root.attrs.update({"ome": {"version": version, **marker}} if version == "0.5" else marker)
+        for image in images:
+            names, axes = list(image.channels), _axes(image)
+            child = root.create_group(image.like.name)
+            _create_levels(
+                NgffPosition(child, parse_meta=False, channel_names=names, axes=axes, version=version), image
+            )
+
+
+def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, float]], attributes: Any) -> None:
+    """Add what is known only when all frames are written.
+
+    Parameters
+    ----------
+    path
+        Directory of the image group.
+    image
+        Its specification.
+    windows
+        Display window of each channel: ``min``, ``max``, ``start``, ``end``.
+    attributes
+        Provenance, kept in the image group's attribute ``image_translation``.
+    """
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    wrapped = "ome" in group.attrs
+    ome: Any = group.attrs["ome"] if wrapped else group.attrs.asdict()
+    ome["omero"]["channels"] = [
+        {
+            "active": True,
+            "coefficient": 1.0,
+            "color": COLORS_BY_CHANNEL.get(channel, COLORS[number % len(COLORS)]),
+            "family": "linear",
+            "inverted": False,
+            "label": channel,
+            "window": dict(window),
+        }
+        for number, (channel, window) in enumerate(zip(image.channels, windows, strict=True))
+    ]
+    group.attrs.update({"ome": ome} if wrapped else {"omero": ome["omero"]})
+    group.attrs[ATTRIBUTE] = attributes
+
+
+class PlaneStack:
+    """The frames of one plane of one output image, to be written and read back one at a time.
+
+    Parameters
+    ----------
+    path
+        Directory of the image group.
+    image
+        Its specification.
+    plane
+        Number of the plane in the output, from 0.
+    write
+        Open it for writing, too.
+    """
+
+    def __init__(self, path: Path, image: ImageSpec, plane: int, *, write: bool) -> None:
+        self._path = path
+        self._plane = plane
+        self._shapes = [level.shape[3:] for level in image.levels]
+        zarr_format = image.like.zarr_format
+        self._arrays = [open_array(path / level.path, zarr_format, write=write) for level in image.levels]
+
+    def write(self, number: int, data: NDArray[np.float32]) -> Callable[[], None]:
+        """Start to write one frame at all levels.
+
+        Parameters
+        ----------
+        number
+            Number of the frame in the output, from 0.
+        data
+            Image of shape (C, Y, X), float32; it must not change any more.
+
+        Returns
+        -------
+        callable
+            Waits until the frame is on disk; raises ``DataError`` if it cannot be written.
+        """
+        futures = []
+        for array, shape in zip(self._arrays, self._shapes, strict=True):
+            data = reduce_plane(data, shape)
+            futures.append(array[number, :, self._plane].write(data))
+
+        def wait() -> None:
+            try:
+                for future in futures:
+                    future.result()
+            except (ValueError, OSError) as error:
+                raise DataError(f"cannot write frame {number} of {self._path}: {first_line(error)}") from error
+
+        return wait
+
+    def read(self, number: int) -> NDArray[np.float32]:
+        """Read one frame, shape (C, Y, X), float32."""
+        try:
+            return self._arrays[0][number, :, self._plane].read().result()
+        except (ValueError, OSError) as error:
+            raise DataError(f"cannot read frame {number} of {self._path}: {first_line(error)}") from error
+
+
+def reduce_plane(data: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Reduce an image by the mean of its blocks.
+
+    Parameters
+    ----------
+    data
+        Image of shape (..., Y, X), float32.
+    shape
+        The (Y, X) to reach; the blocks are square or not, of the nearest whole factor. Where the factor does not
+        divide the image, its last row or column is repeated or left out.
+    """
+    if data.shape[-2:] == tuple(shape):
+        return data
+    factors = [max(1, round(old / new)) for old, new in zip(data.shape[-2:], shape, strict=True)]
+    for axis, (new, factor) in enumerate(zip(shape, factors, strict=True), start=data.ndim - 2):
+        index = np.minimum(np.arange(new * factor), data.shape[axis] - 1)
+        data = np.take(data, index, axis=axis)
+    blocks = data.reshape(*data.shape[:-2], shape[0], factors[0], shape[1], factors[1])
+    return blocks.mean(axis=(-3, -1), dtype=np.float32)
+
+
+def _axes(image: ImageSpec) -> list[Any]:
+    from iohub.ngff.models import ChannelAxisMeta, SpaceAxisMeta, TimeAxisMeta
+
+    kinds = {"t": TimeAxisMeta, "c": ChannelAxisMeta}
+    axes = []
+    for name in AXES:
+        kind = kinds.get(name, SpaceAxisMeta)
+        # A misspelt unit ("seconds") is mended by its singular, else left out: readers may refuse a store for it.
+        spelt = image.like.units.get(name, "")
+        units = [unit for unit in (spelt, spelt.removesuffix("s")) if unit and _allowed(kind, unit)]
+        axes.append(kind(name=name, unit=units[0]) if units else kind(name=name))
+    return axes
+
+
+def _allowed(kind: Any, unit: str) -> bool:
+    if "unit" not in kind.model_fields:
+        return False
+    try:
+        kind(name="axis", unit=unit)
+    except ValueError:
+        return False
+    return True
+
+
+def _create_levels(group: Any, image: ImageSpec) -> None:
+    from iohub.ngff.models import TransformationMeta
+
+    for level in image.levels:
+        transform = [TransformationMeta(type="scale", scale=list(level.scale))]
+        if any(level.translation):
+            transform.append(TransformationMeta(type="translation", translation=list(level.translation)))
+        chunks = (1, 1, 1, *level.shape[3:])
+        group.create_zeros(level.path, level.shape, np.float32, chunks=chunks, transform=transform)

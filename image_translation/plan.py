@@ -1,0 +1,200 @@
+"""From options to a plan: everything that can be wrong is found here, before anything is computed or written."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from image_translation import data, normalize
+from image_translation.errors import DataError, UsageError
+from image_translation.models import ModelSpec, read_spec
+from image_translation.options import RAW, SmoothOptions
+from image_translation.output import ImageSpec
+from image_translation.predict import resolve_device
+from image_translation.simulated_store import require_demo_movie
+from image_translation.store import Position, Store, open_store, select_channel, select_planes
+
+DEFAULT_NORMALIZATION: normalize.Method = "median_iqr"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One movie of planes: the unit that is stained, filtered and scored by itself.
+
+    Attributes
+    ----------
+    position
+        Image that it belongs to.
+    channel
+        Index of the label-free channel.
+    truth
+        Indices of the channels that hold the true fluorescence, in the order of the network's outputs; may be empty.
+    z, plane
+        Index of the plane in the input, and in the output.
+    frames
+        Numbers of the frames to take.
+    """
+
+    position: Position
+    channel: int
+    truth: tuple[int, ...]
+    z: int
+    plane: int
+    frames: range
+
+    @property
+    def name(self) -> str:
+        """Name in progress notes and messages."""
+        return f"{self.position.name} z{self.z}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has been checked.
+
+    Attributes
+    ----------
+    options
+        What was asked for.
+    store
+        The movie.
+    series
+        What is to be stained, position by position and plane by plane.
+    spec
+        The checkpoint's description.
+    weights
+        The checkpoint's weights, for ``models.build``.
+    normalization
+        Method for the label-free channel.
+    """
+
+    options: SmoothOptions
+    store: Store
+    series: tuple[Series, ...]
+    spec: ModelSpec
+    weights: dict[str, Any]
+    normalization: normalize.Method
+
+    @cached_property
+    def request(self) -> dict[str, Any]:
+        """What decides the pixels of the results, as plain JSON values."""
+        first = self.series[0]
+        return {
+            "input": {
+                "movie": str(self.store.path.resolve()),
+                "positions": {series.position.name: list(series.position.shape) for series in self.series},
+                "channel": first.position.channels[first.channel],
+                "z": sorted({series.z for series in self.series}),
+                "frames": list(self.options.frames),
+            },
+            "prediction": {
+                "checkpoint": self.spec.sha256,
+                "normalization": self.normalization,
+                "precision": self.options.precision,
+                "tta": self.options.tta,
+            },
+            "methods": self.options.method_parameters(),
+        }
+
+    def store_request(self, method: str) -> dict[str, Any]:
+        """Tell what decides the pixels of one method's store."""
+        parameters = {} if method == RAW else self.request["methods"][method]
+        return {**self.request, "methods": {method: parameters}}
+
+    def images(self, method: str) -> dict[str, ImageSpec]:
+        """Specify the output image of each position, by name."""
+        temporal_filter = self.options.filters().get(method)
+        images = {}
+        for series in self.series:
+            n_frames = len(series.frames)
+            images[series.position.name] = ImageSpec(
+                like=series.position,
+                channels=self.spec.output_channels,
+                frames=series.frames,
+                length=temporal_filter.length(n_frames) if temporal_filter else n_frames,
+                planes=tuple(other.z for other in self.series if other.position is series.position),
+                delay=temporal_filter.delay if temporal_filter else 0.0,
+            )
+        return images
+
+
+def make_plan(options: SmoothOptions) -> Plan:
+    """Check a run against its movie and its checkpoint.
+
+    Parameters
+    ----------
+    options
+        What is asked for; their own ``check`` has passed.
+
+    Returns
+    -------
+    Plan
+        Enough to do it.
+
+    Raises
+    ------
+    UsageError
+        If an argument does not fit the movie or the checkpoint.
+    DataError
+        If the movie or the checkpoint cannot be read.
+    """
+    path = data.resolve(options.movie)
+    if options.movie in data.EMBEDDED_MOVIES and not Path(options.movie).exists():
+        require_demo_movie(path)
+    store = open_store(path)
+    positions = [store.position(name) for name in store.select(options.positions)]
+    choices = [(position, select_channel(position, options.channel)) for position in positions]
+    planes = [select_planes(position, options.z) for position in positions]
+    resolve_device(options.device)
+    spec, weights = read_spec(data.resolve(options.checkpoint))
+    spec.require_in_channels(1)
+    series = tuple(
+        Series(position, channel, _truth(position, channel, spec), z, plane, _frames(position, options))
+        for (position, channel), depths in zip(choices, planes, strict=True)
+        for plane, z in enumerate(depths)
+    )
+    for one in series:
+        _require_valid_frames(one, options)
+    normalization = options.normalization or spec.normalization or DEFAULT_NORMALIZATION
+    return Plan(options, store, series, spec, weights, normalization)
+
+
+def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:
+    names = position.channels
+    if not set(spec.output_channels) <= set(names) or names[channel] in spec.output_channels:
+        return ()
+    return tuple(names.index(name) for name in spec.output_channels)
+
+
+def _frames(position: Position, options: SmoothOptions) -> range:
+    count = position.shape[0]
+    start, stop = options.frames
+    if (start or 0) >= count or (stop or 0) > count:
+        text = ":".join("" if number is None else str(number) for number in options.frames)
+        raise UsageError(f"--frames {text} is not in {position.path}; it has the frames 0 to {count - 1}, so 0:{count}")
+    return range(count)[start:stop]
+
+
+def _require_valid_frames(series: Series, options: SmoothOptions) -> None:
+    filters = options.filters().values()
+    needed = max((temporal_filter.minimum for temporal_filter in filters), default=1)
+    found = _count_valid(series, needed)
+    where = f"{series.position.path} (channel {series.position.channels[series.channel]}, plane {series.z})"
+    if not found:
+        raise DataError(f"{where} has no valid frame: all are zero, constant, or hold pixels that are not finite")
+    for temporal_filter in filters:
+        if found < temporal_filter.minimum:
+            flag = "--savgol-window" if temporal_filter.name == "savgol" else "--window"
+            raise UsageError(
+                f"{flag} {temporal_filter.minimum} needs as many valid frames, and {where} has {found} "
+                f"of {len(series.frames)}; choose a smaller window, or other --methods"
+            )
+
+
+def _count_valid(series: Series, enough: int) -> int:
+    found = 0
+    for t in series.frames:
+        found += normalize.is_valid(series.position.read(t, series.channel, series.z))
+        if found >= enough:
+            break
+    return found

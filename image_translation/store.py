@@ -1,0 +1,386 @@
+"""Reading OME-Zarr movies: which images a store holds, and their planes one at a time.
+
+Stores come from many writers. What is read here is therefore tolerant (axes may be missing, arrays may have any name,
+units and ``omero`` blocks may be absent or misspelt), and everything leaves this room in one form: axes T, C, Z, Y, X.
+Metadata are read with zarr; pixels with tensorstore, which reports a truncated chunk, where zarr's decoder can crash.
+"""
+
+import fnmatch
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import tensorstore as ts
+import zarr
+from numpy.typing import NDArray
+
+from image_translation.errors import DataError, UsageError, first_line
+
+AXES = ("t", "c", "z", "y", "x")
+FOV_NAME = "fov"
+PREFERRED_CHANNEL = "Phase3D"
+
+Layout = Literal["fov", "plate", "series"]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of an image.
+
+    Attributes
+    ----------
+    path
+        Name of the array within its image group.
+    scale, translation
+        Physical size of a pixel and place of the first one, for T, C, Z, Y, X; 1 and 0 for axes that are not stored.
+    shape
+        Number of pixels along T, C, Z, Y, X; 1 for axes that are not stored.
+    """
+
+    path: str
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Position:
+    """One image (field of view) of a store.
+
+    Attributes
+    ----------
+    name
+        Path within the store (``B/3/3`` on a plate), or ``fov`` for a store that is a single image.
+    path
+        Directory of the image group.
+    axes
+        Which of t, c, z, y, x the arrays have, in order.
+    units
+        Unit of each axis that states one, as the writer spelt it.
+    levels
+        Resolutions, the finest first.
+    channels
+        Channel names; ``channel_0``, ``channel_1``, ... where the store names none.
+    attributes
+        All attributes of the image group, as stored.
+    dtype
+        Type of the pixels.
+    zarr_format
+        2 for OME-Zarr up to 0.4, 3 from 0.5 on.
+    """
+
+    name: str
+    path: Path
+    axes: tuple[str, ...]
+    units: Mapping[str, str]
+    levels: tuple[Level, ...]
+    channels: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    dtype: np.dtype[Any]
+    zarr_format: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of pixels along T, C, Z, Y, X."""
+        return self.levels[0].shape
+
+    @cached_property
+    def _array(self) -> Any:
+        return open_array(self.path / self.levels[0].path, self.zarr_format)
+
+    def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
+        """Read one plane.
+
+        Parameters
+        ----------
+        t, channel, z
+            Indices of the plane.
+
+        Returns
+        -------
+        ndarray
+            Image of shape (Y, X) in the type that is stored.
+
+        Raises
+        ------
+        DataError
+            If a chunk is truncated, corrupt or unreadable.
+        """
+        at = {"t": t, "c": channel, "z": z}
+        index = tuple(at[axis] for axis in self.axes if axis in at)
+        try:
+            return np.asarray(self._array[index].read().result())
+        except (ValueError, OSError) as error:
+            where = self.path / self.levels[0].path
+            raise DataError(
+                f"cannot read frame {t}, channel {channel}, plane {z} of {where}: {first_line(error)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Store:
+    """An OME-Zarr store: a single image, a plate, or a series of images.
+
+    Attributes
+    ----------
+    path
+        Directory of the store.
+    layout
+        ``fov`` (one image), ``plate`` (high-content screening), or ``series`` (as bioformats2raw writes).
+    version
+        OME-Zarr version, for instance ``0.4``.
+    names
+        Names of the positions, in the order of the store.
+    """
+
+    path: Path
+    layout: Layout
+    version: str
+    names: tuple[str, ...]
+
+    def position(self, name: str) -> Position:
+        """Open the position of this name.
+
+        Raises
+        ------
+        DataError
+            If its metadata describe no image that can be read.
+        """
+        return _open_position(name, self.path if self.layout == "fov" else self.path / name)
+
+    def select(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
+        """Names of the positions that match any of the names or glob patterns; all without patterns.
+
+        Raises
+        ------
+        UsageError
+            If a pattern matches nothing.
+        """
+        if not patterns:
+            return self.names
+        for pattern in patterns:
+            if not fnmatch.filter(self.names, pattern):
+                raise UsageError(
+                    f"--position {pattern} matches nothing in {self.path}; it has {_listing(self.names)} "
+                    "(names and patterns such as 'B/*/0' are allowed)"
+                )
+        return tuple(name for name in self.names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
+    """Open a Zarr array with tensorstore.
+
+    Parameters
+    ----------
+    path
+        Directory of the array.
+    zarr_format
+        2 or 3.
+    write
+        Open it for writing, too.
+
+    Raises
+    ------
+    DataError
+        If there is no readable array.
+    """
+    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
+    try:
+        return ts.open(spec, read=True, write=write).result()
+    except (ValueError, OSError) as error:
+        raise DataError(f"cannot open the array {path}: {first_line(error)}") from error
+
+
+def open_store(path: Path) -> Store:
+    """Open an OME-Zarr store (0.1 to 0.5; single image, plate, or bioformats2raw series).
+
+    Parameters
+    ----------
+    path
+        Directory of the store.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing at that path.
+    DataError
+        If it is no OME-Zarr store, cannot be read, or holds no position.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"the movie {path} does not exist; give the directory of an OME-Zarr store (-m MOVIE.ome.zarr)"
+        )
+    attributes = _attributes(path)
+    ome = attributes.get("ome", attributes)
+    if "multiscales" in ome:
+        return Store(path, "fov", _version(ome), (FOV_NAME,))
+    if "plate" in ome:
+        names = tuple(_plate_names(path, ome["plate"]))
+        if not names:
+            raise DataError(f"the plate {path} has no positions; its metadata list no well with an image")
+        return Store(path, "plate", _version(ome), names)
+    if "bioformats2raw.layout" in ome:
+        names = tuple(_series_names(path))
+        if not names:
+            raise DataError(f"the image series {path} has no image; bioformats2raw numbers them 0, 1, ...")
+        return Store(path, "series", _version(_ome_attributes(path / names[0])), names)
+    raise DataError(f"{path} is a Zarr group but no OME-Zarr store: it has no 'multiscales' and no 'plate' metadata")
+
+
+def select_channel(position: Position, name: str | None) -> int:
+    """Choose the channel to stain from.
+
+    Parameters
+    ----------
+    position
+        Image to choose from.
+    name
+        Name of the channel; None takes ``Phase3D`` if there is one, else the only channel.
+
+    Raises
+    ------
+    UsageError
+        If there is no such channel, or the choice is open.
+    """
+    if name is None:
+        if PREFERRED_CHANNEL in position.channels:
+            return position.channels.index(PREFERRED_CHANNEL)
+        if len(position.channels) == 1:
+            return 0
+        raise UsageError(
+            f"{position.path} has the channels {_listing(position.channels)}; choose one with --channel NAME"
+        )
+    if name not in position.channels:
+        raise UsageError(f"--channel {name} is not in {position.path}; it has {_listing(position.channels)}")
+    return position.channels.index(name)
+
+
+def select_planes(position: Position, z: str) -> tuple[int, ...]:
+    """Choose the planes to stain.
+
+    Parameters
+    ----------
+    position
+        Image to choose from.
+    z
+        ``middle``, ``all``, or an index from 0.
+
+    Raises
+    ------
+    UsageError
+        If there is no such plane.
+    """
+    depth = position.shape[2]
+    if z == "middle":
+        return (depth // 2,)
+    if z == "all":
+        return tuple(range(depth))
+    if not z.isdecimal() or int(z) >= depth:
+        raise UsageError(f"--z {z} is not in {position.path}; allowed are 0 to {depth - 1}, 'middle', and 'all'")
+    return (int(z),)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    try:
+        return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+    except PermissionError as error:
+        raise DataError(f"cannot read {path}: permission denied") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no OME-Zarr store: {first_line(error)}") from error
+
+
+def _ome_attributes(path: Path) -> dict[str, Any]:
+    attributes = _attributes(path)
+    ome = attributes.get("ome", attributes)
+    if not isinstance(ome, dict):
+        raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
+    return ome
+
+
+def _version(ome: Mapping[str, Any]) -> str:
+    described = [ome, ome.get("plate"), *(ome.get("multiscales") or ())]
+    return next((str(d["version"]) for d in described if isinstance(d, dict) and "version" in d), "0.4")
+
+
+def _plate_names(path: Path, plate: Any) -> list[str]:
+    try:
+        wells = [well["path"] for well in plate["wells"]]
+        return [f"{well}/{image['path']}" for well in wells for image in _ome_attributes(path / well)["well"]["images"]]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the plate {path} has broken metadata: {error!r} is missing or malformed") from error
+
+
+def _series_names(path: Path) -> list[str]:
+    names = [child.name for child in path.iterdir() if child.is_dir() and child.name.isdecimal()]
+    return sorted(names, key=int)
+
+
+def _open_position(name: str, path: Path) -> Position:
+    attributes = _attributes(path)
+    ome = attributes.get("ome", attributes)
+    try:
+        multiscale = ome["multiscales"][0]
+        datasets = multiscale["datasets"]
+        arrays = [zarr.open_array(path / dataset["path"], mode="r") for dataset in datasets]
+        first = arrays[0]
+        axes, units = _axes(multiscale, first.ndim)
+        shared = multiscale.get("coordinateTransformations") or ()
+        levels = tuple(
+            Level(
+                dataset["path"],
+                *_transform([*(dataset.get("coordinateTransformations") or ()), *shared], axes),
+                _expand(array.shape, axes, 1),
+            )
+            for dataset, array in zip(datasets, arrays, strict=True)
+        )
+        channels = _channel_names(ome, levels[0].shape[1])
+    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise DataError(f"the image {path} cannot be read: {first_line(error)}") from error
+    if first.dtype.kind not in "buif":
+        raise DataError(f"the image {path} has pixels of type {first.dtype}; integers and real numbers can be stained")
+    if math.prod(levels[0].shape) == 0:
+        raise DataError(f"the image {path} is empty: its shape is {levels[0].shape}")
+    return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)
+
+
+def _axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    described = multiscale.get("axes") or AXES[-ndim:]
+    axes = [{"name": axis} if isinstance(axis, str) else axis for axis in described]
+    names = tuple(str(axis["name"]).lower() for axis in axes)
+    if len(names) != ndim or [axis for axis in AXES if axis in names] != list(names) or not {"y", "x"} <= set(names):
+        raise ValueError(f"axes {names} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")
+    return names, {name: axis["unit"] for name, axis in zip(names, axes, strict=True) if axis.get("unit")}
+
+
+def _transform(steps: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    scale, translation = np.ones(len(axes)), np.zeros(len(axes))
+    for step in steps:
+        if step["type"] == "scale":
+            factor = np.asarray(step["scale"], dtype=float)
+            scale, translation = scale * factor, translation * factor
+        elif step["type"] == "translation":
+            translation = translation + np.asarray(step["translation"], dtype=float)
+    return _expand(scale.tolist(), axes, 1.0), _expand(translation.tolist(), axes, 0.0)
+
+
+def _expand(values: Sequence[_T], axes: Sequence[str], default: _T) -> tuple[_T, ...]:
+    stored = dict(zip(axes, values, strict=True))
+    return tuple(stored.get(axis, default) for axis in AXES)
+
+
+def _channel_names(ome: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    described = (ome.get("omero") or {}).get("channels") or ()
+    labels = [channel.get("label") for channel in described]
+    if len(labels) != count:
+        labels = [None] * count
+    return tuple(str(label) if label is not None else f"channel_{i}" for i, label in enumerate(labels))
+
+
+def _listing(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"
