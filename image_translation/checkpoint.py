@@ -1,8 +1,11 @@
 """Read a checkpoint file without ever letting it run code."""
 
+import contextlib
 import hashlib
 import pickle
+import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +46,9 @@ def load(path: Path) -> Mapping[str, Any]:
     """
     zipped = _check_file(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols and former formats, which are no one's concern here
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _refusal(path, error, zipped=zipped) from error
     except Exception as error:  # corrupt bytes can fail anywhere in the reader
@@ -113,8 +118,8 @@ def _damaged_record(path: Path) -> str | None:
 
 
 def _refusal(path: Path, error: Exception, *, zipped: bool) -> DataError:
-    # A former-format file can only be asked for the first offender, which the reader names in its message.
-    found = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
+    found = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _pickled_globals(path)
+    # In a file of the former format only the first offender is known, from the reader's message.
     names = sorted(set(found) or set(re.findall(r"GLOBAL (\S+)", str(error))))
     if not names:
         return DataError(f"{path}: not a PyTorch checkpoint, or a truncated or corrupt one")
@@ -122,3 +127,18 @@ def _refusal(path: Path, error: Exception, *, zipped: bool) -> DataError:
         f"{path}: loading it would execute code ({', '.join(names)}), which a checkpoint is never allowed to do; "
         "where you trust it, save its weights alone: torch.save({'state_dict': checkpoint['state_dict']}, 'new.ckpt')"
     )
+
+
+def _pickled_globals(path: Path) -> list[str]:
+    """Disassemble a plain pickle, without executing it, for the names of what it would call."""
+    found: list[str] = []
+    strings: list[str] = []
+    with path.open("rb") as file, contextlib.suppress(ValueError, LookupError):
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name in {"GLOBAL", "INST"}:
+                found.append(str(argument).replace(" ", "."))
+            elif opcode.name == "STACK_GLOBAL":
+                found.append(".".join(strings[-2:]))
+            elif isinstance(argument, str):
+                strings.append(argument)
+    return found

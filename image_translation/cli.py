@@ -72,9 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name, help=text, description=text, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -82,7 +80,7 @@ def _command(
     return parser
 
 
-def _add_smooth(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "smooth", "Stain a label-free movie and smooth the result over time.")
     parser.set_defaults(run=_smooth)
 
@@ -128,13 +126,13 @@ def _add_smooth(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
 
 
-def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_demo(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "demo", "Run the main job on a simulated movie, with the bundled network.")
     parser.add_argument("-o", "--output", type=Path, default=Path("data/demo"), metavar="DIR", help="for the results")
     parser.set_defaults(run=_demo)
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "simulate", "Write a simulated movie: phase, and the true nuclei and membrane.")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="STORE.ome.zarr", help="store to create")
     parser.add_argument("--size", type=_size, default=(256, 256), metavar="HEIGHTxWIDTH", help="of a frame, in pixels")
@@ -146,7 +144,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_simulate)
 
 
-def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_train(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "train", "Train a demonstration network on simulated movies.")
     parser.add_argument("direction", choices=["phase2fluor", "fluor2phase"], help="what to predict from what")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="CKPT", help="checkpoint to write")
@@ -169,9 +167,9 @@ def _smooth(arguments: argparse.Namespace) -> None:
 
         _say(describe(plan))
     else:
-        from image_translation.pipeline import smooth
+        from image_translation.pipeline import smooth_movie
 
-        smooth(plan)
+        smooth_movie(plan)
     _say(options.output)
 
 
@@ -180,11 +178,11 @@ def _demo(arguments: argparse.Namespace) -> None:
 
     options = SmoothOptions("demo_ckpt", "demo_movie", arguments.output, overwrite=True)
     options.check()
-    from image_translation.evaluate import format_table
-    from image_translation.pipeline import FIGURES, smooth
+    from image_translation.pipeline import FIGURES, smooth_movie
     from image_translation.plan import make_plan
+    from image_translation.rows import format_table
 
-    _say(format_table(smooth(make_plan(options))))
+    _say(format_table(smooth_movie(make_plan(options))))
     _say(f"figures: {arguments.output / FIGURES}")
     _say(arguments.output)
 

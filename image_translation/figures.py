@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import plot
-from image_translation.evaluate import RAW, Row
+from image_translation.evaluate import RAW
 from image_translation.output import PlaneStack, image_path
 from image_translation.plan import Plan, Series
+from image_translation.rows import Row
+from image_translation.store import Position
 
 COLUMNS = 5  # frames side by side
 CROP = 192  # pixels, so that cells can be seen
@@ -75,10 +77,17 @@ def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder
     }
     for c, channel in enumerate(plan.spec.output_channels):
         images = {method: stack[:, c] for method, stack in shown.items()}
-        figure = plot.frames_figure(images, labels, channel, phase[:, 0])
+        figure = plot.frames_figure(images, labels, channel, phase[:, 0], pixel_size=_pixel_size(series.position))
         figure.savefig(folder / f"{channel}_combined.png", dpi=DPI)
-        figure = plot.kymograph_figure({method: line[:, c] for method, line in lines.items()}, channel)
+        kymographs = {method: line[:, c] for method, line in lines.items()}
+        figure = plot.kymograph_figure(kymographs, channel, first_frame=offset + times.start)
         figure.savefig(folder / f"{channel}_kymograph.png", dpi=DPI)
+
+
+def _pixel_size(position: Position) -> float | None:
+    """Width of a pixel in micrometres; a scale of exactly 1 is what writers put where they do not know it."""
+    size = position.levels[0].scale[-1]
+    return size if position.units.get("x") == "micrometer" and size != 1 else None
 
 
 def _middle(count: int, wanted: int) -> range:

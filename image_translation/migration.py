@@ -54,15 +54,15 @@ def grow(spec: "MovieSpec", padding: int) -> Population:
     domain = np.array(spec.shape) + 2 * margin
     # neighbours overlap, so that covering the ground takes more than the sum of their areas
     crowd = spec.density * (1 + 0.5 * spec.density**2)
-    founders = max(1, round(domain.prod() * crowd / (np.pi * spec.cell_radius**2))) if spec.density else 0
+    founders = max(1, round(domain.prod() * crowd / (np.pi * spec.cell_radius**2)))
     lineage = _lineage(rng, founders, spec)
     count = len(lineage.birth)
-    radius = spec.cell_radius * np.exp(0.13 * _normal(rng, count))
+    radius = _inherit(spec.cell_radius * np.exp(0.13 * _normal(rng, count)), lineage.parent)
     age, left = _ages(lineage, spec.frames)
     mitotic = 1 - _smoothstep(left / _ROUNDING)
     young = np.where(lineage.parent < 0, 0.0, 1 - _smoothstep((age + 1) / _SPREADING))
     habit = np.where(rng.random(count) < spec.rounded, _ROUNDED, 1.0)
-    spread = np.minimum(habit, 1 - (1 - _ROUNDED) * mitotic) * (1 - (1 - _NEWBORN) * young)
+    spread = np.minimum(np.minimum(habit, 1 - (1 - _ROUNDED) * mitotic), 1 - (1 - _NEWBORN) * young)
     angle = rng.uniform(0, 2 * np.pi, count) + 0.5 * _wander(rng, spec, (count,))
     aspect = 0.2 * spread * (1 - mitotic) * _wander(rng, spec, (count,)) + 0.2 * mitotic
     stretch = _stretch(angle, aspect)
@@ -73,8 +73,8 @@ def grow(spec: "MovieSpec", padding: int) -> Population:
         end=lineage.end,
         parent=lineage.parent,
         radius=radius,
-        height=np.exp(0.3 * _normal(rng, count)),
-        stain=np.exp(0.2 * _normal(rng, count, 2)),
+        height=_inherit(np.exp(0.4 * _normal(rng, count)), lineage.parent),
+        stain=_inherit(np.exp(0.2 * _normal(rng, count, 2)), lineage.parent),
         chromatin=np.where(lineage.parent < 0, 1.0, 0.5 + 0.5 * _smoothstep(age / (2 * _SPREADING))),
         origin=rng.uniform(0, 4096, (count, 2)),
         nucleus_outline=_complex(_normal(rng, count, _HARMONICS, 2), 0.06),
@@ -109,6 +109,13 @@ def _ages(lineage: _Lineage, frames: int) -> tuple[Array, Array]:
     """Frames since the birth and until the end of each cell: both (T, N)."""
     time = np.arange(frames, dtype=float)[:, None]
     return time - lineage.birth, lineage.end - time
+
+
+def _inherit(values: Array, parent: NDArray[np.int64]) -> Array:
+    """Give daughters the values (N, ...) of their mother, who precedes them."""
+    for cell in np.flatnonzero(parent >= 0):
+        values[cell] = values[parent[cell]]
+    return values
 
 
 def _walk(

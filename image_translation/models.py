@@ -2,19 +2,20 @@
 
 The networks are the 2D ones of VisCy (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual staining of
 landmark organelles with Cytoland", Nature Machine Intelligence, 2025): `FullyConvolutionalMAE`, also called
-"UNeXt2_2D" and "fcmae". Most checkpoints do not say how the network was built, but every number that it takes can be
-read off the shapes of the weights.
+"UNeXt2_2D" and "fcmae".
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from image_translation import architecture as architectures
 from image_translation import checkpoint as checkpoints
+from image_translation.architecture import Architecture
 from image_translation.checkpoint import StateDict
 from image_translation.data import CHECKPOINT_FACTS
 from image_translation.errors import DataError
@@ -22,51 +23,6 @@ from image_translation.normalize import METHODS, Method
 
 METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
-
-_ANCHOR = "encoder.stem.conv2d.weight"
-_OTHER_ARCHITECTURES = {
-    "encoder_stages.": "UNeXt2, which stains 3D stacks",
-    "skip_conv_layer": "the 2.5D U-Net, which stains stacks",
-    "down_conv_block_0": "the 2D U-Net",
-    "projection.": "a contrastive encoder, which stains nothing",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """How VisCy's `FullyConvolutionalMAE` is built; the fields are its arguments.
-
-    Attributes
-    ----------
-    in_channels, out_channels
-        Channels of the input and of the output.
-    encoder_blocks, dims
-        Blocks and channels of each stage of the encoder.
-    decoder_conv_blocks
-        Blocks of each stage of the decoder.
-    stem_kernel_size
-        Patch of the first convolution, (Z, Y, X) pixels.
-    in_stack_depth
-        Planes of the input.
-    head_conv, head_conv_expansion_ratio, head_conv_pool
-        Whether the head has convolutions, how wide, and whether it pools.
-    """
-
-    in_channels: int
-    out_channels: int
-    encoder_blocks: tuple[int, ...]
-    dims: tuple[int, ...]
-    decoder_conv_blocks: int
-    stem_kernel_size: tuple[int, ...]
-    in_stack_depth: int
-    head_conv: bool = False
-    head_conv_expansion_ratio: int = 4
-    head_conv_pool: bool = True
-
-    @property
-    def stride(self) -> int:
-        """Number of pixels of which height and width must be a multiple."""
-        return int(max(self.stem_kernel_size[1:]) * 2 ** (len(self.dims) - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +98,9 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
         weight is not finite; or what the file says of itself makes no sense.
     """
     content = checkpoints.load(path)
-    state = _network_weights(path, checkpoints.state_dict(path, content))
-    config = _model_config(content)
-    architecture = _infer_architecture(path, state, config)
+    state = architectures.network_weights(path, checkpoints.state_dict(path, content))
+    config = architectures.model_config(content)
+    architecture = architectures.infer(path, state, config)
     if architecture.in_stack_depth > 1:
         msg = (
             f"{path}: the network needs stacks of {architecture.in_stack_depth} planes; this tool stains single planes"
@@ -164,7 +120,7 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
         normalization=_method(path, normalization),
         normalization_source=source,
         description=str(described.get("description", ("", None))[0]),
-        notes=tuple(_notes(architecture, config)),
+        notes=tuple(architectures.doubts(architecture, config)),
     )
     return spec, state
 
@@ -193,7 +149,9 @@ def build(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
     with torch.device("meta"):  # no memory, and no initial values that would be thrown away
         network: torch.nn.Module = FullyConvolutionalMAE(**asdict(spec.architecture), pretraining=False)
     _replace_response_norms(network)
-    _compare(spec.path, _shapes(network.state_dict()), _shapes(state))
+    architectures.compare(
+        spec.path, wanted=architectures.shapes_of(network.state_dict()), found=architectures.shapes_of(state)
+    )
     network.load_state_dict({name: weight.to(torch.float32, copy=True) for name, weight in state.items()}, assign=True)
     return network.requires_grad_(requires_grad=False).eval()
 
@@ -222,79 +180,6 @@ def _replace_response_norms(network: torch.nn.Module) -> None:
         for name, child in module.named_children():
             if type(child).__name__ == "GlobalResponseNorm":
                 setattr(module, name, _ResponseNorm(child))
-
-
-def _network_weights(path: Path, state: StateDict) -> StateDict:
-    """Keep the weights of the network, under the names that it gives them, and check that they are numbers."""
-    prefix = next((name.removesuffix(_ANCHOR) for name in state if name.endswith(_ANCHOR)), None)
-    if prefix is None:
-        found = next((text for key, text in _OTHER_ARCHITECTURES.items() if any(key in name for name in state)), None)
-        what = f"a checkpoint of {found}" if found else f"an unknown network (first weight: {next(iter(state))})"
-        msg = f"{path}: {what}; needed is VisCy's UNeXt2_2D (FullyConvolutionalMAE)"
-        raise DataError(msg)
-    own = {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
-    broken = [name for name, weight in own.items() if not torch.isfinite(weight).all()]
-    if broken:
-        msg = f"{path}: {len(broken)} weights of the network are NaN or infinite: {_shortened(broken)}"
-        raise DataError(msg)
-    return own
-
-
-def _infer_architecture(path: Path, state: StateDict, config: Mapping[str, Any]) -> Architecture:
-    shapes = _shapes(state)
-    try:
-        stem = shapes["encoder.stem.conv3d.weight"]
-        dims = tuple(
-            shapes[f"encoder.stages.{i}.blocks.0.dwconv.weight"][0] for i in range(_count(shapes, "encoder.stages."))
-        )
-        depth = stem[2] * (dims[0] // stem[0])  # the patches of a stack share the channels of the first stage
-        decoder = f"decoder.decoder_stages.{len(dims) - 2}.conv.blocks."
-        features = shapes[f"{decoder}0.mlp.fc2.weight"][0]
-        head = shapes.get("head.conv.1.weight")
-        return Architecture(
-            in_channels=stem[1],
-            out_channels=head[0] // 4 if head else features // (depth * stem[-1] ** 2),
-            encoder_blocks=tuple(_count(shapes, f"encoder.stages.{i}.blocks.") for i in range(len(dims))),
-            dims=dims,
-            decoder_conv_blocks=_count(shapes, decoder),
-            stem_kernel_size=stem[2:],
-            in_stack_depth=depth,
-            head_conv=head is not None,
-            head_conv_expansion_ratio=head[1] // head[0] if head else 4,
-            # Leaves no trace in the weights; True is VisCy's default.
-            head_conv_pool=bool(config.get("head_conv_pool", True)),
-        )
-    except (LookupError, ZeroDivisionError) as error:
-        msg = f"{path}: incomplete weights of a UNeXt2_2D network (no usable {error})"
-        raise DataError(msg) from error
-
-
-def _compare(path: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
-    differences = {
-        "missing": [name for name in wanted if name not in found],
-        "unexpected": [name for name in found if name not in wanted],
-        "of another shape": [name for name in wanted if name in found and wanted[name] != found[name]],
-    }
-    if any(differences.values()):
-        parts = "; ".join(f"{what}: {_shortened(names)}" for what, names in differences.items() if names)
-        msg = f"{path}: the weights do not fit VisCy's UNeXt2_2D network; {parts}"
-        raise DataError(msg)
-
-
-def _model_config(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    hyper_parameters = content.get("hyper_parameters")
-    config = hyper_parameters.get("model_config") if isinstance(hyper_parameters, Mapping) else None
-    return config if isinstance(config, Mapping) else {}
-
-
-def _notes(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[str]:
-    for field in fields(architecture):
-        value = getattr(architecture, field.name)
-        stated = config.get(field.name, value)
-        if (tuple(stated) if isinstance(stated, list | tuple) else stated) != value:
-            yield f"the hyper-parameters say {field.name}={stated}, the weights {value}; the weights are followed"
-    if architecture.head_conv and "head_conv_pool" not in config:
-        yield "the checkpoint does not say whether its head pools; VisCy's default, pooling, is assumed"
 
 
 def _described(path: Path, content: Mapping[str, Any], digest: str) -> Iterator[tuple[str, tuple[Any, str]]]:
@@ -327,7 +212,7 @@ def _method(path: Path, value: Any) -> Method | None:
     if value is not None and value not in METHODS:
         msg = f"{path}: its metadata ask for the normalization {value!r}; known are {', '.join(METHODS)}"
         raise DataError(msg)
-    return value  # type: ignore[no-any-return]
+    return cast("Method | None", value)
 
 
 def _channel_names(path: Path, described: Mapping[str, Any], key: str, count: int) -> tuple[str, ...] | None:
@@ -344,15 +229,3 @@ def _default_outputs(count: int) -> tuple[str, ...]:
     if count == 2:
         return ("Nuclei", "Membrane")
     return ("Prediction",) if count == 1 else tuple(f"Prediction_{i}" for i in range(count))
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(weight.shape) for name, weight in state.items()}
-
-
-def _count(names: Iterable[str], prefix: str) -> int:
-    return len({name.removeprefix(prefix).split(".", 1)[0] for name in names if name.startswith(prefix)})
-
-
-def _shortened(names: list[str], shown: int = 3) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

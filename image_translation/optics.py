@@ -1,7 +1,8 @@
 """From a drawn scene to images: the stains under a fluorescence microscope, the optical path under a phase microscope.
 
 The phase image is the optical path of the cells seen through a linear transfer function, as for weak objects
-(Streibl, Optics Communications 49, 6-10, 1984): focus and illumination enter by the transfer function alone.
+(Streibl, Three-dimensional imaging by a microscope, J. Opt. Soc. Am. A 2, 121-127, 1985): focus and illumination
+enter by the transfer function alone.
 """
 
 from dataclasses import dataclass
@@ -61,8 +62,6 @@ def image_fluorescence(scene: Scene, population: Population, t: int, textures: T
     -------
     Array of shape (2, Y, X), float32, of the padded field: nuclei and membranes, 1 where typical, 0 on empty ground.
     """
-    if not len(population.radius):
-        return np.zeros((2, *scene.depth.shape), np.float32)
     # a nucleus that shrinks holds as much stain as before
     dose = population.stain[:, 0] * population.chromatin[t] / population.nucleus_spread[t] ** 2
     chromatin = 1 + 0.12 * _sample(textures.clouds, scene, population).clip(-2.5, 2.5) - 0.55 * scene.nucleoli
@@ -90,9 +89,6 @@ def optical_path(scene: Scene, population: Population, t: int, spec: "MovieSpec"
     -------
     Phase of shape (Y + 2 PADDING, X + 2 PADDING), float32, in radians.
     """
-    path = _debris(spec, t, scene.depth.shape)
-    if not len(population.radius):
-        return path
     radius = np.maximum(_per_cell(population.radius, scene), 1)
     # the volume of a cell that rounds up stays nearly the same
     height = _per_cell(population.height / population.spread[t] ** 1.3, scene)
@@ -105,7 +101,8 @@ def optical_path(scene: Scene, population: Population, t: int, spec: "MovieSpec"
     nucleus = height * scene.nucleus * (0.6 + 0.4 * np.exp(-far))
     nucleus *= 1 + 0.08 * spec.granularity * clouds
     nucleus += 0.9 * height * scene.nucleoli
-    return np.asarray(path + spec.contrast * (body + spec.nuclear_contrast * nucleus), np.float32)
+    cells = spec.contrast * (body + spec.nuclear_contrast * nucleus)
+    return np.asarray(cells + _debris(spec, t, cells.shape), np.float32)
 
 
 def image_phase(path: Image, t: int, spec: "MovieSpec") -> Image:
@@ -129,7 +126,7 @@ def image_phase(path: Image, t: int, spec: "MovieSpec") -> Image:
     shape = tuple(next_fast_len(side, real=True) for side in path.shape)
     spectrum = rfft2(path, shape, workers=1) * _transfer(shape, t, spec, rng, slow)
     seen = irfft2(spectrum, shape, workers=1)[tuple(slice(PADDING, PADDING + side) for side in spec.shape)]
-    gain = 1 + 0.02 * spec.flicker * _unsteady(rng, slow, t)
+    gain = 1 + 0.03 * spec.flicker * _unsteady(rng, slow, t)
     seen = gain * seen + spec.background * _background(spec.shape, t, slow)
     shot = rng.standard_normal(seen.shape, np.float32) * np.sqrt(1 + np.abs(seen) / (spec.contrast + 1e-6))
     speckle = gaussian_filter(rng.standard_normal(seen.shape, np.float32), 1.2)
@@ -143,9 +140,9 @@ def _transfer(
     ky = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
     kx = np.fft.rfftfreq(shape[1]).astype(np.float32)[None]
     k2 = ky**2 + kx**2
-    defocus = spec.defocus + 0.1 * spec.flicker * _unsteady(rng, slow, t)
-    tilt_y, tilt_x = (0.35 * spec.flicker * _unsteady(rng, slow, t) for _ in range(2))
-    halo = np.clip(spec.halo * (1 + 0.1 * spec.flicker * _unsteady(rng, slow, t)), 0, 1)
+    defocus = spec.defocus + 0.15 * spec.flicker * _unsteady(rng, slow, t)
+    tilt_y, tilt_x = (0.5 * spec.flicker * _unsteady(rng, slow, t) for _ in range(2))
+    halo = np.clip(spec.halo * (1 + 0.15 * spec.flicker * _unsteady(rng, slow, t)), 0, 1)
     wave = np.pi * defocus * k2 / _PUPIL**2
     # dense parts absorb a little: off focus, their absorption mixes with their phase
     pupil = np.exp(-k2 / (2 * _PUPIL**2)) * (np.cos(wave) - 0.4 * np.sin(wave))

@@ -11,10 +11,10 @@ from typing import Literal
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.evaluate import RAW
 from image_translation.normalize import Method
 from image_translation.smooth import SavitzkyGolay, TemporalFilter, moving_average
 
-RAW = "raw"
 METHODS = (RAW, "window", "savgol")
 
 

@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from image_translation import models
 from image_translation.errors import DataError, UsageError
-from image_translation.evaluate import Row, read_csv, write_csv
+from image_translation.evaluate import RAW
 from image_translation.figures import write_figures
 from image_translation.journal import STORE_SUFFIX, Journal, differences, remove, write_json
 from image_translation.normalize import Statistics
-from image_translation.options import RAW
 from image_translation.output import ATTRIBUTE, create_store, finish_image, image_path
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
+from image_translation.rows import Row, read_csv, write_csv
 from image_translation.series import SeriesResult, Workspace, field_statistics, stain
 from image_translation.store import open_store
 
@@ -37,7 +37,7 @@ LIBRARIES = ("torch", "viscy", "iohub", "numpy", "scipy")
 _log = logging.getLogger(__name__)
 
 
-def smooth(plan: Plan) -> list[Row]:
+def smooth_movie(plan: Plan) -> list[Row]:
     """Stain a movie, smooth it over time, and write the results.
 
     Whatever an earlier, interrupted run with an equal request has done is taken over. Finished stores of the same

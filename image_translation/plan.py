@@ -7,8 +7,9 @@ from typing import Any
 
 from image_translation import data, normalize
 from image_translation.errors import DataError, UsageError
+from image_translation.evaluate import RAW
 from image_translation.models import ModelSpec, read_spec
-from image_translation.options import RAW, SmoothOptions
+from image_translation.options import SmoothOptions
 from image_translation.output import ImageSpec
 from image_translation.predict import resolve_device
 from image_translation.simulated_store import require_demo_movie

@@ -13,6 +13,7 @@ PADDING = 16
 """Pixels drawn round the field, so that the optics meet no border."""
 
 _FAR = np.float32(1e6)
+_SEAM = 2.5  # pixels outside of a cell over which its membrane is seen
 _RIM = 4.0  # pixels outside of a cell in which its distance is still known
 
 
@@ -33,7 +34,7 @@ class Scene:
     nucleoli
         The same for nucleoli, with soft borders: float32.
     owner
-        Cell of the pixel, -1 on empty ground: int32.
+        Cell of the pixel, its blurred membrane included, -1 on empty ground: int32.
     """
 
     nearest: NDArray[np.int32]
@@ -144,7 +145,7 @@ class _Canvas:
             place=self._place(nearest, in_nucleus),
             nucleus=self.nucleus,
             nucleoli=self.nucleoli,
-            owner=np.where(depth > 0, nearest, np.int32(-1)),
+            owner=np.where(depth > -_SEAM, nearest, np.int32(-1)),
         )
 
     def _box(self, cell: int, reach: np.float32) -> tuple[slice, slice] | None:
@@ -180,16 +181,12 @@ class _Canvas:
         known = self.nearest >= 0
         radius = (self._radius * self._spread)[self.nearest[known]]
         depth[known] = radius * (1 - np.sqrt(self.power[known] / radius**2 + 1))
-        if (self.rival >= 0).any():
-            own, other = self._slope(self.nearest), self._slope(self.rival)
-            steepness = np.hypot(own[0] - other[0], own[1] - other[1])
-            border = (self.second - self.power) / np.maximum(steepness, 1)
-            depth = np.where(self.rival < 0, depth, np.minimum(depth, border))
-        return depth
+        own, other = self._slope(self.nearest), self._slope(self.rival)
+        steepness = np.hypot(own[0] - other[0], own[1] - other[1])
+        border = (self.second - self.power) / np.maximum(steepness, 1)
+        return np.where(self.rival < 0, depth, np.minimum(depth, border))
 
     def _place(self, nearest: NDArray[np.int32], in_nucleus: NDArray[np.bool_]) -> _Map:
-        if not len(self._radius):
-            return np.zeros((2, *nearest.shape), np.float32)
         scale = np.where(in_nucleus, self._nucleus_spread[nearest], self._spread[nearest])
         return np.stack(self._unstretched(nearest)) / scale
 
@@ -206,7 +203,7 @@ def _distance(y: _Map, x: _Map, harmonics: NDArray[np.complex64], *, first: int)
         total += harmonic
     for _ in range(first):
         total *= ray
-    return radius / np.maximum(1 + total.real, np.float32(0.5))
+    return np.asarray(radius / np.maximum(1 + total.real, np.float32(0.5)), np.float32)
 
 
 def _coverage(distance: _Map) -> _Map:

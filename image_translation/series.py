@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import normalize
-from image_translation.evaluate import RAW, TRUTH, Evaluator, Row
+from image_translation.evaluate import RAW, TRUTH, Evaluator
 from image_translation.frame import Frame
 from image_translation.journal import Journal
 from image_translation.output import PlaneStack, image_path
 from image_translation.plan import Plan, Series
 from image_translation.predict import Predictor
+from image_translation.rows import Row
 
 AHEAD = 2  # batches that are read before, and finished behind, the one in the network
 SAMPLED_FRAMES = 32
@@ -181,7 +182,9 @@ class _Sink:
         self._journal = workspace.journal
         self._filters = plan.options.filters()
         delays = {method: temporal_filter.delay for method, temporal_filter in self._filters.items()}
-        self._evaluator = Evaluator(series.position.name, plan.spec.output_channels, delays)
+        channels = plan.spec.output_channels
+        self._evaluator = Evaluator(series.position.name, channels, delays, truth=bool(series.truth))
+        self._rows: list[Row] = []
         self._windows = _DisplayWindows(len(series.frames))
         self._invalid: list[int] = []
         name = series.position.name
@@ -206,7 +209,7 @@ class _Sink:
     def take(self, frames: list[Frame], truth: list[Frame]) -> int:
         """Send raw predictions through the filters, score and write what comes out; return the number of frames."""
         for frame in truth:
-            self._evaluator.add(TRUTH, frame)
+            self._rows += self._evaluator.add(TRUTH, frame)
         for frame in frames:
             self._windows.add(frame)
             if not frame.valid:
@@ -222,14 +225,14 @@ class _Sink:
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())
         self._settle()
-        rows = self._evaluator.finish()
+        rows = self._rows + self._evaluator.finish()
         return SeriesResult(
             self._series.name, self._series.position.name, rows, self._invalid, statistics, self._windows.windows()
         )
 
     def _put(self, method: str, frames: list[Frame]) -> None:
         for frame in frames:
-            self._evaluator.add(method, frame)
+            self._rows += self._evaluator.add(method, frame)
             number = frame.index - self._series.frames.start
             if number >= self._done.get(method, len(self._series.frames)):
                 self._writing.append((method, number, self._stacks[method].write(number, frame.data)))

@@ -11,14 +11,14 @@ from image_translation.errors import UsageError
 from image_translation.migration import grow
 from image_translation.scene import PADDING, Scene, draw_scene
 
-Pixel = TypeVar("Pixel", bound=np.generic)
+_Pixel = TypeVar("_Pixel", bound=np.generic)
 
 CHANNELS = ("Phase3D", "Nuclei", "Membrane")
 
 _MIN_SIDE = 16
 
 _LIMITS: dict[str, tuple[float, float]] = {
-    "density": (0.0, 1.0),
+    "density": (0.01, 1.0),
     "cell_radius": (5.0, 200.0),
     "speed": (0.0, 50.0),
     "collective": (0.0, 1.0),
@@ -234,6 +234,6 @@ class Movie:
         return _crop(optics.image_fluorescence(scene, self._population, t, self._textures))
 
 
-def _crop(padded: NDArray[Pixel]) -> NDArray[Pixel]:
+def _crop(padded: NDArray[_Pixel]) -> NDArray[_Pixel]:
     """Remove the padding of the last two axes."""
     return padded[..., PADDING:-PADDING, PADDING:-PADDING]

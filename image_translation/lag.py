@@ -1,0 +1,107 @@
+"""Shift in time between a smoothed movie and the movie it was made from, measured on small copies of the frames."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHIFTS = range(-2, 3)
+_SIDE = 64
+# Two mean correlations that differ by less are equal: a still movie has no lag.
+_TOLERANCE = 1e-9
+
+
+def thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the means over blocks of an image, centred and scaled so that their dot products are correlations.
+
+    Parameters
+    ----------
+    data
+        Image of shape (C, Y, X), float32, finite.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Standardised means of shape (C, P), with P at most 64 x 64; NaN where they are all equal. What is left of the
+        last rows and columns after whole blocks does not count.
+    """
+    n_channels, height, width = data.shape
+    rows, columns = -(-height // _SIDE), -(-width // _SIDE)
+    n_rows, n_columns = height // rows, width // columns
+    # Rows first: sums of whole rows are fast.
+    strips = data[:, : n_rows * rows].reshape(n_channels, n_rows, rows, width).mean(axis=2)
+    blocks = strips[..., : n_columns * columns].reshape(n_channels, n_rows, n_columns, columns).mean(axis=3)
+    values = blocks.reshape(n_channels, -1)
+    values -= values.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.divide(values, norms, out=np.full_like(values, np.nan), where=norms > 0)
+
+
+class LagMeter:
+    """Mean correlation of the frames of a movie with the earlier and later frames of a reference.
+
+    Only frames whose five reference frames (two before to two after) are all there count, so that all shifts are judged
+    on the same frames. Thumbnails are held until they are no longer needed.
+
+    Parameters
+    ----------
+    n_channels
+        Number of channels C.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        self._sums = np.zeros((len(SHIFTS), n_channels))
+        self._counts = np.zeros(n_channels, dtype=np.int64)
+        self._reference: dict[int, NDArray[np.float32]] = {}
+        self._frames: dict[int, NDArray[np.float32]] = {}
+        self._n_reference = 0
+        self._n_frames = 0
+
+    def add_reference(self, index: int, values: NDArray[np.float32] | None) -> None:
+        """Take the thumbnail, (C, P), of the next frame of the reference, None if the frame is invalid."""
+        if values is not None:
+            self._reference[index] = values
+        self._n_reference = index + 1
+        self._correlate()
+
+    def add(self, index: int, values: NDArray[np.float32] | None) -> None:
+        """Take the thumbnail, (C, P), of the next frame of the movie, None if the frame is invalid."""
+        if values is not None:
+            self._frames[index] = values
+        self._n_frames = index + 1
+        self._correlate()
+
+    def lag(self) -> NDArray[np.float64]:
+        """Return the lag of each channel in frames, (C,) float64, NaN without an answer.
+
+        It is positive where the movie is late: its frame i shows what the reference showed at i - lag.
+        """
+        means = zip(self._sums.T, self._counts, strict=True)
+        return np.array([_peak(sums / count) if count else np.nan for sums, count in means])
+
+    def _correlate(self) -> None:
+        ready = [index for index in self._frames if index + SHIFTS[-1] < self._n_reference]
+        for index in ready:
+            values = self._frames.pop(index)
+            references = [self._reference[index + shift] for shift in SHIFTS if index + shift in self._reference]
+            if len(references) < len(SHIFTS):
+                continue
+            correlations = np.vecdot(np.array(references), values).astype(np.float64)
+            complete = np.isfinite(correlations).all(axis=0)
+            self._sums[:, complete] += correlations[:, complete]
+            self._counts += complete
+        needed = min([*self._frames, self._n_frames]) + SHIFTS[0]
+        self._reference = {index: values for index, values in self._reference.items() if index >= needed}
+
+
+def _peak(scores: NDArray[np.float64]) -> float:
+    """Return the lag at which mean correlations over `SHIFTS` peak, refined by a parabola through three of them."""
+    centre = len(SHIFTS) // 2
+    best = int(np.argmax(scores))
+    if scores[best] - scores[centre] < _TOLERANCE:
+        best = centre
+    shift = float(SHIFTS[best])
+    if 0 < best < len(SHIFTS) - 1:
+        before, here, after = scores[best - 1 : best + 2]
+        curvature = before - 2 * here + after
+        if curvature < -_TOLERANCE:
+            shift += 0.5 * (before - after) / curvature
+    return -shift

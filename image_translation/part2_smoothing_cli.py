@@ -1,0 +1,8 @@
+"""Stain a label-free movie and smooth it over time: ``python image_translation/part2_smoothing_cli.py --help``."""
+
+import sys
+
+from image_translation.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["smooth", *sys.argv[1:]]))

@@ -1,0 +1,433 @@
+"""The main job end to end, in this process, on small movies with a random network."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from scipy.signal import savgol_filter
+from stores import phase, write_image, write_plate
+
+from image_translation import series as series_module
+from image_translation.cli import main
+from image_translation.journal import PARTIAL
+from image_translation.normalize import METHODS
+from image_translation.predict import Predictor
+from image_translation.rows import read_csv
+from image_translation.store import open_store
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+realdata = pytest.mark.skipif(not REAL.exists(), reason="the real data are not beside the checkout")
+
+
+@pytest.fixture(autouse=True)
+def _network_is_imported(network_class: Any) -> None:
+    """Import VisCy where its warnings are not errors."""
+
+
+@pytest.fixture
+def run(tiny_checkpoint: Path, tmp_path: Path) -> Any:
+    """Run the command on a movie; return its exit code."""
+
+    def run(movie: Path, *options: object, output: Path = tmp_path / "out") -> int:
+        arguments = ["smooth", "-c", tiny_checkpoint, "-m", movie, "-o", output, "--device", "cpu", *options]
+        return main([str(argument) for argument in arguments])
+
+    return run
+
+
+def pixels(output: Path, method: str, name: str = "fov") -> np.ndarray:
+    position = open_store(output / f"{method}.ome.zarr").position(name)
+    return np.asarray(zarr.open_array(position.path / "0", mode="r"))
+
+
+def snapshot(output: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+
+def test_results_are_the_network_and_its_filters(run: Any, tmp_path: Path, tiny_model: Any) -> None:
+    data = phase(14, (23, 37))
+    movie = write_image(tmp_path / "in.zarr", data, scale=(30, 1, 1, 0.5, 0.5))
+    assert run(movie, "--normalization", "none") == 0
+    spec, network = tiny_model
+    expected = np.stack(Predictor(network, spec.stride, device="cpu").predict(list(data[:, :, 0])))
+    raw = pixels(tmp_path / "out", "raw")
+    assert raw.dtype == np.float32
+    np.testing.assert_allclose(raw[:, :, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(pixels(tmp_path / "out", "window"), (raw[1:] + raw[:-1]) / 2, atol=1e-6)
+    savgol = savgol_filter(raw, 11, 3, axis=0, mode="interp")
+    np.testing.assert_allclose(pixels(tmp_path / "out", "savgol"), savgol, atol=1e-5)
+    window = open_store(tmp_path / "out" / "window.ome.zarr").position("fov").levels[0]
+    assert window.translation == (15, 0, 0, 0, 0)
+    assert window.scale == (30, 1, 1, 0.5, 0.5)
+
+
+def test_everything_is_there_and_tidy(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"raw.ome.zarr", "window.ome.zarr", "savgol.ome.zarr", "metrics.csv", "figures"}
+    figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"Nuclei_combined.png", "Membrane_combined.png", "corrcoef.png"} <= figures
+    rows = read_csv(tmp_path / "out" / "metrics.csv")
+    assert (tmp_path / "out" / "metrics.csv").read_text().startswith("position,method,channel,frame,metric,value\n")
+    assert {row.method for row in rows} == {"raw", "window", "savgol"}
+    assert {row.metric for row in rows} == {"adjacent_pearson", "pearson_raw", "sharpness", "lag"}
+    raw = pixels(tmp_path / "out", "raw")
+    row = next(row for row in rows if (row.method, row.channel, row.frame) == ("raw", "Membrane", 3))
+    expected = np.corrcoef(raw[3, 1, 0].ravel(), raw[4, 1, 0].ravel())[0, 1]
+    adjacent = [
+        r.value for r in rows if r.metric == "adjacent_pearson" and r.method == "raw" and r.channel == "Membrane"
+    ]
+    assert row.position == "fov"
+    assert adjacent[3] == pytest.approx(expected, abs=1e-5)
+    assert len(adjacent) == 13
+    attributes = open_store(tmp_path / "out" / "savgol.ome.zarr").position("fov").attributes["image_translation"]
+    assert attributes["request"]["methods"] == {"savgol": {"window": 11, "polyorder": 3}}
+    assert attributes["normalization"]["source"] == "estimated"
+    assert len(attributes["request"]["prediction"]["checkpoint"]) == 64
+
+
+def test_truth_in_the_movie_is_compared_with(run: Any, tmp_path: Path) -> None:
+    data = np.concatenate([phase(seed=i) for i in range(3)], axis=1)
+    assert run(write_image(tmp_path / "in.zarr", data, channels=("Phase3D", "Membrane", "Nuclei"))) == 0
+    rows = read_csv(tmp_path / "out" / "metrics.csv")
+    raw = pixels(tmp_path / "out", "raw")
+    expected = np.corrcoef(raw[5, 0, 0].ravel(), data[5, 2, 0].ravel())[0, 1]
+    wanted = ("raw", "Nuclei", 5, "pearson_truth")
+    assert next(r for r in rows if (r.method, r.channel, r.frame, r.metric) == wanted).value == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("normalization", METHODS)
+def test_phase_is_normalised_over_the_field_of_view(
+    run: Any, tmp_path: Path, tiny_model: Any, normalization: str
+) -> None:
+    data = phase(12, (48, 48)) * 7 + 100
+    center, scale = {
+        "median_iqr": (np.median(data), np.subtract(*np.percentile(data, (75, 25)))),
+        "mean_std": (data.mean(), data.std()),
+        "none": (0.0, 1.0),
+    }[normalization]
+    assert run(write_image(tmp_path / "in.zarr", data), "--normalization", normalization, "--methods", "raw") == 0
+    spec, network = tiny_model
+    normal = ((data[:1, :, 0] - center) / scale).astype(np.float32)
+    (expected,) = Predictor(network, spec.stride, device="cpu").predict(list(normal))
+    np.testing.assert_allclose(pixels(tmp_path / "out", "raw")[0, :, 0], expected, atol=0.02)
+
+
+def test_stored_statistics_are_used(run: Any, tmp_path: Path, tiny_model: Any) -> None:
+    data = phase(3)
+    stored = {"normalization": {"Phase3D": {"fov_statistics": {"mean": 2.0, "std": 4.0, "median": 9.0, "iqr": 9.0}}}}
+    assert run(write_image(tmp_path / "in.zarr", data, attributes=stored), "--methods", "raw") == 0
+    spec, network = tiny_model
+    (expected,) = Predictor(network, spec.stride, device="cpu").predict([(data[0, :, 0] - 2) / 4])
+    np.testing.assert_allclose(pixels(tmp_path / "out", "raw")[0, :, 0], expected, atol=1e-5)
+
+
+def test_dropped_frames_are_marked_and_touch_nothing(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = phase(20)
+    clean = write_image(tmp_path / "clean.zarr", data, attributes=(stored := {
+        "normalization": {"Phase3D": {"fov_statistics": {"mean": 0.0, "std": 1.0, "median": 0.0, "iqr": 1.0}}}
+    }))  # fmt: skip
+    broken = data.copy()
+    broken[3], broken[9], broken[10, ..., 0, 0], broken[19, ..., 4, 4] = 0, 7.5, np.nan, np.inf
+    dirty = write_image(tmp_path / "dirty.zarr", broken, attributes=stored)
+    assert run(clean, output=tmp_path / "a") == 0
+    with caplog.at_level(logging.WARNING):
+        assert run(dirty, output=tmp_path / "b") == 0
+    messages = [record.message for record in caplog.records if "hold no image" in record.message]
+    assert messages == [
+        "fov z0: 4 frames hold no image (zero, constant or not finite) and are NaN in the results: 3, 9, 10, 19"
+    ]
+    valid = np.setdiff1d(np.arange(20), [3, 9, 10, 19])
+    raw = pixels(tmp_path / "b", "raw")
+    np.testing.assert_array_equal(raw[valid], pixels(tmp_path / "a", "raw")[valid])
+    savgol = pixels(tmp_path / "b", "savgol")
+    for method in (raw, savgol):
+        assert np.isnan(method[[3, 9, 10, 19]]).all()
+        assert np.isfinite(method[valid]).all()
+    window = pixels(tmp_path / "b", "window")
+    assert [t for t in range(19) if np.isnan(window[t]).any()] == [2, 3, 8, 9, 10, 18]
+    attributes = open_store(tmp_path / "b" / "raw.ome.zarr").position("fov").attributes["image_translation"]
+    assert attributes["invalid_frames"] == [3, 9, 10, 19]
+
+
+def test_a_chunk_that_a_writer_left_out_is_a_dropped_frame(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(5))
+    (movie / "0" / "2" / "0" / "0" / "0" / "0").unlink()
+    assert run(movie, "--methods", "raw") == 0
+    assert np.isnan(pixels(tmp_path / "out", "raw")[2]).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "<f2", "<f8", ">f4"])
+def test_types_of_pixels(run: Any, tmp_path: Path, dtype: str) -> None:
+    data = (np.abs(phase(2)) * 20).round()
+    movie = write_image(tmp_path / "in.zarr", data.astype(dtype))
+    reference = write_image(tmp_path / "reference.zarr", data.astype("f4"))
+    assert run(movie, "--methods", "raw", output=tmp_path / "a") == 0
+    assert run(reference, "--methods", "raw", output=tmp_path / "b") == 0
+    np.testing.assert_allclose(pixels(tmp_path / "a", "raw"), pixels(tmp_path / "b", "raw"), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (1, 50)])
+def test_sizes_of_frames(run: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    assert run(write_image(tmp_path / "in.zarr", phase(12, size))) == 0
+    for method in ("raw", "window", "savgol"):
+        result = pixels(tmp_path / "out", method)
+        assert result.shape[3:] == size
+        assert np.isfinite(result).all()
+
+
+def test_frames_are_cut_out_and_keep_their_time(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(20), scale=(10, 1, 1, 1, 1))
+    assert run(movie, output=tmp_path / "all", ) == 0  # fmt: skip
+    assert run(movie, "--frames", "5:17", output=tmp_path / "some") == 0
+    np.testing.assert_allclose(pixels(tmp_path / "some", "raw"), pixels(tmp_path / "all", "raw")[5:17], atol=1e-5)
+    assert open_store(tmp_path / "some" / "window.ome.zarr").position("fov").levels[0].translation[0] == 55
+    frames = [row.frame for row in read_csv(tmp_path / "some" / "metrics.csv") if row.frame is not None]
+    assert (min(frames), max(frames)) == (5, 16)
+
+
+def test_every_plane(run: Any, tmp_path: Path) -> None:
+    data = np.concatenate([phase(3, seed=i) for i in range(3)], axis=2)
+    movie = write_image(tmp_path / "in.zarr", data, scale=(1, 1, 2, 1, 1))
+    options = ("--methods", "raw", "--normalization", "none")
+    assert run(movie, "--z", "all", *options, output=tmp_path / "all") == 0
+    assert run(movie, "--z", "2", *options, output=tmp_path / "one") == 0
+    assert pixels(tmp_path / "all", "raw").shape == (3, 2, 3, 24, 36)
+    np.testing.assert_array_equal(pixels(tmp_path / "all", "raw")[:, :, 2:], pixels(tmp_path / "one", "raw"))
+    assert open_store(tmp_path / "one" / "raw.ome.zarr").position("fov").levels[0].translation[2] == 4
+
+
+def test_plate_positions_by_pattern(run: Any, tmp_path: Path) -> None:
+    movies = {name: phase(3, (20 + i, 24), seed=i) for i, name in enumerate(["A/1/0", "A/2/0", "B/2/0"])}
+    plate = write_plate(tmp_path / "in.zarr", movies, version="0.5")
+    assert run(plate, "--position", "*/2/0", "--methods", "raw", "window") == 0
+    out = open_store(tmp_path / "out" / "raw.ome.zarr")
+    assert (out.layout, out.version, out.names) == ("plate", "0.5", ("A/2/0", "B/2/0"))
+    assert pixels(tmp_path / "out", "raw", "B/2/0").shape == (3, 2, 1, 22, 24)
+    assert {row.position for row in read_csv(tmp_path / "out" / "metrics.csv")} == {"A/2/0", "B/2/0"}
+
+
+def test_test_time_augmentation_and_batches(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(5))
+    results = {}
+    for name, options in {"plain": (), "batch": ("--batch-size", "3"), "tta": ("--tta",)}.items():
+        assert run(movie, "--methods", "raw", *options, output=tmp_path / name) == 0
+        results[name] = pixels(tmp_path / name, "raw")
+    np.testing.assert_allclose(results["batch"], results["plain"], atol=1e-5)
+    assert np.abs(results["tta"] - results["plain"]).max() > 1e-3
+
+
+def test_dry_run_writes_nothing(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(14))
+    assert run(movie, "--dry-run") == 0
+    text = capsys.readouterr().out
+    assert "13 x 2 x 1 x 24 x 36 float32, 89.9 kB" in text
+    assert "a random network for tests" in text
+    assert not (tmp_path / "out").exists()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("after", [1, 4, 9, 13])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    names = ["A/1/0", "A/2/0"]
+    movie = write_plate(tmp_path / "in.zarr", {name: phase(13, seed=i) for i, name in enumerate(names)})
+    assert run(movie, "--batch-size", "2", output=tmp_path / "whole") == 0
+    predict, calls = Predictor.predict, []
+
+    def dying(self: Predictor, images: Any) -> Any:
+        if len(calls) == after:
+            raise Killed
+        calls.append(len(images))
+        return predict(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict", dying)
+        with pytest.raises(Killed):
+            run(movie, "--batch-size", "2", output=tmp_path / "cut")
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
+    calls.clear()
+
+    def counting(self: Predictor, images: Any) -> Any:
+        calls.append(len(images))
+        return predict(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict", counting)
+        assert run(movie, "--batch-size", "2", output=tmp_path / "cut") == 0
+    # The batches in flight may be lost, and no others.
+    assert 14 - after <= len(calls) <= 14 - after + series_module.AHEAD + 1
+    assert snapshot(tmp_path / "cut") == snapshot(tmp_path / "whole")
+
+
+def test_a_finished_output_is_left_as_it_is(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie) == 0
+    before = snapshot(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict", None)
+        assert run(movie) == 0
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_other_options_are_an_error_unless_overwritten(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie) == 0
+    before = snapshot(tmp_path / "out")
+    assert run(movie, "--savgol-window", "7") == 2
+    assert "savgol.ome.zarr exists with other options (methods.savgol.window: 11 there, 7 now)" in caplog.text
+    assert run(movie, "--normalization", "none") == 2
+    assert snapshot(tmp_path / "out") == before
+    assert run(movie, "--savgol-window", "7", "--overwrite") == 0
+    savgol = savgol_filter(pixels(tmp_path / "out", "raw"), 7, 3, axis=0, mode="interp")
+    np.testing.assert_allclose(pixels(tmp_path / "out", "savgol"), savgol, atol=1e-5)
+    assert not (tmp_path / "out" / PARTIAL).exists()
+
+
+def test_a_method_is_added_from_the_raw_store(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie, "--methods", "raw", "window") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict", None)  # nothing is left to predict
+        assert run(movie, "--methods", "raw", "window", "savgol") == 0
+    assert run(movie, output=tmp_path / "at_once") == 0
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
+
+
+def test_raw_is_not_kept_unless_asked_for(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie, "--methods", "savgol") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"savgol.ome.zarr", "metrics.csv", "figures"}
+
+
+def test_the_input_is_never_written_to(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    before = snapshot(movie)
+    assert run(movie) == 0
+    assert snapshot(movie) == before
+
+
+def broken_movies(tmp_path: Path) -> dict[str, tuple[Path, tuple[str, ...], int, str]]:
+    """Movies and options that cannot be done: exit code and what the message must name."""
+    good = write_image(tmp_path / "good.zarr", phase(14))
+    two = write_image(tmp_path / "two.zarr", np.repeat(phase(14), 2, axis=1), channels=("DAPI", "GFP"))
+    cut = write_image(tmp_path / "cut.zarr", phase(14, (64, 64)))
+    chunk = cut / "0" / "8" / "0" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    dark = write_image(tmp_path / "dark.zarr", np.zeros((14, 1, 1, 8, 8), "u2"))
+    sparse = phase(14)
+    sparse[2:] = 0
+    short = write_image(tmp_path / "short.zarr", sparse)
+    (tmp_path / "folder").mkdir()
+    return {
+        "missing movie": (tmp_path / "none.zarr", (), 2, "none.zarr"),
+        "no zarr": (tmp_path / "folder", (), 1, "no OME-Zarr store"),
+        "empty plate": (write_plate(tmp_path / "empty.zarr", {}), (), 1, "has no positions"),
+        "position": (good, ("--position", "B/1/0"), 2, "B/1/0 matches nothing"),
+        "channel": (good, ("--channel", "Phase"), 2, "it has Phase3D"),
+        "open channel": (two, (), 2, "DAPI, GFP"),
+        "plane": (good, ("--z", "3"), 2, "--z 3"),
+        "frames": (good, ("--frames", "5:15"), 2, "0:14"),
+        "no frames": (good, ("--frames", "5:5"), 2, "5:5"),
+        "short for savgol": (short, (), 2, "--savgol-window 11"),
+        "short for window": (good, ("--frames", "3:4", "--methods", "window"), 2, "--window 2"),
+        "even window": (good, ("--window", "4"), 2, "--window 4"),
+        "even savgol": (good, ("--savgol-window", "10"), 2, "--savgol-window 10"),
+        "order": (good, ("--savgol-window", "3"), 2, "--savgol-polyorder 3"),
+        "dark": (dark, (), 1, "no valid frame"),
+        "truncated chunk": (cut, (), 1, "frame 8"),
+        "device": (good, ("--device", "cuda:9"), 2, "cuda:9"),
+        "batch": (good, ("--batch-size", "0"), 2, "--batch-size 0"),
+    }
+
+
+def test_bad_input_gets_one_line_and_leaves_nothing(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for what, (movie, options, code, text) in broken_movies(tmp_path).items():
+        caplog.clear()
+        output = tmp_path / "results" / what
+        assert run(movie, *options, output=output) == code, what
+        (message,) = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+        assert text in message, what
+        assert "\n" not in message, what
+        assert not output.exists() or {path.name for path in output.iterdir()} <= {PARTIAL}, what
+
+
+def test_output_and_input_are_kept_apart(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_image(tmp_path / "raw.ome.zarr", phase())
+    for output, text in {
+        movie / "results": "lies inside the movie",
+        movie: "lies inside the movie",
+        tmp_path: "would replace the movie",
+    }.items():
+        caplog.clear()
+        assert run(movie, "--overwrite", output=output) == 2
+        assert text in caplog.text
+    (tmp_path / "file").write_text("")
+    assert run(movie, output=tmp_path / "file") == 2
+    assert "is a file" in caplog.text
+
+
+def test_a_disk_that_is_full_is_said_and_the_run_resumes(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    write_json, calls = series_module.Journal.mark, []
+
+    def full(self: Any, *arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device", "progress.json")
+        write_json(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(series_module.Journal, "mark", full)
+        assert run(movie) == 1
+    assert "No space left on device" in caplog.text
+    assert run(movie) == 0
+    shutil.rmtree(tmp_path / "out" / "figures")
+    assert json.loads((tmp_path / "out" / "raw.ome.zarr" / ".zattrs").read_text())["image_translation"]
+
+
+@pytest.mark.realdata
+@realdata
+@pytest.mark.parametrize(
+    ("name", "options", "code"),
+    [
+        ("livecyte_phase.ome.zarr", ("--frames", "0:12"), 0),
+        ("foreign/ngio_tubhiswt4D_tczyx_v04.zarr", ("--methods", "raw", "window"), 0),
+        ("foreign/omezarrpy_plate_v05.zarr", (), 0),
+        ("foreign/fractal_cardiomyocyte_mip_plate_v04.zarr", ("--methods", "raw"), 0),
+        ("foreign/ome_zarr_py_bf2raw/fake-series-2.zarr", ("--methods", "raw"), 0),
+        ("foreign/ome_zarr_py_bf2raw/plate-rows-2.zarr", ("--methods", "raw"), 0),
+        ("foreign/ome_zarr_py_bf2raw/plate-rows-2.zarr", (), 2),
+        ("foreign/ngio_tubhiswt4D_tczyx_v04.zarr/labels", (), 1),
+        ("isl_neurons_paired.ome.zarr", ("--methods", "raw", "--channel", "Phase"), 0),
+        ("isl_neurons_paired.ome.zarr", (), 2),
+    ],
+)
+def test_stores_of_other_writers(run: Any, tmp_path: Path, name: str, options: tuple[str, ...], code: int) -> None:
+    assert run(REAL / name, *options) == code
+    if code == 0:
+        source, out = open_store(REAL / name), open_store(tmp_path / "out" / "raw.ome.zarr")
+        assert (out.names, out.layout, out.version) == (source.names, source.layout, source.version)
+        for position in out.names:
+            like, image = source.position(position), out.position(position)
+            assert [level.shape[3:] for level in image.levels] == [level.shape[3:] for level in like.levels]
+            assert np.isfinite(image.read(0, 0, 0)).all()

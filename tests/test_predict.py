@@ -1,0 +1,159 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from image_translation import predict
+from image_translation.errors import DataError, UsageError
+from image_translation.predict import Predictor, pad, resolve_device
+
+
+class Doubling(torch.nn.Module):
+    """Two outputs: twice the input, and the row number of each pixel (which no symmetry of the square keeps)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.arange(x.shape[-2], dtype=x.dtype).reshape(-1, 1).expand_as(x)
+        return torch.cat([2 * x, rows], dim=1)
+
+
+def images(count: int, shape: tuple[int, int], seed: int = 0) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    return list(np.random.default_rng(seed).normal(size=(count, 1, *shape)).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (17, 33), (615, 615), (16, 32), (3, 2)])
+@pytest.mark.parametrize("stride", [1, 16, 64])
+def test_crop_of_pad_is_the_image(shape: tuple[int, int], stride: int) -> None:
+    image = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    padded, crop = pad(image, stride)
+    assert [size % stride for size in padded.shape[-2:]] == [0, 0]
+    assert all(0 <= new - old < stride for new, old in zip(padded.shape, image.shape, strict=True) if new != old)
+    np.testing.assert_array_equal(padded[..., *crop], image)
+    assert np.isin(padded, image).all()
+
+
+def test_padding_reflects_evenly() -> None:
+    padded, _ = pad(np.array([[0.0, 1.0, 2.0]], np.float32), 8)
+    np.testing.assert_array_equal(padded, np.tile(np.float32([2, 1, 0, 1, 2, 1, 0, 1]), (8, 1)))
+
+
+def test_nothing_is_copied_where_nothing_is_to_be_added() -> None:
+    image = np.ones((1, 8, 16), np.float32)
+    assert pad(image, 8)[0] is image
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (17, 33), (32, 32)])
+@pytest.mark.parametrize("tta", [False, True])
+def test_a_known_network(shape: tuple[int, int], tta: bool) -> None:
+    batch = images(3, shape)
+    outputs = Predictor(Doubling(), 4, device="cpu", tta=tta).predict(batch)
+    for image, output in zip(batch, outputs, strict=True):
+        assert output.shape == (2, *shape)
+        assert output.dtype == np.float32
+        assert output.flags.c_contiguous
+        np.testing.assert_allclose(output[0], 2 * image[0], rtol=1e-6)
+
+
+def test_augmentation_averages_the_eight_symmetries() -> None:
+    output = Predictor(Doubling(), 1, device="cpu", tta=True).predict([np.zeros((1, 6, 10), np.float32)])[0]
+    # Each of the four sides is the first row twice: the mean row number is half of (height - 1 + width - 1) / 2.
+    np.testing.assert_allclose(output[1], np.full((6, 10), (5 + 9) / 4), rtol=1e-6)
+
+
+def test_augmented_prediction_turns_with_the_image(tiny_model: Any) -> None:
+    spec, network = tiny_model
+    predictor = Predictor(network, spec.stride, device="cpu", tta=True)
+    image = images(1, (24, 24))[0]
+    turned = predictor.predict([np.rot90(image, axes=(1, 2))])[0]
+    np.testing.assert_allclose(turned, np.rot90(predictor.predict([image])[0], axes=(1, 2)), atol=1e-5)
+
+
+def test_a_prediction_depends_on_its_own_image_only(tiny_model: Any) -> None:
+    spec, network = tiny_model
+    predictor = Predictor(network, spec.stride, device="cpu", batch_size=4)
+    batch = images(4, (33, 47))
+    batch[2] *= 100
+    together = predictor.predict(batch)
+    for image, output in zip(batch, together, strict=True):
+        alone = predictor.predict([image])[0]
+        np.testing.assert_allclose(output, alone, rtol=1e-4, atol=1e-5 * alone.std())
+    assert not np.allclose(together[0], together[1])
+
+
+def test_the_network_sees_the_frame_without_a_border(tiny_model: Any) -> None:
+    spec, network = tiny_model
+    image = images(1, (32, 32))[0]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(image)[None, :, None])[0, :, 0].numpy()
+    np.testing.assert_array_equal(Predictor(network, spec.stride, device="cpu").predict([image])[0], expected)
+
+
+def test_bfloat16_is_close_to_float32(tiny_model: Any) -> None:
+    spec, network = tiny_model
+    image = images(1, (32, 48))
+    exact = Predictor(network, spec.stride, device="cpu").predict(image)[0]
+    rough = Predictor(network, spec.stride, device="cpu", precision="bf16").predict(image)[0]
+    assert rough.dtype == np.float32
+    assert 0 < np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
+
+
+def test_inputs_are_left_alone(tiny_model: Any) -> None:
+    spec, network = tiny_model
+    image = images(1, (32, 32))[0]
+    image.flags.writeable = False
+    before = image.copy()
+    Predictor(network, spec.stride, device="cpu", tta=True).predict([image])
+    np.testing.assert_array_equal(image, before)
+
+
+def test_a_network_that_changes_the_size_is_an_error() -> None:
+    halving = torch.nn.AvgPool3d((1, 2, 2))
+    with pytest.raises(DataError, match="it is no 2D stain"):
+        Predictor(halving, 4, device="cpu").predict(images(1, (8, 8)))
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:99", "", "CPU"])
+def test_a_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {name}: .* there is .*cpu"):
+        resolve_device(name)
+
+
+def test_devices_are_chosen_best_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(UsageError, match="--device cuda: there is no such device here; there is cpu"):
+        resolve_device("cuda")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == torch.device("cuda")
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+
+
+def test_arguments_that_cannot_be_met() -> None:
+    with pytest.raises(UsageError, match="--precision fp16: not on the CPU; use fp32 or bf16"):
+        Predictor(Doubling(), 4, device="cpu", precision="fp16")
+    with pytest.raises(UsageError, match="--batch-size 0: must be 1 or more"):
+        Predictor(Doubling(), 4, device="cpu", batch_size=0)
+    assert Predictor(Doubling(), 4, device="cpu").batch_size == 1
+    assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size == 3
+
+
+def test_out_of_memory_names_the_batch_size() -> None:
+    class Greedy(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError
+
+    predictor = Predictor(Greedy(), 4, device="cpu", batch_size=2)
+    with pytest.raises(UsageError, match="--batch-size 2: 2 images of 8 x 8 pixels do not fit"):
+        predictor.predict(images(2, (8, 7)))
+
+
+def test_there_may_be_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(predict.ctypes, "CDLL", missing)
+    assert Predictor(Doubling(), 4, device="cpu").device.type == "cpu"

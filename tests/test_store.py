@@ -1,0 +1,162 @@
+"""Stores of all kinds come out in one form; what cannot be read is said in one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stores import phase, write_image, write_plate
+
+from image_translation.errors import DataError, UsageError
+from image_translation.store import open_store, select_channel, select_planes
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_image_has_the_axes_names_and_pixels_that_were_written(tmp_path: Path, version: str) -> None:
+    data = phase(3)
+    write_image(
+        tmp_path / "a.zarr",
+        data,
+        version=version,
+        scale=(60, 1, 2, 0.5, 0.5),
+        units={"t": "second"},
+        names=("s0", "s1"),
+    )
+    store = open_store(tmp_path / "a.zarr")
+    position = store.position("fov")
+    assert (store.layout, store.version, store.names) == ("fov", version, ("fov",))
+    assert position.shape == data.shape
+    assert position.channels == ("Phase3D",)
+    assert position.units == {"t": "second"}
+    assert [level.scale for level in position.levels] == [(60, 1, 2, 0.5, 0.5), (60, 1, 2, 1, 1)]
+    np.testing.assert_array_equal(position.read(2, 0, 0), data[2, 0, 0])
+
+
+@pytest.mark.parametrize("axes", ["yx", "zyx", "cyx", "tyx", "tcyx", "tzyx", "czyx"])
+def test_missing_axes_have_length_one(tmp_path: Path, axes: str) -> None:
+    sizes = {"t": 3, "c": 2, "z": 4, "y": 5, "x": 6}
+    data = np.arange(np.prod([sizes[axis] for axis in axes])).reshape([sizes[axis] for axis in axes]).astype("u2")
+    position = open_store(write_image(tmp_path / "a.zarr", data, axes=axes, channels=None)).position("fov")
+    assert position.shape == tuple(sizes[axis] if axis in axes else 1 for axis in "tczyx")
+    last = [sizes[axis] - 1 if axis in axes else 0 for axis in "tcz"]
+    np.testing.assert_array_equal(position.read(*last), data[(-1,) * (len(axes) - 2)])
+
+
+def test_channels_without_names_are_numbered(tmp_path: Path) -> None:
+    data = np.repeat(phase(2), 2, axis=1)
+    assert open_store(write_image(tmp_path / "a.zarr", data, channels=None)).position("fov").channels == (
+        "channel_0",
+        "channel_1",
+    )
+
+
+def test_scale_and_translation_of_all_levels_combine(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(2), names=("0", "1"))
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    multiscales = group.attrs["multiscales"]
+    multiscales[0]["datasets"][1]["coordinateTransformations"].append(
+        {"type": "translation", "translation": [0, 0, 0, 3, 5]}
+    )
+    multiscales[0]["coordinateTransformations"] = [{"type": "scale", "scale": [10, 1, 1, 0.1, 0.1]}]
+    group.attrs["multiscales"] = multiscales
+    level = open_store(path).position("fov").levels[1]
+    np.testing.assert_allclose(level.scale, (10, 1, 1, 0.2, 0.2))
+    np.testing.assert_allclose(level.translation, (0, 0, 0, 0.3, 0.5))
+
+
+def test_plate_lists_positions_and_selects_by_pattern(tmp_path: Path) -> None:
+    names = ["A/1/0", "A/1/1", "B/2/0"]
+    store = open_store(write_plate(tmp_path / "p.zarr", {name: phase(2, seed=i) for i, name in enumerate(names)}))
+    assert store.layout == "plate"
+    assert store.select() == tuple(names)
+    assert store.select(["B/*"]) == ("B/2/0",)
+    assert store.select(["*/0", "A/1/0"]) == ("A/1/0", "B/2/0")
+    with pytest.raises(UsageError, match=r"C/1/0 matches nothing in .*A/1/0, A/1/1, B/2/0"):
+        store.select(["C/1/0"])
+    np.testing.assert_array_equal(store.position("B/2/0").read(1, 0, 0), phase(2, seed=2)[1, 0, 0])
+
+
+def test_channel_choice(tmp_path: Path) -> None:
+    data = np.repeat(phase(1), 2, axis=1)
+    with_phase = open_store(write_image(tmp_path / "a.zarr", data, channels=("DAPI", "Phase3D"))).position("fov")
+    assert select_channel(with_phase, None) == 1
+    assert select_channel(with_phase, "DAPI") == 0
+    without = open_store(write_image(tmp_path / "b.zarr", data, channels=("DAPI", "GFP"))).position("fov")
+    with pytest.raises(UsageError, match=r"has the channels DAPI, GFP; choose one with --channel"):
+        select_channel(without, None)
+    with pytest.raises(UsageError, match=r"--channel Phase is not in .*it has DAPI, GFP"):
+        select_channel(without, "Phase")
+    alone = open_store(write_image(tmp_path / "c.zarr", phase(1), channels=("Green",))).position("fov")
+    assert select_channel(alone, None) == 0
+
+
+def test_plane_choice(tmp_path: Path) -> None:
+    position = open_store(write_image(tmp_path / "a.zarr", np.repeat(phase(1), 5, axis=2))).position("fov")
+    assert select_planes(position, "middle") == (2,)
+    assert select_planes(position, "all") == (0, 1, 2, 3, 4)
+    assert select_planes(position, "4") == (4,)
+    for wrong in ("5", "-1", "top"):
+        with pytest.raises(UsageError, match=f"--z {wrong} is not in .*allowed are 0 to 4, 'middle', and 'all'"):
+            select_planes(position, wrong)
+
+
+def test_truncated_chunk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(3, size=(64, 64)))
+    position = open_store(path).position("fov")
+    chunk = path / "0" / "1" / "0" / "0" / "0" / "0"
+    whole = chunk.read_bytes()
+    for kept in (0, 8, len(whole) // 2, len(whole) - 1):
+        chunk.write_bytes(whole[:kept])
+        with pytest.raises(DataError, match="cannot read frame 1, channel 0, plane 0 of"):
+            position.read(1, 0, 0)
+    position.read(2, 0, 0)
+
+
+def test_missing_chunk_reads_as_zero(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(3))
+    (path / "0" / "1" / "0" / "0" / "0" / "0").unlink()
+    assert not open_store(path).position("fov").read(1, 0, 0).any()
+
+
+def test_what_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        open_store(tmp_path / "none.zarr")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="is no OME-Zarr store"):
+        open_store(tmp_path / "folder")
+    (tmp_path / "movie.tif").write_bytes(b"II*\0")
+    with pytest.raises(DataError, match="is no OME-Zarr store"):
+        open_store(tmp_path / "movie.tif")
+    import zarr
+
+    zarr.open_group(tmp_path / "plain.zarr", mode="w")
+    with pytest.raises(DataError, match="no 'multiscales' and no 'plate'"):
+        open_store(tmp_path / "plain.zarr")
+    with pytest.raises(DataError, match="has no positions"):
+        open_store(write_plate(tmp_path / "empty.zarr", {}))
+    path = write_image(tmp_path / "headless.zarr", phase(1))
+    (path / "0" / ".zarray").write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        open_store(path).position("fov")
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL.exists(), reason="the real data are not beside the checkout")
+def test_stores_of_other_writers() -> None:
+    shapes = {
+        "livecyte_phase.ome.zarr": {"B/3/3": (160, 1, 1, 615, 615)},
+        "isl_neurons_paired.ome.zarr": {"fov": (1, 4, 3, 1024, 1024)},
+        "foreign/fractal_cardiomyocyte_mip_plate_v04.zarr": {"B/03/0": (1, 1, 1, 1080, 2560)},
+        "foreign/ngio_tubhiswt4D_tczyx_v04.zarr": {"fov": (3, 1, 2, 512, 512)},
+        "foreign/omezarrpy_plate_v05.zarr": dict.fromkeys(("A/1/0", "A/1/1", "B/2/0"), (12, 1, 1, 256, 256)),
+        "foreign/ome_zarr_py_bf2raw/fake-series-2.zarr": dict.fromkeys(("0", "1"), (1, 1, 1, 512, 512)),
+        "foreign/ome_zarr_py_bf2raw/plate-rows-2.zarr": dict.fromkeys(("A/1/0", "B/1/0"), (1, 1, 1, 512, 512)),
+    }
+    for name, expected in shapes.items():
+        store = open_store(REAL / name)
+        assert {position: store.position(position).shape for position in store.names} == expected
+        first = store.position(store.names[0])
+        assert first.read(0, 0, 0).shape == first.shape[3:]
