@@ -7,14 +7,15 @@ reduced copies where the input has a pyramid; last, what only the end tells (dis
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from image_translation.errors import DataError, first_line
-from image_translation.store import AXES, FOV_NAME, Level, Position, Store, open_array
+from image_translation.ome_metadata import AXES, Level
+from image_translation.store import FOV_NAME, Position, Store, ome_attributes, open_array
 
 # Blue and orange tell two stains apart under every common colour blindness.
 COLORS = ("0072B2", "E69F00", "009E73", "CC79A7", "56B4E9", "D55E00")
@@ -86,34 +87,14 @@ def create_store(path: Path, source: Store, images: Sequence[ImageSpec]) -> None
     images
         One specification a position.
     """
-    from iohub.ngff import Position as NgffPosition
-    from iohub.ngff import open_ome_zarr
-
-    version = "0.5" if images[0].like.zarr_format == 3 else "0.4"
-
-    def layout(kind: str, image: ImageSpec) -> Any:
-        return open_ome_zarr(
-            path, kind, mode="w-", channel_names=list(image.channels), axes=_axes(image), version=version
-        )
-
-    if source.layout == "fov":
-        _create_levels(layout("fov", images[0]), images[0])
-    elif source.layout == "plate":
-        plate = layout("hcs", images[0])
-        for image in images:
-            group = plate.create_position(*image.like.name.split("/"))
-            group.axes = _axes(image)
-            _create_levels(group, image)
-    else:
-        root = zarr.open_group(path, mode="w-", zarr_format=images[0].like.zarr_format)
-        marker = {"bioformats2raw.layout": 3}
-        root.attrs.update({"ome": {"version": version, **marker}} if version == "0.5" else marker)
-        for image in images:
-            names, axes = list(image.channels), _axes(image)
-            child = root.create_group(image.like.name)
-            _create_levels(
-                NgffPosition(child, parse_meta=False, channel_names=names, axes=axes, version=version), image
-            )
+    zarr_format = images[0].like.zarr_format
+    root = zarr.open_group(path, mode="w-", zarr_format=zarr_format)
+    if source.layout == "plate":
+        _mirror_plate(root, source, [image.like.name for image in images])
+    elif source.layout == "series":
+        _describe(root, "bioformats2raw.layout", 3)
+    for image in images:
+        _create_image(root if source.layout == "fov" else root.require_group(image.like.name), image)
 
 
 def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, float]], attributes: Any) -> None:
@@ -253,12 +234,46 @@ def _allowed(kind: Any, unit: str) -> bool:
     return True
 
 
-def _create_levels(group: Any, image: ImageSpec) -> None:
+def _create_image(group: zarr.Group, image: ImageSpec) -> None:
+    from iohub.ngff import Position as NgffPosition
     from iohub.ngff.models import TransformationMeta
 
+    names, version = list(image.channels), _version(group)
+    position = NgffPosition(group, parse_meta=False, channel_names=names, axes=_axes(image), version=version)
     for level in image.levels:
         transform = [TransformationMeta(type="scale", scale=list(level.scale))]
         if any(level.translation):
             transform.append(TransformationMeta(type="translation", translation=list(level.translation)))
         chunks = (1, 1, 1, *level.shape[3:])
-        group.create_zeros(level.path, level.shape, np.float32, chunks=chunks, transform=transform)
+        position.create_zeros(level.path, level.shape, np.float32, chunks=chunks, transform=transform)
+
+
+def _mirror_plate(root: zarr.Group, source: Store, names: Sequence[str]) -> None:
+    """Take over the plate's and the wells' metadata, of the wells and images that are written."""
+    chosen: dict[str, list[str]] = {}
+    for name in names:
+        well, _, image = name.rpartition("/")
+        chosen.setdefault(well, []).append(image)
+    plate = dict(source.metadata["plate"])
+    plate["wells"] = [well for well in plate["wells"] if well["path"] in chosen]
+    plate["field_count"] = max(len(images) for images in chosen.values())
+    _describe(root, "plate", plate)
+    for path, images in chosen.items():
+        block = dict(ome_attributes(source.path / path)["well"])
+        block["images"] = [image for image in block["images"] if image["path"] in images]
+        _describe(root.require_group(path), "well", block)
+
+
+def _describe(group: zarr.Group, key: str, block: Any) -> None:
+    """Store OME metadata the way of the group's version, which the block itself states up to 0.4."""
+    version = _version(group)
+    if isinstance(block, dict):
+        block.pop("version", None)
+    if version == "0.5":
+        group.attrs["ome"] = {"version": version, key: block}
+    else:
+        group.attrs[key] = {**block, "version": version} if isinstance(block, dict) else block
+
+
+def _version(group: zarr.Group) -> Literal["0.4", "0.5"]:
+    return "0.5" if group.metadata.zarr_format == 3 else "0.4"

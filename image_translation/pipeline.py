@@ -27,7 +27,8 @@ from image_translation.output import ATTRIBUTE, create_store, finish_image, imag
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
 from image_translation.rows import Row, read_csv, write_csv
-from image_translation.series import SeriesResult, Workspace, field_statistics, stain
+from image_translation.series import field_statistics, stain
+from image_translation.sink import SeriesResult, Workspace
 from image_translation.store import open_store
 
 METRICS = "metrics.csv"

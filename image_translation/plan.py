@@ -11,7 +11,7 @@ from image_translation.evaluate import RAW
 from image_translation.models import ModelSpec, read_spec
 from image_translation.options import SmoothOptions
 from image_translation.output import ImageSpec
-from image_translation.predict import resolve_device
+from image_translation.predict import resolve_device, resolve_precision
 from image_translation.simulated_store import require_demo_movie
 from image_translation.store import Position, Store, open_store, select_channel, select_planes
 
@@ -146,7 +146,7 @@ def make_plan(options: SmoothOptions) -> Plan:
     positions = [store.position(name) for name in store.select(options.positions)]
     choices = [(position, select_channel(position, options.channel)) for position in positions]
     planes = [select_planes(position, options.z) for position in positions]
-    resolve_device(options.device)
+    resolve_precision(options.precision, resolve_device(options.device))
     spec, weights = read_spec(data.resolve(options.checkpoint))
     spec.require_in_channels(1)
     series = tuple(

@@ -71,6 +71,35 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def resolve_precision(name: str, device: torch.device) -> torch.dtype | None:
+    """Choose the dtype of automatic mixed precision.
+
+    Parameters
+    ----------
+    name
+        "fp32", "bf16" or "fp16".
+    device
+        Where it is to be computed.
+
+    Returns
+    -------
+    torch.dtype or None
+        None for "fp32": nothing is to be cast.
+
+    Raises
+    ------
+    UsageError
+        An unknown name, or "fp16" on the CPU.
+    """
+    if name not in PRECISIONS:
+        msg = f"--precision {name}: must be one of {', '.join(PRECISIONS)}"
+        raise UsageError(msg)
+    if name == "fp16" and device.type == "cpu":
+        msg = "--precision fp16: not on the CPU; use fp32 or bf16, or --device with an accelerator"
+        raise UsageError(msg)
+    return _AUTOCAST.get(name)
+
+
 class Predictor:
     """A network on a device, from normalised images to predicted ones.
 
@@ -83,7 +112,7 @@ class Predictor:
     device
         See `resolve_device`.
     precision
-        "fp32", or "bf16" or "fp16" for automatic mixed precision. "fp16" needs an accelerator.
+        See `resolve_precision`.
     batch_size
         Images that the caller should give at once; by default 1 on the CPU and 8 on an accelerator.
     tta
@@ -115,16 +144,13 @@ class Predictor:
         self.device = resolve_device(device)
         if self.device.type == "cpu":
             _keep_freed_memory()
-        if precision == "fp16" and self.device.type == "cpu":
-            msg = "--precision fp16: not on the CPU; use fp32 or bf16, or --device with an accelerator"
-            raise UsageError(msg)
+        self._autocast = resolve_precision(precision, self.device)
         if batch_size is not None and batch_size < 1:
             msg = f"--batch-size {batch_size}: must be 1 or more"
             raise UsageError(msg)
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 8)
         self._model = model.to(self.device).eval()
         self._stride = stride
-        self._autocast = _AUTOCAST.get(precision)
         self._forward = self._augmented if tta else self._plain
 
     def predict(self, images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

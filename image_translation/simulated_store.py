@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from image_translation.errors import DataError, UsageError
 from image_translation.journal import remove
+from image_translation.ome_metadata import AXES, Level
 from image_translation.output import ATTRIBUTE, ImageSpec, PlaneStack, create_store, finish_image
 from image_translation.simulate import CHANNELS, Movie, MovieSpec
-from image_translation.store import AXES, FOV_NAME, Level, Position, Store, open_store
+from image_translation.store import FOV_NAME, Position, Store, open_store
 
 DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
 PIXEL_SIZE = 0.5  # micrometres

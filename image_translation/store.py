@@ -8,10 +8,10 @@ Metadata are read with zarr; pixels with tensorstore, which reports a truncated 
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import tensorstore as ts
@@ -19,33 +19,12 @@ import zarr
 from numpy.typing import NDArray
 
 from image_translation.errors import DataError, UsageError, first_line
+from image_translation.ome_metadata import Level, parse_axes, parse_channel_names, parse_level, parse_version
 
-AXES = ("t", "c", "z", "y", "x")
 FOV_NAME = "fov"
 PREFERRED_CHANNEL = "Phase3D"
 
 Layout = Literal["fov", "plate", "series"]
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Level:
-    """One resolution of an image.
-
-    Attributes
-    ----------
-    path
-        Name of the array within its image group.
-    scale, translation
-        Physical size of a pixel and place of the first one, for T, C, Z, Y, X; 1 and 0 for axes that are not stored.
-    shape
-        Number of pixels along T, C, Z, Y, X; 1 for axes that are not stored.
-    """
-
-    path: str
-    scale: tuple[float, ...]
-    translation: tuple[float, ...]
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -136,12 +115,15 @@ class Store:
         OME-Zarr version, for instance ``0.4``.
     names
         Names of the positions, in the order of the store.
+    metadata
+        OME metadata of the root group.
     """
 
     path: Path
     layout: Layout
     version: str
     names: tuple[str, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def position(self, name: str) -> Position:
         """Open the position of this name.
@@ -215,20 +197,19 @@ def open_store(path: Path) -> Store:
         raise UsageError(
             f"the movie {path} does not exist; give the directory of an OME-Zarr store (-m MOVIE.ome.zarr)"
         )
-    attributes = _attributes(path)
-    ome = attributes.get("ome", attributes)
+    ome = ome_attributes(path)
     if "multiscales" in ome:
-        return Store(path, "fov", _version(ome), (FOV_NAME,))
+        return Store(path, "fov", parse_version(ome), (FOV_NAME,), ome)
     if "plate" in ome:
         names = tuple(_plate_names(path, ome["plate"]))
         if not names:
             raise DataError(f"the plate {path} has no positions; its metadata list no well with an image")
-        return Store(path, "plate", _version(ome), names)
+        return Store(path, "plate", parse_version(ome), names, ome)
     if "bioformats2raw.layout" in ome:
         names = tuple(_series_names(path))
         if not names:
             raise DataError(f"the image series {path} has no image; bioformats2raw numbers them 0, 1, ...")
-        return Store(path, "series", _version(_ome_attributes(path / names[0])), names)
+        return Store(path, "series", parse_version(ome_attributes(path / names[0])), names, ome)
     raise DataError(f"{path} is a Zarr group but no OME-Zarr store: it has no 'multiscales' and no 'plate' metadata")
 
 
@@ -285,6 +266,21 @@ def select_planes(position: Position, z: str) -> tuple[int, ...]:
     return (int(z),)
 
 
+def ome_attributes(path: Path) -> Mapping[str, Any]:
+    """Read the OME metadata of a group, wherever its version keeps them.
+
+    Raises
+    ------
+    DataError
+        If there is no readable group, or its metadata are no mapping.
+    """
+    attributes = _attributes(path)
+    ome = attributes.get("ome", attributes)
+    if not isinstance(ome, Mapping):
+        raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
+    return ome
+
+
 def _attributes(path: Path) -> dict[str, Any]:
     try:
         return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
@@ -294,25 +290,16 @@ def _attributes(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is no OME-Zarr store: {first_line(error)}") from error
 
 
-def _ome_attributes(path: Path) -> dict[str, Any]:
-    attributes = _attributes(path)
-    ome = attributes.get("ome", attributes)
-    if not isinstance(ome, dict):
-        raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
-    return ome
-
-
-def _version(ome: Mapping[str, Any]) -> str:
-    described = [ome, ome.get("plate"), *(ome.get("multiscales") or ())]
-    return next((str(d["version"]) for d in described if isinstance(d, dict) and "version" in d), "0.4")
-
-
 def _plate_names(path: Path, plate: Any) -> list[str]:
     try:
         wells = [well["path"] for well in plate["wells"]]
-        return [f"{well}/{image['path']}" for well in wells for image in _ome_attributes(path / well)["well"]["images"]]
-    except (KeyError, TypeError) as error:
+        names = [f"{well}/{image['path']}" for well in wells for image in ome_attributes(path / well)["well"]["images"]]
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the plate {path} has broken metadata: {error!r} is missing or malformed") from error
+    strange = [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    if strange:
+        raise DataError(f"the plate {path} lists {strange[0]}, which lies outside of it")
+    return names
 
 
 def _series_names(path: Path) -> list[str]:
@@ -322,63 +309,25 @@ def _series_names(path: Path) -> list[str]:
 
 def _open_position(name: str, path: Path) -> Position:
     attributes = _attributes(path)
-    ome = attributes.get("ome", attributes)
+    ome = ome_attributes(path)
     try:
         multiscale = ome["multiscales"][0]
         datasets = multiscale["datasets"]
         arrays = [zarr.open_array(path / dataset["path"], mode="r") for dataset in datasets]
         first = arrays[0]
-        axes, units = _axes(multiscale, first.ndim)
+        axes, units = parse_axes(multiscale, first.ndim)
         shared = multiscale.get("coordinateTransformations") or ()
         levels = tuple(
-            Level(
-                dataset["path"],
-                *_transform([*(dataset.get("coordinateTransformations") or ()), *shared], axes),
-                _expand(array.shape, axes, 1),
-            )
-            for dataset, array in zip(datasets, arrays, strict=True)
+            parse_level(dataset, shared, axes, array.shape) for dataset, array in zip(datasets, arrays, strict=True)
         )
-        channels = _channel_names(ome, levels[0].shape[1])
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+        channels = parse_channel_names(ome, levels[0].shape[1])
+    except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"the image {path} cannot be read: {first_line(error)}") from error
     if first.dtype.kind not in "buif":
         raise DataError(f"the image {path} has pixels of type {first.dtype}; integers and real numbers can be stained")
     if math.prod(levels[0].shape) == 0:
         raise DataError(f"the image {path} is empty: its shape is {levels[0].shape}")
     return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)
-
-
-def _axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...], dict[str, str]]:
-    described = multiscale.get("axes") or AXES[-ndim:]
-    axes = [{"name": axis} if isinstance(axis, str) else axis for axis in described]
-    names = tuple(str(axis["name"]).lower() for axis in axes)
-    if len(names) != ndim or [axis for axis in AXES if axis in names] != list(names) or not {"y", "x"} <= set(names):
-        raise ValueError(f"axes {names} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")
-    return names, {name: axis["unit"] for name, axis in zip(names, axes, strict=True) if axis.get("unit")}
-
-
-def _transform(steps: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    scale, translation = np.ones(len(axes)), np.zeros(len(axes))
-    for step in steps:
-        if step["type"] == "scale":
-            factor = np.asarray(step["scale"], dtype=float)
-            scale, translation = scale * factor, translation * factor
-        elif step["type"] == "translation":
-            translation = translation + np.asarray(step["translation"], dtype=float)
-    return _expand(scale.tolist(), axes, 1.0), _expand(translation.tolist(), axes, 0.0)
-
-
-def _expand(values: Sequence[_T], axes: Sequence[str], default: _T) -> tuple[_T, ...]:
-    stored = dict(zip(axes, values, strict=True))
-    return tuple(stored.get(axis, default) for axis in AXES)
-
-
-def _channel_names(ome: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    described = (ome.get("omero") or {}).get("channels") or ()
-    labels = [channel.get("label") for channel in described]
-    if len(labels) != count:
-        labels = [None] * count
-    return tuple(str(label) if label is not None else f"channel_{i}" for i, label in enumerate(labels))
 
 
 def _listing(names: Sequence[str], most: int = 12) -> str:

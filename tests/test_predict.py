@@ -6,7 +6,7 @@ import torch
 
 from image_translation import predict
 from image_translation.errors import DataError, UsageError
-from image_translation.predict import Predictor, pad, resolve_device
+from image_translation.predict import Predictor, pad, resolve_device, resolve_precision
 
 
 class Doubling(torch.nn.Module):
@@ -135,6 +135,9 @@ def test_devices_are_chosen_best_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_arguments_that_cannot_be_met() -> None:
     with pytest.raises(UsageError, match="--precision fp16: not on the CPU; use fp32 or bf16"):
         Predictor(Doubling(), 4, device="cpu", precision="fp16")
+    with pytest.raises(UsageError, match="--precision fp8: must be one of fp32, bf16, fp16"):
+        resolve_precision("fp8", torch.device("cuda"))
+    assert resolve_precision("fp16", torch.device("cuda")) == torch.float16
     with pytest.raises(UsageError, match="--batch-size 0: must be 1 or more"):
         Predictor(Doubling(), 4, device="cpu", batch_size=0)
     assert Predictor(Doubling(), 4, device="cpu").batch_size == 1

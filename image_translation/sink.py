@@ -1,0 +1,178 @@
+"""Where the raw predictions of a series go: through the filters, to the metrics, and into the stores."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation import normalize
+from image_translation.evaluate import RAW, TRUTH, Evaluator
+from image_translation.frame import Frame
+from image_translation.journal import Journal
+from image_translation.output import PlaneStack, image_path
+from image_translation.plan import Plan, Series
+from image_translation.rows import Row
+
+SAMPLED_FRAMES = 32
+DISPLAYED = (0.5, 99.8)  # percentiles between which a channel is displayed
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """What is known of a series when all its frames are written.
+
+    Attributes
+    ----------
+    name, position
+        Names of the series and of its position.
+    rows
+        Metrics.
+    invalid
+        Numbers of the frames that hold no image.
+    statistics
+        What the phase was normalised by.
+    windows
+        Display window of each channel of the raw prediction.
+    """
+
+    name: str
+    position: str
+    rows: list[Row]
+    invalid: list[int]
+    statistics: normalize.Statistics
+    windows: list[dict[str, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn the result into plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Turn the values that ``to_json`` gave back into a result."""
+        rows = [Row(**row) for row in values["rows"]]
+        return cls(**{**values, "rows": rows, "statistics": normalize.Statistics(**values["statistics"])})
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the results of a run grow.
+
+    Attributes
+    ----------
+    stores
+        Where the store of each method lies.
+    growing
+        Methods whose stores are being written; the others are complete.
+    journal
+        Where the progress is kept.
+    """
+
+    stores: Mapping[str, Path]
+    growing: frozenset[str]
+    journal: Journal
+
+
+def prediction(number: int, data: NDArray[np.float32]) -> Frame:
+    """Make a frame of a predicted image (C, Y, X); it is invalid if the network gave numbers that are not finite."""
+    return Frame(number, data, bool(np.isfinite(data).all()))
+
+
+class Sink:
+    """Where raw predictions go: filters, metrics, and stores."""
+
+    def __init__(self, plan: Plan, series: Series, workspace: Workspace) -> None:
+        self._series = series
+        self._journal = workspace.journal
+        self._filters = plan.options.filters()
+        delays = {method: temporal_filter.delay for method, temporal_filter in self._filters.items()}
+        channels = plan.spec.output_channels
+        self._evaluator = Evaluator(series.position.name, channels, delays, truth=bool(series.truth))
+        self._rows: list[Row] = []
+        self._windows = _DisplayWindows(len(series.frames))
+        self._invalid: list[int] = []
+        name = series.position.name
+        self._stacks = {
+            method: PlaneStack(
+                image_path(store, name), plan.images(method)[name], series.plane, write=method in workspace.growing
+            )
+            for method, store in workspace.stores.items()
+        }
+        self._done = {method: self._journal.done(series.name, method) for method in workspace.growing}
+        self._writing: list[tuple[str, int, Callable[[], None]]] = []
+
+    @property
+    def predicted(self) -> int:
+        """Number of frames whose raw prediction is on disk."""
+        return self._done.get(RAW, len(self._series.frames))
+
+    def read_raw(self, number: int) -> Frame:
+        """Read back the raw prediction of a frame of the movie."""
+        return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
+
+    def take(self, frames: list[Frame], truth: list[Frame]) -> int:
+        """Send raw predictions through the filters, score and write what comes out; return the number of frames."""
+        for frame in truth:
+            self._rows += self._evaluator.add(TRUTH, frame)
+        for frame in frames:
+            self._windows.add(frame)
+            if not frame.valid:
+                self._invalid.append(frame.index)
+            self._put(RAW, [frame])
+            for method, temporal_filter in self._filters.items():
+                self._put(method, temporal_filter.push(frame))
+        self._settle()
+        return len(frames)
+
+    def finish(self, statistics: normalize.Statistics) -> SeriesResult:
+        """Let the last frames out of the filters, and sum up."""
+        for method, temporal_filter in self._filters.items():
+            self._put(method, temporal_filter.flush())
+        self._settle()
+        rows = self._rows + self._evaluator.finish()
+        return SeriesResult(
+            self._series.name, self._series.position.name, rows, self._invalid, statistics, self._windows.windows()
+        )
+
+    def _put(self, method: str, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._rows += self._evaluator.add(method, frame)
+            number = frame.index - self._series.frames.start
+            if number >= self._done.get(method, len(self._series.frames)):
+                self._writing.append((method, number, self._stacks[method].write(number, frame.data)))
+
+    def _settle(self) -> None:
+        """Wait until everything is on disk, and note it."""
+        for method, number, wait in self._writing:
+            wait()
+            self._done[method] = number + 1
+        if self._writing:
+            self._journal.mark(self._series.name, self._done)
+        self._writing.clear()
+
+
+class _DisplayWindows:
+    """Range in which each channel is to be displayed, from a sample of the raw predictions."""
+
+    def __init__(self, n_frames: int) -> None:
+        self._every = -(-n_frames // SAMPLED_FRAMES)
+        self._seen = 0
+        self._samples: list[NDArray[np.float64]] = []
+        self._extremes: list[NDArray[np.float32]] = []
+
+    def add(self, frame: Frame) -> None:
+        self._seen += 1
+        if frame.valid and (not self._samples or self._seen % self._every == 0):
+            self._samples.append(np.stack([normalize.grid_sample(plane) for plane in frame.data]))
+            self._extremes.append(np.stack([frame.data.min(axis=(1, 2)), frame.data.max(axis=(1, 2))]))
+
+    def windows(self) -> list[dict[str, float]]:
+        samples = np.concatenate(self._samples, axis=1)
+        low, high = np.min(self._extremes, axis=0)[0], np.max(self._extremes, axis=0)[1]
+        start, end = np.percentile(samples, DISPLAYED, axis=1)
+        return [
+            {"min": float(low[c]), "max": float(high[c]), "start": float(start[c]), "end": float(end[c])}
+            for c in range(len(low))
+        ]
