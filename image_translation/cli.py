@@ -61,6 +61,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that tells the defaults, but for those that only say that nothing was given."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = (None, False, [], (None, None))
+        return action.help if action.default in nothing else super()._get_help_string(action)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM, description="Virtual staining of label-free movies, steady in time.", allow_abbrev=False
@@ -73,9 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=text, description=text, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=_HelpFormatter)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     return parser
 

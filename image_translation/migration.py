@@ -74,7 +74,7 @@ def grow(spec: "MovieSpec", padding: int) -> Population:
         parent=lineage.parent,
         radius=radius,
         height=_inherit(np.exp(0.4 * _normal(rng, count)), lineage.parent),
-        stain=_inherit(np.exp(0.2 * _normal(rng, count, 2)), lineage.parent),
+        stain=_inherit(np.exp(0.1 * _normal(rng, count, 2)), lineage.parent),
         chromatin=np.where(lineage.parent < 0, 1.0, 0.5 + 0.5 * _smoothstep(age / (2 * _SPREADING))),
         origin=rng.uniform(0, 4096, (count, 2)),
         nucleus_outline=_complex(_normal(rng, count, _HARMONICS, 2), 0.06),

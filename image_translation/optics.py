@@ -23,8 +23,8 @@ Image = NDArray[np.float32]
 
 _TEXTURE_SIDE = 256
 _PUPIL = 0.2  # cycles per pixel at which the transfer has fallen to exp(-1/2)
-_STAIN_BLUR = 1.0  # pixels, standard deviation of the point spread function of the fluorescence
-_MEMBRANE = 1.0  # pixels, half width of a stained membrane
+_STAIN_BLUR = 1.2  # pixels, standard deviation of the point spread function of the fluorescence
+_MEMBRANE = 1.3  # pixels, half width of a stained membrane
 _CYTOPLASM = 0.12  # brightness of the cytoplasm in the membrane stain
 _SWING = 60.0  # frames, typical period of the slow drifts
 
@@ -94,7 +94,7 @@ def optical_path(scene: Scene, population: Population, t: int, spec: "MovieSpec"
     height = _per_cell(population.height / population.spread[t] ** 1.3, scene)
     far = (scene.place**2).sum(axis=0) / (0.55 * radius) ** 2
     depth = np.maximum(scene.depth, 0)
-    body = height * (0.25 + 0.75 * np.exp(-far / 2)) * (1 - np.exp(-depth / (0.22 * radius + 1)))
+    body = height * (0.3 + 0.7 * np.exp(-far / 2)) * (1 - np.exp(-depth / (0.13 * radius + 1)))
     granules = _sample(textures.granules, scene, population)
     clouds = _sample(textures.clouds, scene, population)
     body *= 1 + spec.granularity * (0.18 * granules * (1 - 0.7 * scene.nucleus) + 0.08 * clouds)

@@ -79,7 +79,7 @@ def _random_spec(direction: Direction, rng: np.random.Generator) -> MovieSpec:
         "frames": _MOVIE,
         "seed": int(rng.integers(2**31)),
         "density": rng.choice([rng.uniform(0.03, 0.3), rng.uniform(0.3, 1.0), 1.0], p=[0.4, 0.45, 0.15]),
-        "cell_radius": np.exp(rng.uniform(np.log(10), np.log(36))),
+        "cell_radius": np.exp(rng.uniform(np.log(11), np.log(34))),
         "divisions": rng.uniform(0, 4),
         "rounded": rng.choice([rng.uniform(0, 0.1), rng.uniform(0.1, 0.6)], p=[0.7, 0.3]),
         "debris": rng.exponential(0.5),
@@ -87,10 +87,10 @@ def _random_spec(direction: Direction, rng: np.random.Generator) -> MovieSpec:
     steady = {"flicker": 0.0, "background": 0.0, "noise": 0.0, "debris": 0.0}
     optics = {
         "contrast": np.exp(rng.uniform(np.log(0.3), np.log(3))),
-        "nuclear_contrast": rng.uniform(0.05, 0.8),
+        "nuclear_contrast": rng.uniform(0.1, 0.8),
         "granularity": rng.uniform(0.3, 2.5),
         "background": np.exp(rng.uniform(np.log(0.003), np.log(0.15))),
-        "noise": np.exp(rng.uniform(np.log(0.002), np.log(0.06))),
+        "noise": np.exp(rng.uniform(np.log(0.002), np.log(0.05))),
         "defocus": rng.uniform(-0.4, 0.5),
         "halo": rng.choice([0.0, rng.uniform(0, 0.9)], p=[0.3, 0.7]),
         "flicker": rng.uniform(0, 3),

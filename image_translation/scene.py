@@ -13,7 +13,7 @@ PADDING = 16
 """Pixels drawn round the field, so that the optics meet no border."""
 
 _FAR = np.float32(1e6)
-_SEAM = 2.5  # pixels outside of a cell over which its membrane is seen
+_SEAM = 3.0  # pixels outside of a cell over which its membrane is seen
 _RIM = 4.0  # pixels outside of a cell in which its distance is still known
 
 

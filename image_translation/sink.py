@@ -88,8 +88,8 @@ class Sink:
         self._journal = workspace.journal
         self._filters = plan.options.filters()
         delays = {method: temporal_filter.delay for method, temporal_filter in self._filters.items()}
-        channels = plan.spec.output_channels
-        self._evaluator = Evaluator(series.position.name, channels, delays, truth=bool(series.truth))
+        self._channels = plan.spec.output_channels
+        self._evaluator = Evaluator(series.position.name, self._channels, delays, truth=bool(series.truth))
         self._rows: list[Row] = []
         self._windows = _DisplayWindows(len(series.frames))
         self._invalid: list[int] = []
@@ -131,9 +131,20 @@ class Sink:
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())
         self._settle()
-        rows = self._rows + self._evaluator.finish()
+        # Sorted, because the order in which they become known depends on the batches.
+        rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
         return SeriesResult(
             self._series.name, self._series.position.name, rows, self._invalid, statistics, self._windows.windows()
+        )
+
+    def _order(self, row: Row) -> tuple[int, int, str, bool, int]:
+        methods = [TRUTH, RAW, *self._filters]
+        return (
+            methods.index(row.method),
+            self._channels.index(row.channel),
+            row.metric,
+            row.frame is None,
+            row.frame or 0,
         )
 
     def _put(self, method: str, frames: list[Frame]) -> None:

@@ -12,6 +12,7 @@ import zarr
 from scipy.signal import savgol_filter
 from stores import phase, write_image, write_plate
 
+from image_translation import pipeline, sink
 from image_translation import series as series_module
 from image_translation.cli import main
 from image_translation.journal import PARTIAL
@@ -27,6 +28,17 @@ realdata = pytest.mark.skipif(not REAL.exists(), reason="the real data are not b
 @pytest.fixture(autouse=True)
 def _network_is_imported(network_class: Any) -> None:
     """Import VisCy where its warnings are not errors."""
+
+
+@pytest.fixture
+def draw_figures() -> None:
+    """Asked for by tests that want figures, which take longer than all the rest."""
+
+
+@pytest.fixture(autouse=True)
+def _skip_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "draw_figures" not in request.fixturenames:
+        monkeypatch.setattr(pipeline, "write_figures", lambda *arguments: arguments[-1].mkdir())
 
 
 @pytest.fixture
@@ -66,7 +78,9 @@ def test_results_are_the_network_and_its_filters(run: Any, tmp_path: Path, tiny_
     assert window.scale == (30, 1, 1, 0.5, 0.5)
 
 
-def test_everything_is_there_and_tidy(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_is_there_and_tidy(
+    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], draw_figures: None
+) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out")
@@ -179,7 +193,7 @@ def test_types_of_pixels(run: Any, tmp_path: Path, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (1, 50)])
-def test_sizes_of_frames(run: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_sizes_of_frames(run: Any, tmp_path: Path, size: tuple[int, int], draw_figures: None) -> None:
     assert run(write_image(tmp_path / "in.zarr", phase(12, size))) == 0
     for method in ("raw", "window", "savgol"):
         result = pixels(tmp_path / "out", method)
@@ -388,7 +402,7 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
-    write_json, calls = series_module.Journal.mark, []
+    write_json, calls = sink.Journal.mark, []
 
     def full(self: Any, *arguments: Any) -> None:
         calls.append(1)
@@ -397,7 +411,7 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
         write_json(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(series_module.Journal, "mark", full)
+        patch.setattr(sink.Journal, "mark", full)
         assert run(movie) == 1
     assert "No space left on device" in caplog.text
     assert run(movie) == 0

@@ -151,10 +151,10 @@ def test_density_covers_more_of_the_field():
     shares = []
     for density in (0.1, 0.4, 0.7, 1.0):
         spec = dataclasses.replace(QUIET, shape=(256, 256), density=density, rounded=0.0)
-        shares.append((Movie(spec).fluorescence(0)[1] > 0.03).mean())
+        shares.append((Movie(spec).fluorescence(0)[1] > 0.06).mean())
     assert all(np.diff(shares) > 0.1)
     assert shares[-1] > 0.9
-    assert shares[0] == pytest.approx(0.1, abs=0.06)
+    assert shares[0] == pytest.approx(0.13, abs=0.06)  # rims are blurred outwards
 
 
 def test_contrast_scales_the_phase():

@@ -1,0 +1,71 @@
+"""The direction of the imports: array modules load no torch, and the command line starts without anything heavy."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("iohub", "lightning", "matplotlib", "scipy.signal", "tensorstore", "torch", "viscy", "zarr")
+ARRAY_MODULES = [
+    "errors",
+    "evaluate",
+    "frame",
+    "image_statistics",
+    "lag",
+    "migration",
+    "normalize",
+    "ome_metadata",
+    "optics",
+    "population",
+    "rows",
+    "scene",
+    "simulate",
+    "smooth",
+    "weighted_sums",
+]
+
+
+def loaded_after(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(result.stdout.split("\n")[-2].split())
+
+
+def test_array_modules_load_arrays_alone() -> None:
+    assert loaded_after("\n".join(f"import image_translation.{name}" for name in ARRAY_MODULES)) == set()
+
+
+def test_figures_are_drawn_without_torch() -> None:
+    assert loaded_after("import image_translation.plot") == {"matplotlib"}
+
+
+def test_the_package_loads_nothing_until_a_name_is_used() -> None:
+    assert loaded_after("import image_translation\ndir(image_translation)") == set()
+    assert loaded_after("from image_translation import SavitzkyGolay, MovieSpec") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["smooth", "--help"],
+        ["smooth", "-c", "demo_ckpt", "-m", "no/such/movie", "-o", "out"],
+        ["smooth", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out"],
+        ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--window", "4"],
+        ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--savgol-window", "3"],
+        ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--frames", "7"],
+        ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--methods", "blur"],
+    ],
+)
+def test_arguments_are_judged_without_heavy_libraries(arguments: list[str]) -> None:
+    code = f"from image_translation.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass"
+    assert loaded_after(code) == set()
+
+
+def test_public_names_are_there() -> None:
+    import image_translation
+
+    for name in image_translation.__all__:
+        assert getattr(image_translation, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        image_translation.nothing  # noqa: B018

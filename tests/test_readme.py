@@ -1,0 +1,70 @@
+"""What the README tells people to type works."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from image_translation import cli
+from image_translation.data import CACHE_VARIABLE
+from image_translation.rows import read_csv
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PREFIXES = {
+    "image-translation": [],
+    "python image_translation/part2_smoothing_cli.py": ["smooth"],
+    "uv run image-translation": [],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    found = []
+    for line in "".join(blocks("sh")).splitlines():
+        for prefix, command in PREFIXES.items():
+            if line.startswith(f"{prefix} "):
+                found.append(command + shlex.split(line.removeprefix(prefix)))
+    return found
+
+
+def test_commands_are_understood() -> None:
+    assert len(commands()) >= 5
+    for command in commands():
+        assert callable(cli._parser().parse_args(command).run)
+
+
+def test_files_that_it_names_are_there() -> None:
+    links = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
+    assert {"CONTRIBUTING.md", "LICENSE", "docs/metrics.md"} <= set(links)
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.slow
+def test_the_demo_and_the_examples_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], network_class: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    for _ in range(2):  # the second run replaces what the first one made
+        assert cli.main(["demo"]) == 0
+        out = capsys.readouterr().out.splitlines()
+        assert out[-2:] == ["figures: data/demo/figures", "data/demo"]
+        assert any("pearson_truth" in line for line in out)
+    rows = read_csv(tmp_path / "data" / "demo" / "metrics.csv")
+    for channel in ("Nuclei", "Membrane"):
+        values = [
+            row.value for row in rows if (row.method, row.channel, row.metric) == ("raw", channel, "pearson_truth")
+        ]
+        assert sum(values) / len(values) > 0.8
+    namespace: dict[str, Any] = {}
+    for block in blocks("python"):
+        exec(block, namespace)
+    assert namespace["nuclei"].shape == (32, 320, 320)
+    assert {row.method for row in namespace["rows"]} == {"truth", "raw", "savgol"}
