@@ -54,6 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def run() -> NoReturn:
+    """Run the command line as a process."""
+    code = main()
+    if code == INTERRUPTED:
+        # The libraries' threads and their tidying up would keep the person waiting who has just pressed Ctrl-C.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 class _Parser(argparse.ArgumentParser):
     """Parser whose errors are one line."""
 

@@ -54,7 +54,9 @@ def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder
         stacks[method] = (PlaneStack(image_path(stores[method], name), image, series.plane, write=False), image.length)
     middle = _middle(len(series.frames), COLUMNS)
     raw = stacks[RAW][0]
-    crop = _busiest(raw.read(middle.start))
+    first = raw.read(middle.start)
+    crop = _busiest(first)
+    row = crop[0].start + int(first[:, *crop].std(axis=2).sum(axis=0).argmax())
     offset = series.frames.start
     phase = _crops([series.position.read(offset + t, series.channel, series.z)[np.newaxis] for t in middle], crop)
     truth = [
@@ -70,7 +72,6 @@ def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder
         shown["truth"] = _crops(truth, crop)
     labels = [f"frame {offset + t}" for t in middle]
     times = _middle(len(series.frames), TIMES)
-    row = (crop[0].start + crop[0].stop) // 2
     lines = {
         method: np.stack([stack.read(t)[:, row, crop[1]] for t in times if t < length])
         for method, (stack, length) in stacks.items()

@@ -2,7 +2,8 @@
 
 import sys
 
-from image_translation.cli import main
+from image_translation.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main(["smooth", *sys.argv[1:]]))
+    sys.argv.insert(1, "smooth")
+    run()

@@ -129,6 +129,7 @@ def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
 
     @cache  # made when the first frame needs it: a run that has nothing left to predict does not wait for VisCy
     def predictor() -> Predictor:
+        _log.info("loading the network; this takes up to a minute")
         return Predictor(
             models.build(plan.spec, plan.weights),
             plan.spec.stride,
