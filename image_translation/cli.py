@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -75,7 +75,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help that tells the defaults, but for those that only say that nothing was given."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        nothing = (None, False, [], (None, None))
+        nothing: tuple[object, ...] = (None, False, [], (None, None))
         return action.help if action.default in nothing else super()._get_help_string(action)
 
 
@@ -105,7 +105,7 @@ def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or the name demo_ckpt"
     )
     group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or the name demo_movie")
-    group.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="directory for the results")
+    group.add_argument("-o", "--output", required=True, type=_path, metavar="DIR", help="directory for the results")
     group.add_argument(
         "--position", dest="positions", action="append", default=[], metavar="NAME",
         help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
@@ -144,13 +144,13 @@ def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_demo(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "demo", "Run the main job on a simulated movie, with the bundled network.")
-    parser.add_argument("-o", "--output", type=Path, default=Path("data/demo"), metavar="DIR", help="for the results")
+    parser.add_argument("-o", "--output", type=_path, default=Path("data/demo"), metavar="DIR", help="for the results")
     parser.set_defaults(run=_demo)
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "simulate", "Write a simulated movie: phase, and the true nuclei and membrane.")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="STORE.ome.zarr", help="store to create")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="STORE.ome.zarr", help="store to create")
     parser.add_argument("--size", type=_size, default=(256, 256), metavar="HEIGHTxWIDTH", help="of a frame, in pixels")
     parser.add_argument("--frames", type=int, default=24, help="number of frames")
     parser.add_argument("--speed", type=float, default=1.0, help="mean speed of the cells, in pixels per frame")
@@ -163,8 +163,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
 def _add_train(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser = _command(commands, "train", "Train a demonstration network on simulated movies.")
     parser.add_argument("direction", choices=["phase2fluor", "fluor2phase"], help="what to predict from what")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="CKPT", help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=2500, help="optimiser steps")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="CKPT", help="checkpoint to write")
+    parser.add_argument("--steps", type=int, default=3500, help="optimiser steps")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the movies")
     parser.set_defaults(run=_train)
 
@@ -173,15 +173,18 @@ def _smooth(arguments: argparse.Namespace) -> None:
     from image_translation.options import SmoothOptions
 
     given = {field.name: getattr(arguments, field.name) for field in fields(SmoothOptions)}
-    options = SmoothOptions(**given | {"positions": tuple(given["positions"]), "methods": tuple(given["methods"])})
+    options = SmoothOptions(
+        **given | {"positions": tuple(given["positions"]), "methods": tuple(dict.fromkeys(given["methods"]))}
+    )
     options.check()
     from image_translation.plan import make_plan
 
     plan = make_plan(options)
     if arguments.dry_run:
         from image_translation.dry_run import describe
+        from image_translation.results import survey
 
-        _say(describe(plan))
+        _say(describe(survey(plan).plan))
     else:
         from image_translation.pipeline import smooth_movie
 
@@ -192,12 +195,16 @@ def _smooth(arguments: argparse.Namespace) -> None:
 def _demo(arguments: argparse.Namespace) -> None:
     from image_translation.options import SmoothOptions
 
-    options = SmoothOptions("demo_ckpt", "demo_movie", arguments.output, overwrite=True)
+    options = SmoothOptions("demo_ckpt", "demo_movie", arguments.output)
     options.check()
-    from image_translation.pipeline import FIGURES, smooth_movie
+    from image_translation.data import resolve
+    from image_translation.pipeline import smooth_movie
     from image_translation.plan import make_plan
+    from image_translation.results import FIGURES, belongs_to
     from image_translation.rows import format_table
 
+    # Its own earlier results are replaced, but no others.
+    options = replace(options, overwrite=belongs_to(options.output, resolve(options.movie)))
     _say(format_table(smooth_movie(make_plan(options))))
     _say(f"figures: {arguments.output / FIGURES}")
     _say(arguments.output)
@@ -229,6 +236,12 @@ def _train(arguments: argparse.Namespace) -> None:
 def _say(text: object) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("give a path")
+    return Path(text).expanduser()
 
 
 def _frames(text: str) -> tuple[int | None, int | None]:

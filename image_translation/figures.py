@@ -1,6 +1,9 @@
 """The figures of a run: picks what is worth showing out of the finished stores, and saves what is drawn."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from image_translation import plot
 from image_translation.evaluate import RAW
 from image_translation.output import PlaneStack, image_path
 from image_translation.plan import Plan, Series
-from image_translation.rows import Row
+from image_translation.sink import SeriesResult
 from image_translation.store import Position
 
 COLUMNS = 5  # frames side by side
@@ -20,8 +23,8 @@ POSITIONS = 4  # drawn out of many
 DPI = 200
 
 
-def write_figures(plan: Plan, stores: Mapping[str, Path], rows: Sequence[Row], directory: Path) -> None:
-    """Draw and save the figures of the first positions.
+def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[SeriesResult], directory: Path) -> None:
+    """Draw and save the figures of the first positions, each of the middle one of its planes.
 
     Parameters
     ----------
@@ -29,21 +32,35 @@ def write_figures(plan: Plan, stores: Mapping[str, Path], rows: Sequence[Row], d
         The run.
     stores
         Where the complete store of each method lies.
-    rows
-        All its metrics.
+    results
+        What is known of each series of the plan, in the plan's order.
     directory
         Where the figures go; those of several positions go into a folder each.
     """
-    names = list(dict.fromkeys(series.position.name for series in plan.series))
-    for name in names[:POSITIONS]:
-        planes = [series for series in plan.series if series.position.name == name]
-        series = planes[len(planes) // 2]
-        folder = directory if len(names) == 1 else directory / name.replace("/", "-")
+    planes: dict[str, list[tuple[Series, SeriesResult]]] = {}
+    for series, result in zip(plan.series, results, strict=True):
+        planes.setdefault(series.position.name, []).append((series, result))
+    folders = [directory / stem for stem in file_stems(planes)] if len(planes) > 1 else [directory]
+    for folder, stack in list(zip(folders, planes.values(), strict=True))[:POSITIONS]:
+        series, result = stack[len(stack) // 2]
         folder.mkdir(parents=True, exist_ok=True)
-        own = [row for row in rows if row.position == name]
-        plot.adjacent_pearson_figure(own).savefig(folder / "corrcoef.png", dpi=DPI)
-        plot.tradeoff_figure(own).savefig(folder / "tradeoff.png", dpi=DPI)
+        plot.adjacent_pearson_figure(result.rows).savefig(folder / "corrcoef.png", dpi=DPI)
+        plot.tradeoff_figure(result.rows).savefig(folder / "tradeoff.png", dpi=DPI)
         _write_images(plan, series, stores, folder)
+
+
+def file_stems(names: Iterable[str]) -> list[str]:
+    """Turn names that differ into stems of file names that differ, also where upper and lower case are the same.
+
+    ASCII letters, digits, ``-``, ``_`` and ``.`` are kept, but for a dot in front; anything else becomes ``-``.
+    """
+    stems: dict[str, str] = {}
+    for name in names:
+        stem = re.sub(r"^\.|[^A-Za-z0-9_.-]", "-", name)
+        numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+        free = next(candidate for candidate in numbered if candidate.lower() not in stems)
+        stems[free.lower()] = free
+    return list(stems.values())
 
 
 def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder: Path) -> None:
@@ -76,19 +93,20 @@ def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder
         method: np.stack([stack.read(t)[:, row, crop[1]] for t in times if t < length])
         for method, (stack, length) in stacks.items()
     }
-    for c, channel in enumerate(plan.spec.output_channels):
+    channels = plan.spec.output_channels
+    for c, (channel, stem) in enumerate(zip(channels, file_stems(channels), strict=True)):
         images = {method: stack[:, c] for method, stack in shown.items()}
         figure = plot.frames_figure(images, labels, channel, phase[:, 0], pixel_size=_pixel_size(series.position))
-        figure.savefig(folder / f"{channel}_combined.png", dpi=DPI)
+        figure.savefig(folder / f"{stem}_combined.png", dpi=DPI)
         kymographs = {method: line[:, c] for method, line in lines.items()}
         figure = plot.kymograph_figure(kymographs, channel, first_frame=offset + times.start)
-        figure.savefig(folder / f"{channel}_kymograph.png", dpi=DPI)
+        figure.savefig(folder / f"{stem}_kymograph.png", dpi=DPI)
 
 
 def _pixel_size(position: Position) -> float | None:
     """Width of a pixel in micrometres; a scale of exactly 1 is what writers put where they do not know it."""
     size = position.levels[0].scale[-1]
-    return size if position.units.get("x") == "micrometer" and size != 1 else None
+    return size if position.units.get("x") == "micrometer" and 0 < size < inf and size != 1 else None
 
 
 def _middle(count: int, wanted: int) -> range:

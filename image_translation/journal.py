@@ -27,24 +27,18 @@ class Journal:
     ----------
     output
         Directory of the results.
-    request
-        What decides the pixels of the results, as plain JSON values. A run is resumed only by an equal request.
-    overwrite
-        Discard the unfinished work of another request instead of refusing.
 
     Raises
     ------
     UsageError
-        If there is unfinished work of another request, or another run is writing there.
+        If another run is writing there.
     DataError
         If the directory cannot be written.
     """
 
-    def __init__(self, output: Path, request: Mapping[str, Any], *, overwrite: bool) -> None:
+    def __init__(self, output: Path) -> None:
         self._output = output
         self.directory = output / PARTIAL
-        self._request = json.loads(json.dumps(request))
-        self._overwrite = overwrite
         self._progress: dict[str, int] = {}
         self._lock = FileLock(self.directory / "lock")
 
@@ -56,41 +50,48 @@ class Journal:
             raise UsageError(f"another run is writing to {self._output}; wait for it, or choose another -o") from None
         except OSError as error:
             raise DataError(f"cannot write to the output directory {self._output}: {error.strerror}") from error
-        try:
-            self._open()
-        except BaseException:
-            self._lock.release()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def _open(self) -> None:
-        earlier = self._read("request.json")
-        if earlier == self._request:
-            self._progress = self._read("progress.json") or {}
+    def open(self, request: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Take over the unfinished work of an equal request, or begin anew.
+
+        Parameters
+        ----------
+        request
+            What decides the pixels of the results, as plain JSON values.
+        overwrite
+            Discard unfinished work that is of another request, or damaged, instead of refusing.
+
+        Raises
+        ------
+        UsageError
+            If there is unfinished work of another request.
+        DataError
+            If its notes are damaged.
+        """
+        wanted = json.loads(json.dumps(request))
+        try:
+            earlier = _read_notes(self.directory / "request.json")
+            self._progress = _read_notes(self.directory / "progress.json") or {}
+        except DataError:
+            if not overwrite:
+                raise
+            earlier = {}
+        if earlier == wanted:
             return
-        if earlier is not None and not self._overwrite:
+        if earlier is not None and not overwrite:
             raise UsageError(
-                f"{self._output} holds an unfinished run with other options ({differences(earlier, self._request)}); "
+                f"{self._output} holds an unfinished run with other options ({differences(earlier, wanted)}); "
                 "repeat its command to finish it, choose another -o, or discard it with --overwrite"
             )
         for path in self.directory.iterdir():
             if path.name != "lock":
                 remove(path)
-        write_json(self.directory / "request.json", self._request)
-
-    def _read(self, name: str) -> Any:
-        path = self.directory / name
-        try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            if self._overwrite:
-                return None
-            raise DataError(f"{path} is damaged ({error}); discard the unfinished run with --overwrite") from error
+        self._progress = {}
+        write_json(self.directory / "request.json", wanted)
 
     @property
     def complete(self) -> bool:
@@ -110,35 +111,75 @@ class Journal:
         self._progress |= {f"{method} {series}": count for method, count in done.items()}
         write_json(self.directory / "progress.json", self._progress)
 
-    def publish(self, methods: Iterable[str], others: Iterable[str]) -> None:
+    def forget(self, method: str) -> None:
+        """Count the frames of a method from the beginning, because its store is new."""
+        self._progress = {key: done for key, done in self._progress.items() if not key.startswith(f"{method} ")}
+
+    def publish(self, names: Iterable[str], retired: Iterable[str]) -> None:
         """Move the finished results to their final names, replacing what is there, and remove the rest.
 
         Parameters
         ----------
-        methods
-            The stores to publish.
-        others
-            Names of files and folders beside the stores, to be published with them.
+        names
+            What to publish out of the journal's directory. Folders that are no stores are published file by file, so
+            that a file which somebody has put there stays.
+        retired
+            What to remove from the output directory, because it does not belong to the results any more.
         """
         # From here on, a name that is missing in the journal's directory has been moved already.
         self._progress["complete"] = 1
         write_json(self.directory / "progress.json", self._progress)
-        for name in (*others, *(f"{method}{STORE_SUFFIX}" for method in methods)):
-            fresh, final = self.directory / name, self._output / name
-            if not fresh.exists():
-                continue
-            if final.exists():
-                old = self.directory / f"replaced-{name}"
-                remove(old)
-                final.rename(old)
-            fresh.rename(final)
+        for name in retired:
+            remove(self._output / name)
+        for name in names:
+            fresh = self.directory / name
+            if fresh.is_dir() and not name.endswith(STORE_SUFFIX):
+                files = [path.relative_to(self.directory) for path in fresh.rglob("*") if path.is_file()]
+            else:
+                files = [Path(name)]
+            for file in files:
+                self._replace(file)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the journal's directory; what says that the work is complete goes last."""
+        last = ["request.json", "progress.json"]
+        for path in self.directory.iterdir():
+            if path.name not in (*last, "lock"):
+                remove(path)
+        for name in last:
+            remove(self.directory / name)
         remove(self.directory)
+
+    def _replace(self, name: Path) -> None:
+        fresh, final = self.directory / name, self._output / name
+        if not fresh.exists():
+            return
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.is_dir():
+            old = self.directory / f"replaced-{name.name}"
+            remove(old)
+            final.rename(old)
+        fresh.replace(final)
+
+
+def is_being_published(output: Path) -> bool:
+    """Tell whether a run was stopped while it moved its results to their final names."""
+    try:
+        return bool((_read_notes(output / PARTIAL / "progress.json") or {}).get("complete"))
+    except (DataError, OSError):
+        return True
+
+
+def unfinished_request(output: Path) -> dict[str, Any] | None:
+    """Read what the unfinished run in an output directory was asked for; None if there is none."""
+    return _read_notes(output / PARTIAL / "request.json")
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file such that a kill leaves either the old or the new one."""
     scratch = path.with_name(f"{path.name}.new")
-    scratch.write_text(json.dumps(value, indent=1))
+    scratch.write_text(json.dumps(value))
     os.replace(scratch, path)  # noqa: PTH105 - the atomic one
 
 
@@ -160,3 +201,15 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif before != after:
             found.append(f"{prefix}{key}: {before} there, {after} now")
     return ", ".join(filter(None, found))
+
+
+def _read_notes(path: Path) -> dict[str, Any] | None:
+    try:
+        notes = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged ({error}); discard the unfinished run with --overwrite") from error
+    if not isinstance(notes, dict):
+        raise DataError(f"{path} is damaged (no mapping); discard the unfinished run with --overwrite")
+    return notes

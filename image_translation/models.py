@@ -23,6 +23,7 @@ from image_translation.normalize import METHODS, Method
 
 METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
+LONGEST_NAME = 80  # characters of a channel's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +221,15 @@ def _channel_names(path: Path, described: Mapping[str, Any], key: str, count: in
     if names is None:
         return None
     if not isinstance(names, list | tuple) or len(names) != count or not all(isinstance(name, str) for name in names):
-        msg = f"{path}: its metadata give {names!r} as {key}; the network has {count}"
+        msg = f"{path}: its metadata give {names!r:.200} as {key}; the network has {count}"
         raise DataError(msg)
+    for name in names:
+        if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME and names.count(name) == 1):
+            msg = (
+                f"{path}: its metadata give {name!r:.100} as one of its {key}; "
+                f"names must differ, and be printable and of 1 to {LONGEST_NAME} characters"
+            )
+            raise DataError(msg)
     return tuple(names)
 
 

@@ -1,12 +1,18 @@
-"""What the metadata of an OME-Zarr image say, read as tolerantly as they are written (versions 0.1 to 0.5)."""
+"""What the metadata of an OME-Zarr image say, read as tolerantly as they are written (versions 0.1 to 0.5).
 
+What cannot be tolerated is a ValueError that says what was found, and what was expected.
+"""
+
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 AXES = ("t", "c", "z", "y", "x")
+KINDS: Mapping[type[Any], str] = {dict: "a mapping", list: "a list", str: "a text"}
 
 _T = TypeVar("_T")
 
@@ -31,9 +37,69 @@ class Level:
     shape: tuple[int, ...]
 
 
+def entry(described: Any, key: str, kind: type[_T], where: str, default: _T | None = None) -> _T:
+    """Read an entry of some metadata.
+
+    Parameters
+    ----------
+    described
+        Metadata that should be a mapping.
+    key
+        Name of the entry.
+    kind
+        Type of the entry: dict, list, or str; it must not be empty.
+    where
+        What the metadata describe, for the error.
+    default
+        What an absent or empty entry stands for; without a default the entry is required.
+
+    Raises
+    ------
+    ValueError
+        If there is no such entry, or it is of another type.
+    """
+    if not isinstance(described, Mapping):
+        raise ValueError(f"{where} is {reprlib.repr(described)}; expected a mapping")  # noqa: TRY004
+    value = described.get(key)
+    if not value and default is not None:
+        return default
+    if key not in described:
+        raise ValueError(f"{where} has no {key!r}")
+    if not value or not isinstance(value, kind):
+        raise ValueError(f"{key!r} of {where} is {reprlib.repr(value)}; expected {KINDS[kind]} that is not empty")
+    return value
+
+
+def parse_path(described: Any, where: str) -> str:
+    """Read the path of a well, image, or array, relative to the group that lists it.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it leads out of the group.
+    """
+    path = entry(described, "path", str, where)
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"the path of {where} is {path!r}, which leads out of its group")
+    return path
+
+
+def parse_wells(ome: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the paths of the wells of a plate; a ValueError where they are missing or malformed."""
+    wells: list[Any] = entry(entry(ome, "plate", dict, "the root"), "wells", list, "the plate")
+    return tuple(parse_path(well, "a well") for well in wells)
+
+
+def parse_images(ome: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the paths of the images of a well; a ValueError where they are missing or malformed."""
+    images: list[Any] = entry(entry(ome, "well", dict, "the group"), "images", list, "the well")
+    return tuple(parse_path(image, "an image") for image in images)
+
+
 def parse_version(ome: Mapping[str, Any]) -> str:
     """Find the version in the metadata of an image or a plate; 0.4 where none is stated."""
-    described = [ome, ome.get("plate"), *(ome.get("multiscales") or ())]
+    multiscales = ome.get("multiscales")
+    described = [ome, ome.get("plate"), *(multiscales if isinstance(multiscales, list) else ())]
     return next((str(d["version"]) for d in described if isinstance(d, dict) and "version" in d), "0.4")
 
 
@@ -59,12 +125,14 @@ def parse_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...
     ValueError
         If the axes are others, or do not fit the arrays.
     """
-    described = multiscale.get("axes") or AXES[-ndim:]
+    described: list[Any] = entry(multiscale, "axes", list, "the multiscale image", list(AXES[-ndim:]))
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in described]
-    names = tuple(str(axis["name"]).lower() for axis in axes)
+    names = tuple(entry(axis, "name", str, "an axis").lower() for axis in axes)
     if len(names) != ndim or [axis for axis in AXES if axis in names] != list(names) or not {"y", "x"} <= set(names):
-        raise ValueError(f"axes {names} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")
-    return names, {name: axis["unit"] for name, axis in zip(names, axes, strict=True) if axis.get("unit")}
+        found = ", ".join(names)
+        raise ValueError(f"the axes are {found} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")
+    units = {name: axis.get("unit") for name, axis in zip(names, axes, strict=True)}
+    return names, {name: unit for name, unit in units.items() if unit and isinstance(unit, str)}
 
 
 def parse_level(
@@ -82,28 +150,61 @@ def parse_level(
         Axes of the array.
     shape
         Its shape.
+
+    Raises
+    ------
+    ValueError
+        If a scale or translation is not one finite number for each axis, or a scale is not positive.
     """
+    path = parse_path(dataset, "a dataset")
+    where = f"dataset {path!r}"
+    if len(shape) != len(axes):
+        raise ValueError(f"{where} has {len(shape)} dimensions, but the axes are {', '.join(axes)}")
+    steps: list[Any] = entry(dataset, "coordinateTransformations", list, where, [])
     scale, translation = np.ones(len(axes)), np.zeros(len(axes))
-    for step in [*(dataset.get("coordinateTransformations") or ()), *shared]:
-        if step["type"] == "scale":
-            factor = np.asarray(step["scale"], dtype=float)
+    for step in [*steps, *shared]:
+        kind = entry(step, "type", str, f"a transformation of {where}")
+        if kind == "scale":
+            factor = _numbers(step, kind, axes, where)
             scale, translation = scale * factor, translation * factor
-        elif step["type"] == "translation":
-            translation = translation + np.asarray(step["translation"], dtype=float)
+        elif kind == "translation":
+            translation = translation + _numbers(step, kind, axes, where)
     return Level(
-        dataset["path"],
+        path,
         _expand(scale.tolist(), axes, 1.0),
         _expand(translation.tolist(), axes, 0.0),
         _expand(shape, axes, 1),
     )
 
 
+def parse_labels(ome: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the labels of the channels as stored; none where the ``omero`` block, which is optional, is malformed."""
+    try:
+        labels = [channel["label"] for channel in ome["omero"]["channels"]]
+    except (KeyError, TypeError):
+        return ()
+    return tuple(str(label) for label in labels if isinstance(label, str | int | float))
+
+
 def parse_channel_names(ome: Mapping[str, Any], count: int) -> tuple[str, ...]:
     """Read the channel names; they are ``channel_0``, ``channel_1``, ... where the labels do not name each channel."""
-    labels = [channel.get("label") for channel in (ome.get("omero") or {}).get("channels") or ()]
-    if len(labels) != count or len(set(labels)) != count or None in labels:
+    labels = parse_labels(ome)
+    if len(labels) != count or len(set(labels)) != count:
         return tuple(f"channel_{number}" for number in range(count))
-    return tuple(str(label) for label in labels)
+    return labels
+
+
+def _numbers(step: Mapping[str, Any], kind: str, axes: Sequence[str], where: str) -> NDArray[np.float64]:
+    stored = step.get(kind)
+    try:
+        numbers = np.asarray(stored, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.empty(0)
+    least = 0.0 if kind == "scale" else -np.inf
+    if numbers.shape != (len(axes),) or not np.all(np.isfinite(numbers) & (numbers > least)):
+        expected = f"{len(axes)} {'positive ' if kind == 'scale' else ''}finite numbers, for {', '.join(axes)}"
+        raise ValueError(f"the {kind} of {where} is {reprlib.repr(stored)}; expected {expected}")
+    return numbers
 
 
 def _expand(values: Sequence[_T], axes: Sequence[str], default: _T) -> tuple[_T, ...]:

@@ -16,6 +16,7 @@ from image_translation.normalize import Method
 from image_translation.smooth import SavitzkyGolay, TemporalFilter, moving_average
 
 METHODS = (RAW, "window", "savgol")
+ZARR_METADATA = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class SmoothOptions:
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: must be 1 or more")
         start, stop = self.frames
-        if start is not None and stop is not None and start >= stop:
-            raise UsageError(f"--frames {start}:{stop} holds no frame; START must be less than STOP")
+        if stop is not None and (start or 0) >= stop:
+            raise UsageError(f"--frames {start or 0}:{stop} holds no frame; START must be less than STOP")
         data.resolve(self.checkpoint)
         self._check_output(data.resolve(self.movie).resolve())
 
@@ -105,9 +106,9 @@ class SmoothOptions:
         if self.output.exists() and not self.output.is_dir():
             raise UsageError(f"-o {self.output}: is a file; give a directory, which is made where there is none")
         output = self.output.resolve()
-        if movie in (output, *output.parents):
-            raise UsageError(f"-o {self.output}: lies inside the movie {movie}; the input is never written to")
-        for method in METHODS:
-            result = output / f"{method}.ome.zarr"
-            if result in (movie, *movie.parents):
+        for folder in (output, *output.parents):
+            if folder == movie or any((folder / name).exists() for name in ZARR_METADATA):
+                raise UsageError(f"-o {self.output}: lies inside the store {folder}; stores are never written into")
+        for name in (*(f"{method}.ome.zarr" for method in METHODS), "figures", ".partial"):
+            if output / name in (movie, *movie.parents):
                 raise UsageError(f"-o {self.output}: would replace the movie {movie}; choose another directory")

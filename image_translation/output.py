@@ -128,6 +128,8 @@ def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, fl
     ]
     group.attrs.update({"ome": ome} if wrapped else {"omero": ome["omero"]})
     group.attrs[ATTRIBUTE] = attributes
+    for stray in path.glob(".*.partial"):  # what zarr leaves of an attribute when it is killed
+        stray.unlink()
 
 
 class PlaneStack:

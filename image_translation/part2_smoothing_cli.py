@@ -1,8 +1,12 @@
 """Stain a label-free movie and smooth it over time: ``python image_translation/part2_smoothing_cli.py --help``."""
 
 import sys
+from pathlib import Path
 
-from image_translation.cli import run
+# Python looks for modules beside a script first, where data.py or plot.py would hide those of other packages.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
+from image_translation.cli import run  # noqa: E402
 
 if __name__ == "__main__":
     sys.argv.insert(1, "smooth")

@@ -8,31 +8,27 @@ is read by one thread, and the last is filtered, scored and written by another.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from image_translation import models
-from image_translation.errors import DataError, UsageError
 from image_translation.evaluate import RAW
 from image_translation.figures import write_figures
-from image_translation.journal import STORE_SUFFIX, Journal, differences, remove, write_json
+from image_translation.journal import STORE_SUFFIX, Journal, remove, write_json
 from image_translation.normalize import Statistics
-from image_translation.output import ATTRIBUTE, create_store, finish_image, image_path
+from image_translation.output import create_store, finish_image, image_path
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
+from image_translation.results import FIGURES, METRICS, Survey, survey
 from image_translation.rows import Row, read_csv, write_csv
 from image_translation.series import field_statistics, stain
 from image_translation.sink import SeriesResult, Workspace
-from image_translation.store import open_store
 
-METRICS = "metrics.csv"
-FIGURES = "figures"
 LIBRARIES = ("torch", "viscy", "iohub", "numpy", "scipy")
 
 _log = logging.getLogger(__name__)
@@ -62,49 +58,25 @@ def smooth_movie(plan: Plan) -> list[Row]:
         If something cannot be read or written.
     """
     options = plan.options
-    finished = {} if options.overwrite else _finished_stores(plan)
-    missing = [method for method in options.methods if method not in finished]
-    if not missing and (options.output / METRICS).exists():
+    found = survey(plan)
+    if found.complete:
         _log.info("%s holds these results already", options.output)
         return read_csv(options.output / METRICS)
-    with Journal(options.output, plan.request, overwrite=options.overwrite) as journal:
+    with Journal(options.output) as journal:
+        found = survey(plan)  # once more, where no other run can change it
+        journal.open(found.plan.request, overwrite=options.overwrite)
         if not journal.complete:
-            _fill(plan, journal, finished, missing)
+            _fill(found, journal)
         rows = read_csv(next(path for path in (journal.directory / METRICS, options.output / METRICS) if path.exists()))
-        journal.publish(missing, [METRICS, FIGURES])
+        names = [f"{method}{STORE_SUFFIX}" for method in found.missing]
+        journal.publish([*names, METRICS, FIGURES], found.retired)
     return rows
 
 
-def _finished_stores(plan: Plan) -> dict[str, Path]:
-    """Find the finished stores of this request, and refuse to go on over those of another."""
-    finished = {}
-    for method in dict.fromkeys([RAW, *plan.options.methods]):
-        path = plan.options.output / f"{method}{STORE_SUFFIX}"
-        if not path.exists():
-            continue
-        request = _request_of(path)
-        wanted = json.loads(json.dumps(plan.store_request(method)))
-        if request == wanted:
-            finished[method] = path
-        elif method in plan.options.methods:
-            how = differences(request, wanted) if request else "it does not say what it was made from"
-            raise UsageError(
-                f"{path} exists with other options ({how}); choose another -o, or replace it with --overwrite"
-            )
-    return finished
-
-
-def _request_of(path: Path) -> dict[str, Any]:
-    try:
-        store = open_store(path)
-        return store.position(store.names[0]).attributes[ATTRIBUTE]["request"]
-    except (DataError, KeyError, TypeError):
-        return {}
-
-
-def _fill(plan: Plan, journal: Journal, finished: Mapping[str, Path], missing: Sequence[str]) -> None:
+def _fill(found: Survey, journal: Journal) -> None:
     """Do the work: everything that is to be published lies in the journal's directory afterwards."""
-    growing = list(dict.fromkeys([*([] if RAW in finished else [RAW]), *missing]))
+    plan = found.plan
+    growing = list(dict.fromkeys([*([] if RAW in found.finished else [RAW]), *found.missing]))
     for method in growing:
         path = journal.store(method)
         if not path.exists():
@@ -112,16 +84,16 @@ def _fill(plan: Plan, journal: Journal, finished: Mapping[str, Path], missing: S
             scratch = path.with_name(f"new-{path.name}")
             remove(scratch)
             create_store(scratch, plan.store, list(plan.images(method).values()))
+            journal.forget(method)
             scratch.rename(path)
-    stores = {method: finished.get(method, journal.store(method)) for method in [*finished, *growing]}
+    stores = {**found.finished, **{method: journal.store(method) for method in growing}}
     results = _run(plan, Workspace(stores, frozenset(growing), journal))
     _warn(plan, results)
-    rows = [row for result in results for row in result.rows]
-    write_csv(rows, journal.directory / METRICS)
+    write_csv([row for result in results for row in result.rows], journal.directory / METRICS)
     for method in growing:
         _finish_store(plan, method, journal.store(method), results)
     remove(journal.directory / FIGURES)
-    write_figures(plan, stores, rows, journal.directory / FIGURES)
+    write_figures(plan, stores, results, journal.directory / FIGURES)
 
 
 def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
@@ -141,23 +113,30 @@ def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
 
     @cache
     def statistics(position: str) -> Statistics:
-        return field_statistics(
-            [series for series in plan.series if series.position.name == position], plan.normalization
-        )
+        return field_statistics(next(one for one in plan.series if one.position.name == position), plan.normalization)
 
     results = []
     total = sum(len(series.frames) for series in plan.series)
     with tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True, desc="staining") as bar:
         for number, series in enumerate(plan.series):
             note = workspace.journal.directory / f"series-{number}.json"
-            if note.exists():
-                results.append(SeriesResult.from_json(json.loads(note.read_text())))
-                bar.update(len(series.frames))
-            else:
+            result = _noted(note)
+            if result is None:
                 how = statistics(series.position.name)
-                results.append(stain(plan, series, how, workspace, predictor=predictor, progress=bar.update))
-                write_json(note, results[-1].to_json())
+                result = stain(plan, series, how, workspace, predictor=predictor, progress=bar.update)
+                write_json(note, result.to_json())
+            else:
+                bar.update(len(series.frames))
+            results.append(result)
     return results
+
+
+def _noted(note: Path) -> SeriesResult | None:
+    """Read the result of a series that an earlier run has finished; None if there is no usable one."""
+    try:
+        return SeriesResult.from_json(json.loads(note.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
@@ -173,14 +152,15 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
     flat = [result.position for result in results if result.statistics.degenerate]
     if flat:
         _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", _listing(flat))
-    for result in results:
-        if result.invalid:
-            _log.warning(
-                "%s: %d frames hold no image (zero, constant or not finite) and are NaN in the results: %s",
-                result.name,
-                len(result.invalid),
-                _listing(result.invalid),
-            )
+    invalid = {result.name: result.invalid for result in results if result.invalid}
+    if invalid:
+        _log.warning(
+            "%d frames without an image (zero, constant or not finite) are NaN in the results: %s",
+            sum(len(numbers) for numbers in invalid.values()),
+            "; ".join(f"{name}: {_listing(numbers)}" for name, numbers in invalid.items()),
+        )
+    if plan.store.unreadable:
+        _log.warning("left out, because they cannot be read: %s", _listing(plan.store.unreadable))
 
 
 def _finish_store(plan: Plan, method: str, path: Path, results: Sequence[SeriesResult]) -> None:

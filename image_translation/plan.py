@@ -1,7 +1,10 @@
 """From options to a plan: everything that can be wrong is found here, before anything is computed or written."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,8 @@ class Series:
         Index of the plane in the input, and in the output.
     frames
         Numbers of the frames to take.
+    blank
+        Whether none of them holds an image.
     """
 
     position: Position
@@ -42,6 +47,7 @@ class Series:
     z: int
     plane: int
     frames: range
+    blank: bool
 
     @property
     def name(self) -> str:
@@ -67,6 +73,8 @@ class Plan:
         The checkpoint's weights, for ``models.build``.
     normalization
         Method for the label-free channel.
+    digest
+        Sum of some of the movie's pixels: tells a movie from another that has taken its place.
     """
 
     options: SmoothOptions
@@ -75,6 +83,7 @@ class Plan:
     spec: ModelSpec
     weights: dict[str, Any]
     normalization: normalize.Method
+    digest: str
 
     @cached_property
     def request(self) -> dict[str, Any]:
@@ -83,10 +92,11 @@ class Plan:
         return {
             "input": {
                 "movie": str(self.store.path.resolve()),
+                "pixels": self.digest,
                 "positions": {series.position.name: list(series.position.shape) for series in self.series},
                 "channel": first.position.channels[first.channel],
                 "z": sorted({series.z for series in self.series}),
-                "frames": list(self.options.frames),
+                "frames": {series.position.name: [series.frames.start, series.frames.stop] for series in self.series},
             },
             "prediction": {
                 "checkpoint": self.spec.sha256,
@@ -149,15 +159,19 @@ def make_plan(options: SmoothOptions) -> Plan:
     resolve_precision(options.precision, resolve_device(options.device))
     spec, weights = read_spec(data.resolve(options.checkpoint))
     spec.require_in_channels(1)
-    series = tuple(
-        Series(position, channel, _truth(position, channel, spec), z, plane, _frames(position, options))
-        for (position, channel), depths in zip(choices, planes, strict=True)
-        for plane, z in enumerate(depths)
-    )
-    for one in series:
-        _require_valid_frames(one, options)
+    series = []
+    for (position, channel), depths in zip(choices, planes, strict=True):
+        frames, truth = _frames(position, options), _truth(position, channel, spec)
+        for plane, z in enumerate(depths):
+            blank = _is_blank(position, channel, z, frames, options)
+            series.append(Series(position, channel, truth, z, plane, frames, blank))
+    if all(one.blank for one in series):
+        raise DataError(
+            f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
+            f"in the channel {series[0].position.channels[series[0].channel]}"
+        )
     normalization = options.normalization or spec.normalization or DEFAULT_NORMALIZATION
-    return Plan(options, store, series, spec, weights, normalization)
+    return Plan(options, store, tuple(series), spec, weights, normalization, _digest(series))
 
 
 def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:
@@ -176,26 +190,27 @@ def _frames(position: Position, options: SmoothOptions) -> range:
     return range(count)[start:stop]
 
 
-def _require_valid_frames(series: Series, options: SmoothOptions) -> None:
+def _is_blank(position: Position, channel: int, z: int, frames: range, options: SmoothOptions) -> bool:
+    """Tell whether no frame holds an image; raise ``UsageError`` if some do, but too few for the filters."""
     filters = options.filters().values()
     needed = max((temporal_filter.minimum for temporal_filter in filters), default=1)
-    found = _count_valid(series, needed)
-    where = f"{series.position.path} (channel {series.position.channels[series.channel]}, plane {series.z})"
-    if not found:
-        raise DataError(f"{where} has no valid frame: all are zero, constant, or hold pixels that are not finite")
+    valid = (normalize.is_valid(position.read(t, channel, z)) for t in frames)
+    found = sum(islice(filter(None, valid), needed))
     for temporal_filter in filters:
-        if found < temporal_filter.minimum:
+        if found < temporal_filter.minimum and (found or len(frames) < temporal_filter.minimum):
             flag = "--savgol-window" if temporal_filter.name == "savgol" else "--window"
+            size = temporal_filter.minimum if temporal_filter.name == "savgol" else options.window
             raise UsageError(
-                f"{flag} {temporal_filter.minimum} needs as many valid frames, and {where} has {found} "
-                f"of {len(series.frames)}; choose a smaller window, or other --methods"
+                f"{flag} {size} needs {temporal_filter.minimum} valid frames, and {position.path} "
+                f"(channel {position.channels[channel]}, plane {z}) has {found} of {len(frames)}; "
+                "choose a smaller window, or other --methods"
             )
+    return not found
 
 
-def _count_valid(series: Series, enough: int) -> int:
-    found = 0
-    for t in series.frames:
-        found += normalize.is_valid(series.position.read(t, series.channel, series.z))
-        if found >= enough:
-            break
-    return found
+def _digest(series: Sequence[Series]) -> str:
+    digest = hashlib.sha256()
+    for one in series:
+        for t in (one.frames[0], one.frames[len(one.frames) // 2], one.frames[-1]):
+            digest.update(one.position.read(t, one.channel, one.z).tobytes())
+    return digest.hexdigest()[:16]

@@ -23,6 +23,8 @@ TEXT, SMALL = 8, 7  # points
 PHASE_COLOURS, STAIN_COLOURS = "gray", "magma"
 DISPLAY_PERCENTILES = (0.5, 99.8)
 
+_PLAIN: dict[str, Any] = {"fontsize": TEXT, "parse_math": False}  # names may hold dollar signs
+
 _LOOKS = {"raw": ("#000000", "o"), "truth": ("#009E73", "D"), "window": ("#E69F00", "s"), "savgol": ("#0072B2", "^")}
 _OTHER_LOOKS = (("#CC79A7", "v"), ("#D55E00", "P"), ("#56B4E9", "X"))
 
@@ -58,7 +60,7 @@ def frames_figure(
     figure = Figure((len(labels) * tile + 1.0, n_rows * (tile_height + 0.05) + 0.35), layout="constrained")
     grid = figure.subplots(n_rows, len(labels), squeeze=False)
     for axes, label in zip(grid[0], labels, strict=True):
-        axes.set_title(label, fontsize=TEXT)
+        axes.set_title(label, **_PLAIN)
     panels = list(grid)
     if phase is not None:
         _show_row(panels.pop(0), phase, "phase", _display_window([phase]), PHASE_COLOURS)
@@ -91,7 +93,7 @@ def kymograph_figure(images: Mapping[str, NDArray[np.float32]], channel: str, *,
         padded = np.pad(image, ((0, longest - len(image)), (0, 0)), constant_values=np.nan)
         extent = (-0.5, image.shape[1] - 0.5, first_frame + longest - 0.5, first_frame - 0.5)
         shown = _show(axes, padded, window, STAIN_COLOURS, aspect="auto", extent=extent)
-        axes.set_title(method, fontsize=TEXT)
+        axes.set_title(method, **_PLAIN)
         axes.set_xlabel("position (pixels)", fontsize=TEXT)
         _style(axes)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -168,7 +170,7 @@ def _metric_panels(rows: Sequence[Row]) -> tuple[Figure, dict[str, Axes]]:
         _style(axes)
         axes.spines[["top", "right"]].set_visible(False)
     for axes, channel in zip(panels, channels, strict=False):
-        axes.set_title(channel, fontsize=TEXT)
+        axes.set_title(channel, **_PLAIN)
     if not channels:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "no adjacent frames", ha="center", va="center", fontsize=TEXT)
@@ -182,7 +184,11 @@ def _finish_metric_panels(figure: Figure, panels: Sequence[Axes], label: str) ->
     entries = {name: line for axes in panels for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     if entries:
         handles, names = entries.values(), entries.keys()
-        figure.legend(handles, names, loc="outside upper center", ncols=len(entries), frameon=False, fontsize=TEXT)
+        legend = figure.legend(
+            handles, names, loc="outside upper center", ncols=len(entries), frameon=False, fontsize=TEXT
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def _frame_ticks() -> MaxNLocator:
@@ -210,7 +216,7 @@ def _show_row(
         shown = _show(axes, image, window, colours)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-    row[0].set_ylabel(name, fontsize=TEXT)
+    row[0].set_ylabel(name, **_PLAIN)
     return shown
 
 
@@ -241,7 +247,7 @@ def _show(
 
 def _add_colour_bar(figure: Figure, shown: AxesImage, panels: Any, channel: str) -> None:
     bar = figure.colorbar(shown, ax=list(panels), fraction=0.05, aspect=30, pad=0.01)
-    bar.set_label(f"{channel} (a.u.)", fontsize=TEXT)
+    bar.set_label(f"{channel} (a.u.)", **_PLAIN)
     bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
     bar.outline.set_linewidth(0.6)
 
@@ -250,7 +256,7 @@ def _add_scale_bar(axes: Axes, width: int, pixel_size: float) -> None:
     """Draw a bar of a round length, about a quarter of an image that is `width` pixels wide."""
     wanted = width * pixel_size / 4
     power = 10.0 ** np.floor(np.log10(wanted))
-    length = power * max(step for step in (1, 2, 5) if step * power <= wanted)
+    length = power * max((step for step in (1, 2, 5) if step * power <= wanted), default=1)
     start, stop = 0.92 - length / pixel_size / width, 0.92
     axes.plot([start, stop], [0.07, 0.07], transform=axes.transAxes, color="white", linewidth=2, solid_capstyle="butt")
     _write(axes, (start + stop) / 2, 0.1, f"{length:g} µm", va="bottom", color="white")

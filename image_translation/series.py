@@ -1,7 +1,7 @@
 """One movie of planes from phase to results: read, normalise, predict, and hand over to the sink, batch by batch."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -23,33 +23,36 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def field_statistics(planes: Sequence[Series], method: normalize.Method) -> normalize.Statistics:
+def field_statistics(series: Series, method: normalize.Method) -> normalize.Statistics:
     """Find what to normalise a field of view by: the store's own statistics, else an estimate from its frames.
+
+    The estimate is from a few frames spread over the whole movie and all its planes, whichever are to be stained, so
+    that a frame is stained alike in every run.
 
     Parameters
     ----------
-    planes
-        The series of one position: they are normalised alike.
+    series
+        Any series of the position.
     method
         Method of normalisation.
     """
-    position, channel = planes[0].position, planes[0].channel
+    position, channel = series.position, series.channel
     stored = normalize.from_metadata(position.attributes, position.channels[channel], method)
     if stored is not None:
         return stored
-    count = position.shape[0]
+    times, _, depth = position.shape[:3]
+    count = times * depth
     spread = np.unique(np.linspace(0, count - 1, min(count, SAMPLED_FRAMES)).round().astype(int)).tolist()
 
-    def samples(times: Iterable[int]) -> Iterator[NDArray[np.float64]]:
-        for t in times:
-            for series in planes:
-                image = position.read(t, channel, series.z)
-                if normalize.is_valid(image):
-                    yield normalize.grid_sample(image)
+    def samples(numbers: Iterable[int]) -> Iterator[NDArray[np.float64]]:
+        for number in numbers:
+            image = position.read(number // depth, channel, number % depth)
+            if normalize.is_valid(image):
+                yield normalize.grid_sample(image)
 
     # All of the few frames looked at may have been dropped, where the movie has others.
     found = list(samples(spread)) or list(islice(samples(range(count)), SAMPLED_FRAMES))
-    return normalize.estimate(found, method)
+    return normalize.estimate(found, method) if found else normalize.Statistics(0.0, 1.0, "none")
 
 
 def stain(
@@ -132,8 +135,14 @@ def _predict(phase: list[Frame], predictor: Callable[[], Predictor], plan: Plan)
     images = [frame.data for frame in phase if frame.valid]
     predictions = iter(predictor().predict(images) if images else [])
     shape = (len(plan.spec.output_channels), *phase[0].data.shape[1:])
-    nothing = np.full(shape, np.nan, np.float32)
-    return [prediction(frame.index, next(predictions) if frame.valid else nothing) for frame in phase]
+    return [
+        prediction(frame.index, next(predictions)) if frame.valid else Frame(frame.index, _nothing(shape), valid=False)
+        for frame in phase
+    ]
+
+
+def _nothing(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.full(shape, np.nan, np.float32)
 
 
 def _batches(frames: range, size: int) -> Iterator[range]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from image_translation.display_window import DisplayWindows
 from image_translation.errors import DataError, UsageError
+from image_translation.frame import Frame
 from image_translation.journal import remove
 from image_translation.ome_metadata import AXES, Level
 from image_translation.output import ATTRIBUTE, ImageSpec, PlaneStack, create_store, finish_image
@@ -19,7 +21,6 @@ DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
 PIXEL_SIZE = 0.5  # micrometres
 INTERVAL = 300.0  # seconds
 UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
-DISPLAYED = (0.5, 99.8)  # percentiles
 
 
 def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
@@ -48,17 +49,12 @@ def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     create_store(scratch, Store(path, "fov", "0.4", (FOV_NAME,)), [image])
     stack = PlaneStack(scratch, image, 0, write=True)
-    movie = Movie(spec)
+    movie, windows = Movie(spec), DisplayWindows(spec.frames)
     for t in tqdm(range(spec.frames), unit="frame", disable=None, desc="simulating"):
-        frame = movie.frame(t)
-        stack.write(t, frame)()
-    low, high = frame.min(axis=(1, 2)), frame.max(axis=(1, 2))
-    start, end = np.percentile(frame, DISPLAYED, axis=(1, 2))
-    windows = [
-        {"min": float(low[c]), "max": float(high[c]), "start": float(start[c]), "end": float(end[c])}
-        for c in range(len(CHANNELS))
-    ]
-    finish_image(scratch, image, windows, _provenance(spec))
+        frame = Frame(t, movie.frame(t))
+        stack.write(t, frame.data)()
+        windows.add(frame)
+    finish_image(scratch, image, windows.windows(len(CHANNELS)), _provenance(spec))
     scratch.rename(path)
 
 

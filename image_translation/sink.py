@@ -1,7 +1,7 @@
 """Where the raw predictions of a series go: through the filters, to the metrics, and into the stores."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import normalize
+from image_translation.display_window import DisplayWindows
+from image_translation.errors import DataError
 from image_translation.evaluate import RAW, TRUTH, Evaluator
 from image_translation.frame import Frame
 from image_translation.journal import Journal
 from image_translation.output import PlaneStack, image_path
 from image_translation.plan import Plan, Series
 from image_translation.rows import Row
-
-SAMPLED_FRAMES = 32
-DISPLAYED = (0.5, 99.8)  # percentiles between which a channel is displayed
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class SeriesResult:
     rows
         Metrics.
     invalid
-        Numbers of the frames that hold no image.
+        Numbers of the frames without a finite image.
     statistics
         What the phase was normalised by.
     windows
@@ -47,12 +46,12 @@ class SeriesResult:
 
     def to_json(self) -> dict[str, Any]:
         """Turn the result into plain JSON values."""
-        return asdict(self)
+        return {**vars(self), "rows": [astuple(row) for row in self.rows], "statistics": asdict(self.statistics)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Turn the values that ``to_json`` gave back into a result."""
-        rows = [Row(**row) for row in values["rows"]]
+        """Turn the values that ``to_json`` gave back into a result; ``KeyError`` or ``TypeError`` if they are not."""
+        rows = [Row(*row) for row in values["rows"]]
         return cls(**{**values, "rows": rows, "statistics": normalize.Statistics(**values["statistics"])})
 
 
@@ -91,7 +90,7 @@ class Sink:
         self._channels = plan.spec.output_channels
         self._evaluator = Evaluator(series.position.name, self._channels, delays, truth=bool(series.truth))
         self._rows: list[Row] = []
-        self._windows = _DisplayWindows(len(series.frames))
+        self._windows = DisplayWindows(len(series.frames))
         self._invalid: list[int] = []
         name = series.position.name
         self._stacks = {
@@ -128,14 +127,18 @@ class Sink:
 
     def finish(self, statistics: normalize.Statistics) -> SeriesResult:
         """Let the last frames out of the filters, and sum up."""
+        if len(self._invalid) == len(self._series.frames) and not self._series.blank:
+            raise DataError(
+                f"the network gave no finite image of {self._series.position.path}; "
+                "check --normalization and --precision, and the checkpoint"
+            )
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())
         self._settle()
         # Sorted, because the order in which they become known depends on the batches.
         rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
-        return SeriesResult(
-            self._series.name, self._series.position.name, rows, self._invalid, statistics, self._windows.windows()
-        )
+        windows = self._windows.windows(len(self._channels))
+        return SeriesResult(self._series.name, self._series.position.name, rows, self._invalid, statistics, windows)
 
     def _order(self, row: Row) -> tuple[int, int, str, bool, int]:
         methods = [TRUTH, RAW, *self._filters]
@@ -162,28 +165,3 @@ class Sink:
         if self._writing:
             self._journal.mark(self._series.name, self._done)
         self._writing.clear()
-
-
-class _DisplayWindows:
-    """Range in which each channel is to be displayed, from a sample of the raw predictions."""
-
-    def __init__(self, n_frames: int) -> None:
-        self._every = -(-n_frames // SAMPLED_FRAMES)
-        self._seen = 0
-        self._samples: list[NDArray[np.float64]] = []
-        self._extremes: list[NDArray[np.float32]] = []
-
-    def add(self, frame: Frame) -> None:
-        self._seen += 1
-        if frame.valid and (not self._samples or self._seen % self._every == 0):
-            self._samples.append(np.stack([normalize.grid_sample(plane) for plane in frame.data]))
-            self._extremes.append(np.stack([frame.data.min(axis=(1, 2)), frame.data.max(axis=(1, 2))]))
-
-    def windows(self) -> list[dict[str, float]]:
-        samples = np.concatenate(self._samples, axis=1)
-        low, high = np.min(self._extremes, axis=0)[0], np.max(self._extremes, axis=0)[1]
-        start, end = np.percentile(samples, DISPLAYED, axis=1)
-        return [
-            {"min": float(low[c]), "max": float(high[c]), "start": float(start[c]), "end": float(end[c])}
-            for c in range(len(low))
-        ]

@@ -225,7 +225,7 @@ def moving_average(window: int) -> LinearFilter:
         return LinearFilter("window", window, 0, pair_weights, minimum=2)
     if window < 1 or window % 2 == 0:
         raise UsageError(f"--window {window}: must be 2 (mean of each frame and the next) or an odd number of frames")
-    return LinearFilter("window", window, window // 2, symmetric_weights, minimum=1)
+    return LinearFilter("window", window, window // 2, symmetric_weights, minimum=min(window, 2))
 
 
 def apply(

@@ -6,8 +6,11 @@ Metadata are read with zarr; pixels with tensorstore, which reports a truncated 
 """
 
 import fnmatch
+import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +22,26 @@ import zarr
 from numpy.typing import NDArray
 
 from image_translation.errors import DataError, UsageError, first_line
-from image_translation.ome_metadata import Level, parse_axes, parse_channel_names, parse_level, parse_version
+from image_translation.ome_metadata import (
+    Level,
+    entry,
+    parse_axes,
+    parse_channel_names,
+    parse_images,
+    parse_labels,
+    parse_level,
+    parse_path,
+    parse_version,
+    parse_wells,
+)
 
 FOV_NAME = "fov"
 PREFERRED_CHANNEL = "Phase3D"
+LARGEST = 4 * 2**30  # bytes of a chunk or plane; tensorstore ends the whole process where it finds no memory for one
+UNKNOWN_CODEC = re.compile(
+    r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
+    r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
+)
 
 Layout = Literal["fov", "plate", "series"]
 
@@ -117,6 +136,8 @@ class Store:
         Names of the positions, in the order of the store.
     metadata
         OME metadata of the root group.
+    unreadable
+        Wells of a plate whose metadata are missing or broken; `names` has none of their positions.
     """
 
     path: Path
@@ -124,6 +145,7 @@ class Store:
     version: str
     names: tuple[str, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
 
     def position(self, name: str) -> Position:
         """Open the position of this name.
@@ -141,11 +163,17 @@ class Store:
         Raises
         ------
         UsageError
-            If a pattern matches nothing.
+            If a pattern matches nothing, or asks for a well that cannot be read.
         """
         if not patterns:
             return self.names
         for pattern in patterns:
+            well = pattern.rpartition("/")[0]
+            if well in self.unreadable:
+                raise UsageError(
+                    f"--position {pattern} cannot be read: the metadata of the well {self.path / well} are missing "
+                    f"or broken; the other wells have {_listing(self.names)}"
+                )
             if not fnmatch.filter(self.names, pattern):
                 raise UsageError(
                     f"--position {pattern} matches nothing in {self.path}; it has {_listing(self.names)} "
@@ -175,7 +203,7 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
     try:
         return ts.open(spec, read=True, write=write).result()
     except (ValueError, OSError) as error:
-        raise DataError(f"cannot open the array {path}: {first_line(error)}") from error
+        raise DataError(_problem(path, error)) from error
 
 
 def open_store(path: Path) -> Store:
@@ -201,10 +229,8 @@ def open_store(path: Path) -> Store:
     if "multiscales" in ome:
         return Store(path, "fov", parse_version(ome), (FOV_NAME,), ome)
     if "plate" in ome:
-        names = tuple(_plate_names(path, ome["plate"]))
-        if not names:
-            raise DataError(f"the plate {path} has no positions; its metadata list no well with an image")
-        return Store(path, "plate", parse_version(ome), names, ome)
+        names, unreadable = _plate_names(path, ome)
+        return Store(path, "plate", parse_version(ome), names, ome, unreadable)
     if "bioformats2raw.layout" in ome:
         names = tuple(_series_names(path))
         if not names:
@@ -237,7 +263,9 @@ def select_channel(position: Position, name: str | None) -> int:
             f"{position.path} has the channels {_listing(position.channels)}; choose one with --channel NAME"
         )
     if name not in position.channels:
-        raise UsageError(f"--channel {name} is not in {position.path}; it has {_listing(position.channels)}")
+        labels = parse_labels(position.attributes.get("ome", position.attributes))
+        numbered = ", numbered because its labels do not name each channel once" if name in labels else ""
+        raise UsageError(f"--channel {name} is not in {position.path}; it has {_listing(position.channels)}{numbered}")
     return position.channels.index(name)
 
 
@@ -261,8 +289,8 @@ def select_planes(position: Position, z: str) -> tuple[int, ...]:
         return (depth // 2,)
     if z == "all":
         return tuple(range(depth))
-    if not z.isdecimal() or int(z) >= depth:
-        raise UsageError(f"--z {z} is not in {position.path}; allowed are 0 to {depth - 1}, 'middle', and 'all'")
+    if z not in map(str, range(depth)):
+        raise UsageError(f"--z {z:.20} is not in {position.path}; allowed are 0 to {depth - 1}, 'middle', and 'all'")
     return (int(z),)
 
 
@@ -274,7 +302,10 @@ def ome_attributes(path: Path) -> Mapping[str, Any]:
     DataError
         If there is no readable group, or its metadata are no mapping.
     """
-    attributes = _attributes(path)
+    return _ome(path, _attributes(path))
+
+
+def _ome(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     ome = attributes.get("ome", attributes)
     if not isinstance(ome, Mapping):
         raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
@@ -282,24 +313,76 @@ def ome_attributes(path: Path) -> Mapping[str, Any]:
 
 
 def _attributes(path: Path) -> dict[str, Any]:
+    with _reading(path):
+        try:
+            return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+        except (FileNotFoundError, zarr.errors.ContainsArrayError) as error:
+            raise DataError(_group_problem(path)) from error
+
+
+def _group_problem(path: Path) -> str:
+    if not path.exists():
+        return f"{path} does not exist, though the metadata of its store list it"
+    if any((path / name).exists() for name in (".zarray", "zarr.json")):
+        return f"{path} is a Zarr array, one resolution of an image; give the image that it belongs to: {path.parent}"
+    return (
+        f"{path} is no OME-Zarr store (no .zgroup or zarr.json in it); convert other formats, e.g. with bioformats2raw"
+    )
+
+
+def _open_level(path: Path) -> Any:
+    with _reading(path):
+        try:
+            return zarr.open_array(path, mode="r")
+        except (FileNotFoundError, zarr.errors.ContainsGroupError) as error:
+            raise DataError(f"the array {path} is missing, though the metadata of its image list it") from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in one line why zarr cannot read the metadata of a group or an array."""
     try:
-        return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+        yield
     except PermissionError as error:
         raise DataError(f"cannot read {path}: permission denied") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no OME-Zarr store: {first_line(error)}") from error
-
-
-def _plate_names(path: Path, plate: Any) -> list[str]:
-    try:
-        wells = [well["path"] for well in plate["wells"]]
-        names = [f"{well}/{image['path']}" for well in wells for image in ome_attributes(path / well)["well"]["images"]]
+    except RecursionError as error:
+        raise DataError(f"the metadata of {path} cannot be read: their JSON is nested too deeply") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"the metadata of {path} cannot be read: no valid JSON ({first_line(error)})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(_problem(path, error)) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the plate {path} has broken metadata: {error!r} is missing or malformed") from error
-    strange = [name for name in names if name.startswith("/") or ".." in name.split("/")]
-    if strange:
-        raise DataError(f"the plate {path} lists {strange[0]}, which lies outside of it")
-    return names
+        raise DataError(f"the metadata of {path} cannot be read: not of the form that Zarr prescribes") from error
+
+
+def _problem(path: Path, error: Exception) -> str:
+    reason = first_line(error).split(" [tensorstore_spec=")[0]
+    match = UNKNOWN_CODEC.search(reason)
+    if match is None:
+        return f"{path} cannot be read: {reason}"
+    codec = match["zarr"] or match["tensorstore"] or json.loads((path / ".zarray").read_text())["filters"]
+    return (
+        f"the compression or filter {codec} of the array {path} is not supported; "
+        f"rewrite the store with blosc, zstd or gzip and without filters ({reason})"
+    )
+
+
+def _plate_names(path: Path, ome: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the positions of a plate, and the wells that cannot be read."""
+    try:
+        wells = parse_wells(ome)
+    except ValueError as error:
+        raise DataError(f"the plate {path} has broken metadata: {error}") from error
+    names: list[str] = []
+    problems: dict[str, Exception] = {}
+    for well in wells:
+        try:
+            names += [f"{well}/{image}" for image in parse_images(ome_attributes(path / well))]
+        except (DataError, ValueError) as error:
+            problems[well] = error
+    if not names:
+        raise DataError(f"the plate {path} has no well that can be read; {wells[0]}: {problems[wells[0]]}")
+    return tuple(names), tuple(problems)
 
 
 def _series_names(path: Path) -> list[str]:
@@ -309,25 +392,37 @@ def _series_names(path: Path) -> list[str]:
 
 def _open_position(name: str, path: Path) -> Position:
     attributes = _attributes(path)
-    ome = ome_attributes(path)
+    ome = _ome(path, attributes)
     try:
-        multiscale = ome["multiscales"][0]
-        datasets = multiscale["datasets"]
-        arrays = [zarr.open_array(path / dataset["path"], mode="r") for dataset in datasets]
-        first = arrays[0]
-        axes, units = parse_axes(multiscale, first.ndim)
-        shared = multiscale.get("coordinateTransformations") or ()
+        multiscale = entry(ome, "multiscales", list, "the image")[0]
+        datasets: list[Any] = entry(multiscale, "datasets", list, "the multiscale image")
+        arrays = [_open_level(path / parse_path(dataset, "a dataset")) for dataset in datasets]
+        axes, units = parse_axes(multiscale, arrays[0].ndim)
+        shared: list[Any] = entry(multiscale, "coordinateTransformations", list, "the multiscale image", [])
         levels = tuple(
             parse_level(dataset, shared, axes, array.shape) for dataset, array in zip(datasets, arrays, strict=True)
         )
-        channels = parse_channel_names(ome, levels[0].shape[1])
-    except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"the image {path} cannot be read: {first_line(error)}") from error
+    except ValueError as error:
+        raise DataError(f"the image {path} has broken metadata: {error}") from error
+    first = arrays[0]
     if first.dtype.kind not in "buif":
         raise DataError(f"the image {path} has pixels of type {first.dtype}; integers and real numbers can be stained")
     if math.prod(levels[0].shape) == 0:
         raise DataError(f"the image {path} is empty: its shape is {levels[0].shape}")
+    _require_moderate(path / levels[0].path, first)
+    channels = parse_channel_names(ome, levels[0].shape[1])
     return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)
+
+
+def _require_moderate(path: Path, array: Any) -> None:
+    """Refuse blocks that would be read as a whole and cannot be held in memory."""
+    for what, block in {"chunks": array.chunks, "shards": array.shards or (), "planes": array.shape[-2:]}.items():
+        size = math.prod(block) * array.dtype.itemsize
+        if size > LARGEST:
+            raise DataError(
+                f"the array {path} has {what} of {' x '.join(map(str, block))} pixels, {size / 2**30:.3g} GiB each; "
+                f"at most {LARGEST // 2**30} GiB can be read: rewrite it in smaller pieces, if that is its true size"
+            )
 
 
 def _listing(names: Sequence[str], most: int = 12) -> str:

@@ -1,7 +1,8 @@
 """Unfinished work is resumed by an equal request alone, and finished work appears whole."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ REQUEST = {"input": {"movie": "a", "frames": [None, 3]}, "methods": {"window": {
 OTHER = {"input": {"movie": "a", "frames": [None, 3]}, "methods": {"window": {"window": 5}}}
 
 
+@contextmanager
+def opened(output: Path, request: dict[str, object] = REQUEST, *, overwrite: bool = False) -> Iterator[Journal]:
+    with Journal(output) as journal:
+        journal.open(request, overwrite=overwrite)
+        yield journal
+
+
 def fill(journal: Journal) -> None:
     journal.store("raw").mkdir()
     (journal.store("raw") / "chunk").write_text("new")
@@ -20,54 +28,62 @@ def fill(journal: Journal) -> None:
 
 
 def test_progress_survives_and_is_counted_by_series_and_method(tmp_path: Path) -> None:
-    with Journal(tmp_path / "out", REQUEST, overwrite=False) as journal:
+    with opened(tmp_path / "out") as journal:
         assert journal.done("A z0", "raw") == 0
         fill(journal)
         journal.mark("A z0", {"window": 1})
-    with Journal(tmp_path / "out", REQUEST, overwrite=False) as journal:
+    with opened(tmp_path / "out") as journal:
         assert journal.done("A z0", "raw") == 3
         assert journal.done("A z0", "window") == 1
         assert journal.done("B z0", "raw") == 0
         assert (journal.store("raw") / "chunk").read_text() == "new"
+        journal.forget("raw")
+        assert journal.done("A z0", "raw") == 0
+        assert journal.done("A z0", "window") == 1
 
 
 def test_work_of_another_request_is_kept_unless_overwritten(tmp_path: Path) -> None:
-    with Journal(tmp_path, REQUEST, overwrite=False) as journal:
+    with opened(tmp_path) as journal:
         fill(journal)
-    with (
-        pytest.raises(UsageError, match=r"methods.window.window: 2 there, 5 now"),
-        Journal(tmp_path, OTHER, overwrite=False),
-    ):
+    with pytest.raises(UsageError, match=r"methods.window.window: 2 there, 5 now"), opened(tmp_path, OTHER):
         pass
-    with Journal(tmp_path, REQUEST, overwrite=True) as journal:  # an interrupted overwriting run goes on
+    with opened(tmp_path, overwrite=True) as journal:  # an interrupted overwriting run goes on
         assert journal.done("A z0", "raw") == 3
-    with Journal(tmp_path, OTHER, overwrite=True) as journal:
+    with opened(tmp_path, OTHER, overwrite=True) as journal:
         assert journal.done("A z0", "raw") == 0
         assert not journal.store("raw").exists()
 
 
 def test_two_runs_do_not_write_to_one_directory(tmp_path: Path) -> None:
-    second = Journal(tmp_path, REQUEST, overwrite=False)
-    with (
-        Journal(tmp_path, REQUEST, overwrite=False),
-        pytest.raises(UsageError, match="another run is writing"),
-        second,
-    ):
+    with Journal(tmp_path), pytest.raises(UsageError, match="another run is writing"), Journal(tmp_path):
         pass
-    with Journal(tmp_path, REQUEST, overwrite=False):
+    with Journal(tmp_path):
         pass
 
 
-def test_publishing_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "raw.ome.zarr").mkdir()
-    (tmp_path / "raw.ome.zarr" / "chunk").write_text("old")
-    (tmp_path / "mine.txt").write_text("not the run's")
-    with Journal(tmp_path, REQUEST, overwrite=True) as journal:
+def test_publishing_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("raw", "window"):
+        (tmp_path / f"{name}.ome.zarr").mkdir()
+        (tmp_path / f"{name}.ome.zarr" / "chunk").write_text("old")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "paper.pdf").write_text("somebody's")
+    (tmp_path / "figures" / "corrcoef.png").write_text("old")
+    with opened(tmp_path, overwrite=True) as journal:
         fill(journal)
         (journal.directory / "metrics.csv").write_text("metrics")
-        journal.publish(["raw"], ["metrics.csv"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.csv", "mine.txt", "raw.ome.zarr"]
-    assert (tmp_path / "raw.ome.zarr" / "chunk").read_text() == "new"
+        (journal.directory / "figures" / "A-1-0").mkdir(parents=True)
+        for name in ("corrcoef.png", "A-1-0/corrcoef.png"):
+            (journal.directory / "figures" / name).write_text("new")
+        journal.publish(["raw.ome.zarr", "metrics.csv", "figures"], retired=["window.ome.zarr"])
+    files = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {
+        "raw.ome.zarr/chunk": "new",
+        "metrics.csv": "metrics",
+        "figures/paper.pdf": "somebody's",
+        "figures/corrcoef.png": "new",
+        "figures/A-1-0/corrcoef.png": "new",
+    }
+    assert not (tmp_path / PARTIAL).exists()
 
 
 def test_publishing_can_be_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,47 +99,49 @@ def test_publishing_can_be_cut_anywhere(tmp_path: Path, monkeypatch: pytest.Monk
             (output / f"{name}.ome.zarr" / "chunk").write_text("old")
         left = cut
 
-        def limited(path: Path, target: Path, rename: Callable[[Path, Path], Path] = Path.rename) -> Path:
+        def limited(path: Path, target: Path, move: Callable[[Path, Path], Path] = Path.rename) -> Path:
             nonlocal left
             if not left:
                 raise Cut
             left -= 1
-            return rename(path, target)
+            return move(path, target)
 
-        with Journal(output, REQUEST, overwrite=True) as journal:
-            for name in ("raw", "window"):
-                journal.store(name).mkdir()
-                (journal.store(name) / "chunk").write_text("new")
+        names = ["raw.ome.zarr", "window.ome.zarr"]
+        with opened(output, overwrite=True) as journal:
+            for name in names:
+                (journal.directory / name).mkdir()
+                (journal.directory / name / "chunk").write_text("new")
             with monkeypatch.context() as patch:
                 patch.setattr(Path, "rename", limited)
+                patch.setattr(Path, "replace", limited)
                 try:
-                    journal.publish(["raw", "window"], [])
+                    journal.publish(names, [])
                 except Cut:
                     assert (output / PARTIAL).exists()
         if (output / PARTIAL).exists():
-            with Journal(output, REQUEST, overwrite=True) as journal:
+            with opened(output, overwrite=True) as journal:
                 assert journal.complete
-                journal.publish(["raw", "window"], [])
-        assert [(output / f"{name}.ome.zarr" / "chunk").read_text() for name in ("raw", "window")] == ["new", "new"]
+                journal.publish(names, [])
+        assert [(output / name / "chunk").read_text() for name in names] == ["new", "new"]
         assert not (output / PARTIAL).exists()
 
 
-def test_damaged_notes_are_an_error_and_can_be_discarded(tmp_path: Path) -> None:
-    with Journal(tmp_path, REQUEST, overwrite=False) as journal:
+@pytest.mark.parametrize("name", ["progress.json", "request.json"])
+@pytest.mark.parametrize("damage", ["{", "[1]", "7", "[" * 100_000])
+def test_damaged_notes_are_an_error_and_can_be_discarded(tmp_path: Path, name: str, damage: str) -> None:
+    with opened(tmp_path) as journal:
         fill(journal)
-        (journal.directory / "progress.json").write_text("{")
-    with pytest.raises(DataError, match="is damaged"), Journal(tmp_path, REQUEST, overwrite=False):
+        (journal.directory / name).write_text(damage)
+    with pytest.raises(DataError, match="is damaged"), opened(tmp_path):
         pass
-    with Journal(tmp_path, REQUEST, overwrite=True) as journal:
+    with opened(tmp_path, overwrite=True) as journal:
         assert journal.done("A z0", "raw") == 0
+        assert not journal.store("raw").exists()
 
 
 def test_unwritable_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(DataError, match="cannot write to the output directory"),
-        Journal(tmp_path / "file" / "out", REQUEST, overwrite=False),
-    ):
+    with pytest.raises(DataError, match="cannot write to the output directory"), Journal(tmp_path / "file" / "out"):
         pass
 
 

@@ -7,6 +7,7 @@ import pytest
 
 HEAVY = ("iohub", "lightning", "matplotlib", "scipy.signal", "tensorstore", "torch", "viscy", "zarr")
 ARRAY_MODULES = [
+    "display_window",
     "errors",
     "evaluate",
     "frame",

@@ -12,10 +12,10 @@ import zarr
 from scipy.signal import savgol_filter
 from stores import phase, write_image, write_plate
 
-from image_translation import pipeline, sink
+from image_translation import pipeline
 from image_translation import series as series_module
 from image_translation.cli import main
-from image_translation.journal import PARTIAL
+from image_translation.journal import PARTIAL, Journal
 from image_translation.normalize import METHODS
 from image_translation.predict import Predictor
 from image_translation.rows import read_csv
@@ -37,8 +37,12 @@ def draw_figures() -> None:
 
 @pytest.fixture(autouse=True)
 def _skip_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw_nothing(*arguments: Any) -> None:
+        arguments[-1].mkdir()
+        (arguments[-1] / "nothing.png").write_text("")
+
     if "draw_figures" not in request.fixturenames:
-        monkeypatch.setattr(pipeline, "write_figures", lambda *arguments: arguments[-1].mkdir())
+        monkeypatch.setattr(pipeline, "write_figures", draw_nothing)
 
 
 @pytest.fixture
@@ -158,9 +162,9 @@ def test_dropped_frames_are_marked_and_touch_nothing(
     assert run(clean, output=tmp_path / "a") == 0
     with caplog.at_level(logging.WARNING):
         assert run(dirty, output=tmp_path / "b") == 0
-    messages = [record.message for record in caplog.records if "hold no image" in record.message]
+    messages = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert messages == [
-        "fov z0: 4 frames hold no image (zero, constant or not finite) and are NaN in the results: 3, 9, 10, 19"
+        "4 frames without an image (zero, constant or not finite) are NaN in the results: fov z0: 3, 9, 10, 19"
     ]
     valid = np.setdiff1d(np.arange(20), [3, 9, 10, 19])
     raw = pixels(tmp_path / "b", "raw")
@@ -331,6 +335,116 @@ def test_raw_is_not_kept_unless_asked_for(run: Any, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"savgol.ome.zarr", "metrics.csv", "figures"}
 
 
+def test_methods_that_are_there_stay_in_metrics_and_figures(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie, "--methods", "raw", "window", "--window", "5") == 0
+    assert run(movie, "--methods", "savgol") == 0
+    rows = read_csv(tmp_path / "out" / "metrics.csv")
+    assert {row.method for row in rows} == {"raw", "window", "savgol"}
+    shutil.rmtree(tmp_path / "out" / "figures")
+    assert run(movie, "--methods", "savgol") == 0
+    assert (tmp_path / "out" / "figures").exists()
+    raw = pixels(tmp_path / "out", "raw")
+    np.testing.assert_allclose(pixels(tmp_path / "out", "window")[7], raw[5:10].mean(axis=0), atol=1e-6)
+
+
+def test_stores_of_two_movies_never_lie_side_by_side(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = (write_image(tmp_path / f"{seed}.zarr", phase(seed=seed)) for seed in (1, 2))
+    assert run(one, "--methods", "raw", "window") == 0
+    assert run(two, "--methods", "savgol") == 2
+    assert "raw.ome.zarr exists with other options (input.movie" in caplog.text
+    assert run(two, "--methods", "raw", "--overwrite") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"raw.ome.zarr", "metrics.csv", "figures"}
+    # The same path and shape, but other pixels.
+    write_image(tmp_path / "2.zarr", phase(seed=3))
+    assert run(two, "--methods", "raw") == 2
+    assert "input.pixels" in caplog.text
+
+
+def test_files_of_others_are_never_replaced(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    figures = tmp_path / "out" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "paper.pdf").write_text("somebody's")
+    assert run(movie) == 2
+    assert "figures is there, but no store that it is about" in caplog.text
+    assert (figures / "paper.pdf").read_text() == "somebody's"
+
+
+def test_an_overwriting_run_cut_while_publishing_is_not_called_finished(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie) == 0
+
+    def cut(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "clear", cut)
+        with pytest.raises(Killed):
+            run(movie, "--savgol-window", "7", "--overwrite")
+    assert run(movie) == 2
+    assert run(movie, "--savgol-window", "7", "--overwrite") == 0
+    assert not (tmp_path / "out" / PARTIAL).exists()
+    assert run(movie, "--savgol-window", "7", output=tmp_path / "at_once") == 0
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
+
+
+def test_a_partial_store_that_was_lost_is_made_again(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie, output=tmp_path / "whole") == 0
+
+    def cut(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_figures", cut)
+        with pytest.raises(Killed):
+            run(movie)
+    shutil.rmtree(tmp_path / "out" / PARTIAL / "raw.ome.zarr")
+    (tmp_path / "out" / PARTIAL / "series-0.json").write_text("{")
+    assert run(movie) == 0
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
+
+
+def test_a_network_without_finite_answers_is_an_error(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    monkeypatch.setattr(
+        Predictor, "predict", lambda self, images: [np.full((2, 24, 36), np.inf, np.float32)] * len(images)
+    )
+    assert run(movie) == 1
+    assert "the network gave no finite image" in caplog.text
+
+
+def test_a_blank_position_does_not_stop_a_plate(run: Any, tmp_path: Path) -> None:
+    movies = {"A/1/0": phase(), "A/2/0": np.zeros_like(phase())}
+    assert run(write_plate(tmp_path / "in.zarr", movies)) == 0
+    assert np.isfinite(pixels(tmp_path / "out", "savgol", "A/1/0")).all()
+    assert np.isnan(pixels(tmp_path / "out", "savgol", "A/2/0")).all()
+
+
+def test_a_plane_is_stained_alike_alone_and_with_the_others(run: Any, tmp_path: Path) -> None:
+    data = np.concatenate([phase(3, seed=i) * (i + 1) for i in range(3)], axis=2)
+    movie = write_image(tmp_path / "in.zarr", data)
+    assert run(movie, "--z", "all", "--methods", "raw", output=tmp_path / "all") == 0
+    assert run(movie, "--z", "2", "--methods", "raw", output=tmp_path / "one") == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "all", "raw")[:, :, 2:], pixels(tmp_path / "one", "raw"))
+
+
+def test_half_precision_agrees(run: Any, tmp_path: Path) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(3))
+    for precision in ("fp32", "bf16"):
+        options = ("--methods", "raw", "--precision", precision)
+        assert run(movie, *options, output=tmp_path / precision) == 0
+    full, half = (pixels(tmp_path / precision, "raw").ravel() for precision in ("fp32", "bf16"))
+    assert 0.999 < np.corrcoef(full, half)[0, 1] < 1
+
+
 def test_the_input_is_never_written_to(run: Any, tmp_path: Path) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     before = snapshot(movie)
@@ -353,13 +467,15 @@ def broken_movies(tmp_path: Path) -> dict[str, tuple[Path, tuple[str, ...], int,
     return {
         "missing movie": (tmp_path / "none.zarr", (), 2, "none.zarr"),
         "no zarr": (tmp_path / "folder", (), 1, "no OME-Zarr store"),
-        "empty plate": (write_plate(tmp_path / "empty.zarr", {}), (), 1, "has no positions"),
+        "empty plate": (write_plate(tmp_path / "empty.zarr", {}), (), 1, "'wells' of the plate is []"),
         "position": (good, ("--position", "B/1/0"), 2, "B/1/0 matches nothing"),
         "channel": (good, ("--channel", "Phase"), 2, "it has Phase3D"),
         "open channel": (two, (), 2, "DAPI, GFP"),
         "plane": (good, ("--z", "3"), 2, "--z 3"),
         "frames": (good, ("--frames", "5:15"), 2, "0:14"),
         "no frames": (good, ("--frames", "5:5"), 2, "5:5"),
+        "frames to 0": (good, ("--frames", ":0"), 2, "0:0"),
+        "dry run": (short, ("--dry-run",), 2, "--savgol-window 11"),
         "short for savgol": (short, (), 2, "--savgol-window 11"),
         "short for window": (good, ("--frames", "3:4", "--methods", "window"), 2, "--window 2"),
         "even window": (good, ("--window", "4"), 2, "--window 4"),
@@ -386,8 +502,9 @@ def test_bad_input_gets_one_line_and_leaves_nothing(run: Any, tmp_path: Path, ca
 def test_output_and_input_are_kept_apart(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_image(tmp_path / "raw.ome.zarr", phase())
     for output, text in {
-        movie / "results": "lies inside the movie",
-        movie: "lies inside the movie",
+        movie / "results": "lies inside the store",
+        movie: "lies inside the store",
+        movie / "0" / "0" / "results": "lies inside the store",
         tmp_path: "would replace the movie",
     }.items():
         caplog.clear()
@@ -402,16 +519,16 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
-    write_json, calls = sink.Journal.mark, []
+    mark, calls = Journal.mark, []
 
     def full(self: Any, *arguments: Any) -> None:
         calls.append(1)
         if len(calls) == 4:
             raise OSError(28, "No space left on device", "progress.json")
-        write_json(self, *arguments)
+        mark(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sink.Journal, "mark", full)
+        patch.setattr(Journal, "mark", full)
         assert run(movie) == 1
     assert "No space left on device" in caplog.text
     assert run(movie) == 0

@@ -73,7 +73,14 @@ def test_frames_without_contrast_and_of_odd_shapes_can_be_drawn(shape, value):
 
 
 @pytest.mark.parametrize(
-    ("width", "pixel_size", "text"), [(200, 0.325, "10 µm"), (100, 1, "20 µm"), (64, 1, "10 µm"), (10, 0.1, "0.2 µm")]
+    ("width", "pixel_size", "text"),
+    [
+        (200, 0.325, "10 µm"),
+        (100, 1, "20 µm"),
+        (64, 1, "10 µm"),
+        (10, 0.1, "0.2 µm"),
+        (4, np.nextafter(1000, 0), "1000 µm"),
+    ],
 )
 def test_scale_bar_has_a_round_length(width, pixel_size, text):
     figure = frames_figure({"raw": random_stack(1, 5, width)}, ["a"], "Nuclei", pixel_size=pixel_size)
@@ -155,3 +162,15 @@ def test_tradeoff_has_a_point_per_movie_at_its_averages():
 )
 def test_metrics_of_a_single_frame_or_undefined_can_be_drawn(make, rows):
     draw(make(rows))
+
+
+@pytest.mark.parametrize("name", [r"$\foo$", "a$b_c$^", "100 %", "{x}"])
+def test_names_are_no_formulas(name):
+    images = {name: random_stack(2, 8, 8)}
+    draw(frames_figure(images, [name, "b"], name))
+    draw(kymograph_figure({name: random_stack(4, 8)}, name))
+    rows = [*metric_rows(name, "adjacent_pearson", {0: 0.5}, name), *metric_rows(name, "sharpness", {0: 1}, name)]
+    for make in (adjacent_pearson_figure, tradeoff_figure):
+        figure = draw(make(rows))
+        assert figure.axes[0].get_title() == name
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == [name]

@@ -1,13 +1,18 @@
 """Stores of all kinds come out in one form; what cannot be read is said in one line."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from stores import phase, write_image, write_plate
 
 from image_translation.errors import DataError, UsageError
-from image_translation.store import open_store, select_channel, select_planes
+from image_translation.store import open_array, open_store, select_channel, select_planes
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
@@ -53,8 +58,6 @@ def test_channels_without_names_are_numbered(tmp_path: Path) -> None:
 
 def test_scale_and_translation_of_all_levels_combine(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.zarr", phase(2), names=("0", "1"))
-    import zarr
-
     group = zarr.open_group(path, mode="r+")
     multiscales = group.attrs["multiscales"]
     multiscales[0]["datasets"][1]["coordinateTransformations"].append(
@@ -98,9 +101,11 @@ def test_plane_choice(tmp_path: Path) -> None:
     assert select_planes(position, "middle") == (2,)
     assert select_planes(position, "all") == (0, 1, 2, 3, 4)
     assert select_planes(position, "4") == (4,)
-    for wrong in ("5", "-1", "top"):
+    for wrong in ("5", "-1", "top", "04", "1.0", "\u0664", ""):
         with pytest.raises(UsageError, match=f"--z {wrong} is not in .*allowed are 0 to 4, 'middle', and 'all'"):
             select_planes(position, wrong)
+    with pytest.raises(UsageError, match=f"--z {'9' * 20} is not in"):
+        select_planes(position, "9" * 5000)
 
 
 def test_truncated_chunk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
@@ -125,22 +130,178 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         open_store(tmp_path / "none.zarr")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="is no OME-Zarr store"):
+    advice = (
+        r"is no OME-Zarr store \(no \.zgroup or zarr\.json in it\); convert other formats, e\.g\. with bioformats2raw"
+    )
+    with pytest.raises(DataError, match=advice):
         open_store(tmp_path / "folder")
     (tmp_path / "movie.tif").write_bytes(b"II*\0")
-    with pytest.raises(DataError, match="is no OME-Zarr store"):
+    with pytest.raises(DataError, match=advice):
         open_store(tmp_path / "movie.tif")
-    import zarr
-
     zarr.open_group(tmp_path / "plain.zarr", mode="w")
     with pytest.raises(DataError, match="no 'multiscales' and no 'plate'"):
         open_store(tmp_path / "plain.zarr")
-    with pytest.raises(DataError, match="has no positions"):
+    with pytest.raises(
+        DataError, match=r"the plate .* has broken metadata: 'wells' of the plate is \[\]; expected a list"
+    ):
         open_store(write_plate(tmp_path / "empty.zarr", {}))
-    path = write_image(tmp_path / "headless.zarr", phase(1))
-    (path / "0" / ".zarray").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_one_resolution_is_no_image(tmp_path: Path, version: str) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(1), version=version)
+    with pytest.raises(DataError, match=f"0 is a Zarr array, .*; give the image that it belongs to: {path}$"):
+        open_store(path / "0")
+
+
+def change(file: Path, edit: Callable[[Any], Any]) -> None:
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("multiscales", "found"),
+    [
+        (5, "'multiscales' of the image is 5; expected a list that is not empty"),
+        ([], r"'multiscales' of the image is \[\]; expected a list that is not empty"),
+        ({}, "'multiscales' of the image is {}; expected a list that is not empty"),
+        ([5], "the multiscale image is 5; expected a mapping"),
+        ([{}], "the multiscale image has no 'datasets'"),
+        ([{"datasets": [{}]}], "a dataset has no 'path'"),
+        ([{"datasets": [{"path": "/0"}]}], "the path of a dataset is '/0', which leads out of its group"),
+        (
+            [{"datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale"}]}]}],
+            "the scale of dataset '0' is None; expected 5 positive finite numbers, for t, c, z, y, x",
+        ),
+    ],
+)
+def test_broken_metadata_of_an_image_are_named(tmp_path: Path, multiscales: Any, found: str) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(1))
+    change(path / ".zattrs", lambda content: content.update(multiscales=multiscales))
+    with pytest.raises(DataError, match=f"^the image {path} has broken metadata: {found}$"):
         open_store(path).position("fov")
+
+
+@pytest.mark.parametrize("file", [".zattrs", "0/.zarray"])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"{", r"no valid JSON \("),
+        (b"\xff\xfe{", r"no valid JSON \("),
+        (b"[1, 2]", "not of the form that Zarr prescribes"),
+        (b'{"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "their JSON is nested too deeply"),
+    ],
+)
+def test_files_that_are_no_metadata(tmp_path: Path, file: str, content: bytes, found: str) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(1))
+    (path / file).write_bytes(content)
+    with pytest.raises(DataError, match=f"^the metadata of {(path / file).parent} cannot be read: {found}"):
+        open_store(path).position("fov")
+
+
+def test_a_listed_array_that_is_missing(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(1))
+    shutil.rmtree(path / "0")
+    with pytest.raises(
+        DataError, match=f"^the array {path / '0'} is missing, though the metadata of its image list it"
+    ):
+        open_store(path).position("fov")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"chunks": [1, 1, 1, 10**6, 10**6]}, "chunks of 1 x 1 x 1 x 1000000 x 1000000 pixels, 3.73e+03 GiB each"),
+        ({"shape": [1, 1, 1, 10**5, 10**5]}, "planes of 100000 x 100000 pixels, 37.3 GiB each"),
+    ],
+)
+def test_blocks_that_no_memory_holds_are_refused(tmp_path: Path, changes: dict[str, Any], found: str) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(1))
+    change(path / "0" / ".zarray", lambda content: content.update(changes))
+    with pytest.raises(DataError) as caught:
+        open_store(path).position("fov")
+    assert str(caught.value).startswith(f"the array {path / '0'} has {found}; at most 4 GiB can be read")
+
+
+def test_shards_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", phase(1), version="0.5")
+    shutil.rmtree(path / "0")
+    size = 2**16
+    zarr.create_array(
+        path / "0", shape=(1, 1, 1, 64, 64), shards=(1, 1, 1, size, size), chunks=(1, 1, 1, 64, 64), dtype="u2"
+    )
+    with pytest.raises(DataError, match=r"shards of 1 x 1 x 1 x 65536 x 65536 pixels, 8 GiB each; at most 4 GiB"):
+        open_store(path).position("fov")
+
+
+@pytest.mark.parametrize(
+    ("changes", "codec"),
+    [
+        ({"compressor": {"id": "lzma"}}, "lzma"),
+        ({"compressor": {"id": "lz4", "acceleration": 1}}, "lz4"),
+        ({"compressor": {"id": "unheard-of"}}, "unheard-of"),
+        ({"filters": [{"id": "delta", "dtype": "<f4"}]}, r"\[{'id': 'delta', 'dtype': '<f4'}\]"),
+    ],
+)
+def test_compression_that_is_not_supported_is_named(tmp_path: Path, changes: dict[str, Any], codec: str) -> None:
+    array = write_image(tmp_path / "a.zarr", phase(1)) / "0"
+    change(array / ".zarray", lambda content: content.update(changes))
+    found = f"^the compression or filter {codec} of the array {array} is not supported; rewrite the store with blosc"
+    with pytest.raises(DataError, match=found) as caught:
+        open_array(array, 2)
+    assert "tensorstore_spec" not in str(caught.value)
+    with pytest.raises(DataError, match=found):
+        open_store(array.parent).position("fov").read(0, 0, 0)
+
+
+def test_a_broken_well_leaves_the_others(tmp_path: Path) -> None:
+    path = write_plate(tmp_path / "p.zarr", {name: phase(1) for name in ("A/1/0", "A/2/0", "B/1/0", "B/2/0")})
+    shutil.rmtree(path / "A" / "2")
+    (path / "B" / "1" / ".zattrs").write_text('{"well": {"images": [5]}}')
+    store = open_store(path)
+    assert (store.names, store.unreadable) == (("A/1/0", "B/2/0"), ("A/2", "B/1"))
+    assert store.select() == store.select(["*/0"]) == ("A/1/0", "B/2/0")
+    assert store.select(["A/1/0"]) == ("A/1/0",)
+    for pattern in ("A/2/0", "A/2/*", "B/1/0"):
+        with pytest.raises(UsageError) as caught:
+            store.select([pattern])
+        well = path / pattern.rpartition("/")[0]
+        assert str(caught.value) == (
+            f"--position {pattern} cannot be read: the metadata of the well {well} are missing or broken; "
+            "the other wells have A/1/0, B/2/0"
+        )
+
+
+def test_a_plate_needs_one_well_that_can_be_read(tmp_path: Path) -> None:
+    path = write_plate(tmp_path / "p.zarr", {"A/1/0": phase(1), "A/2/0": phase(1)})
+    shutil.rmtree(path / "A")
+    with pytest.raises(
+        DataError, match=f"^the plate {path} has no well that can be read; A/1: {path}/A/1 does not exist"
+    ):
+        open_store(path)
+    change(path / ".zattrs", lambda content: content.update(plate={"wells": [{"path": "../other"}]}))
+    with pytest.raises(DataError, match=r"the path of a well is '\.\./other', which leads out of its group"):
+        open_store(path)
+
+
+def test_a_listed_image_that_is_missing(tmp_path: Path) -> None:
+    path = write_plate(tmp_path / "p.zarr", {"A/1/0": phase(1)})
+    shutil.rmtree(path / "A" / "1" / "0")
+    with pytest.raises(DataError, match=f"^{path}/A/1/0 does not exist, though the metadata of its store list it"):
+        open_store(path).position("A/1/0")
+
+
+def test_a_label_of_two_channels_chooses_none(tmp_path: Path) -> None:
+    data = np.repeat(phase(1), 2, axis=1)
+    position = open_store(write_image(tmp_path / "a.zarr", data, channels=("Phase", "Phase"))).position("fov")
+    assert position.channels == ("channel_0", "channel_1")
+    with pytest.raises(
+        UsageError, match="it has channel_0, channel_1, numbered because its labels do not name each channel once"
+    ):
+        select_channel(position, "Phase")
+    with pytest.raises(UsageError, match=r"it has channel_0, channel_1$"):
+        select_channel(position, "GFP")
 
 
 @pytest.mark.realdata

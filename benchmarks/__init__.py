@@ -1,0 +1,1 @@
+"""What the main job costs in time and memory, beside the usual script: ``python -m benchmarks``."""

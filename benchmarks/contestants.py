@@ -1,0 +1,104 @@
+"""What is run side by side, each in a process of its own that imports this module."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from iohub.ngff import open_ome_zarr
+from numpy.typing import NDArray
+from viscy.unet.networks.fcmae import FullyConvolutionalMAE
+
+from benchmarks import baseline
+from benchmarks.measures import Contestant, Job
+from image_translation import data, models
+from image_translation.options import SmoothOptions
+from image_translation.pipeline import smooth_movie
+from image_translation.plan import make_plan
+from image_translation.predict import Predictor
+
+Run = Callable[[Path], object]
+
+FIXED_SIDE = 2048  # pixels
+
+
+@cache
+def prepare(name: Contestant, job: Job) -> Run:
+    """Build the network and run it once; return what is to be measured, which takes a directory for its results."""
+    spec, weights = models.read_spec(data.resolve(job.checkpoint))
+    multiple = FIXED_SIDE if name == "fixed" else spec.stride
+    if name in ("ours", "forwards"):
+        network = models.build(spec, weights)
+        Predictor(network, spec.stride, device=job.device)  # says how freed memory is to be kept
+    else:
+        network = FullyConvolutionalMAE(**asdict(spec.architecture), pretraining=False).eval()
+        network.load_state_dict({key: weight.float() for key, weight in weights.items()})
+    network = Sometimes(network, job.every, len(spec.output_channels)).to(job.device)
+    predict = _eager(network, job)
+    predict(torch.zeros(1, *baseline.zero_pad(_phase(job.movie, 1)[0], multiple).shape))
+    if name == "ours":
+        return _ours(network, job)
+    if name in ("fixed", "stride"):
+
+        def forward(image: NDArray[np.float32]) -> NDArray[np.float32]:
+            return predict(torch.from_numpy(image)).float().cpu().numpy()
+
+        return lambda output: baseline.stain_and_smooth(job.movie, output, forward, multiple)
+    frames = [torch.from_numpy(baseline.zero_pad(image, multiple)[np.newaxis]) for image in _phase(job.movie)]
+    frames = [frame.to(job.device) for frame in frames]
+    return lambda _: [predict(frame) for frame in frames][-1].sum().item()
+
+
+class Sometimes(torch.nn.Module):
+    """A network that does its work, and takes its memory, on every so manieth image only."""
+
+    def __init__(self, network: torch.nn.Module, every: int, n_outputs: int) -> None:
+        super().__init__()
+        self.network, self._every, self._n_outputs = network, every, n_outputs
+        self._calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self._calls += 1
+        if self._calls % self._every == 0:
+            return self.network(x)
+        return x.repeat(1, self._n_outputs, 1, 1, 1)
+
+
+def _eager(network: torch.nn.Module, job: Job) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function (1, Y, X) -> (C, Y, X) on the device, without anything around the network."""
+    autocast = torch.autocast(
+        torch.device(job.device).type,
+        {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision),
+        enabled=job.precision != "fp32",
+    )
+
+    def predict(image: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode(), autocast:
+            return network(image.to(job.device)[np.newaxis, :, np.newaxis])[0, :, 0]
+
+    return predict
+
+
+def _ours(network: torch.nn.Module, job: Job) -> Run:
+    options = SmoothOptions(
+        job.checkpoint, str(job.movie), Path(), device=job.device, precision=job.precision, normalization="median_iqr"
+    )
+    plan = make_plan(options)
+
+    def run(output: Path) -> object:
+        with (
+            patch("image_translation.models.build", return_value=network),
+            patch("image_translation.pipeline.write_figures"),
+        ):
+            return smooth_movie(replace(plan, options=replace(options, output=output)))
+
+    return run
+
+
+def _phase(movie: Path, frames: int | None = None) -> NDArray[np.float32]:
+    with open_ome_zarr(movie) as position:
+        statistics = position.zattrs["normalization"]["Phase3D"]["fov_statistics"]
+        return (np.asarray(position["0"][:frames, 0, 0]) - statistics["median"]) / statistics["iqr"]

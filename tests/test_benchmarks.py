@@ -1,0 +1,120 @@
+"""The benchmarks: their usual script gives the package's numbers, and their table says what is met."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import end_to_end, filters, isolated, measures
+from benchmarks.measures import Job
+from benchmarks.movies import write_movie
+from benchmarks.table import Line, format_lines
+from image_translation.rows import read_csv
+from image_translation.store import open_store
+
+FRAMES, SIZE = 12, (32, 48)  # a multiple of the stride: then padding with zeros and by reflection are the same
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_movie(tmp_path_factory.mktemp("benchmarks") / "movie.ome.zarr", FRAMES, SIZE)
+
+
+@pytest.fixture
+def job(movie: Path, tiny_checkpoint: Path) -> Job:
+    return Job(movie, str(tiny_checkpoint))
+
+
+class _ThisProcess(isolated.FreshProcess):
+    """Stands in for a fresh process, which would import torch once more."""
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        self._pool: Any = self
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_the_usual_script_gives_the_numbers_of_the_package(job: Job, tmp_path: Path) -> None:
+    from benchmarks.contestants import prepare
+
+    for name in ("ours", "stride"):
+        (tmp_path / name).mkdir()
+    prepare("ours", job)(tmp_path / "ours")
+    metrics: Any = prepare("stride", job)(tmp_path / "stride")
+    rows = {
+        (row.method, row.channel, row.frame, row.metric): row.value for row in read_csv(tmp_path / "ours/metrics.csv")
+    }
+    assert set(metrics) == set(rows)
+    assert metrics == pytest.approx(rows, abs=1e-4)
+    for method in ("raw", "window", "savgol"):
+        ours, baseline = (
+            open_store(tmp_path / name / f"{method}.ome.zarr").position("fov") for name in ("ours", "stride")
+        )
+        assert ours.shape == baseline.shape
+        for t in (0, 4, ours.shape[0] - 1):
+            np.testing.assert_allclose(ours.read(t, 1, 0), baseline.read(t, 1, 0), atol=1e-4)
+
+
+def test_every_contestant_is_timed(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(end_to_end, "FreshProcess", _ThisProcess)
+    monkeypatch.setattr("benchmarks.contestants.FIXED_SIDE", 64)
+    lines = list(end_to_end.measure(job, repeats=1))
+    assert [line.limit for line in lines] == [4.0, 1.2, 1.15, 1.15]
+    assert all(line.ours > 0 and line.baseline for line in lines)
+
+
+def test_the_network_may_run_on_some_frames_only() -> None:
+    import torch
+
+    from benchmarks.contestants import Sometimes
+
+    network = Sometimes(torch.nn.Conv3d(1, 2, 1), every=3, n_outputs=2)
+    image = torch.ones(1, 1, 1, 4, 4)
+    is_copy = [bool((network(image) == 1).all()) for _ in range(6)]
+    assert is_copy == [True, True, False, True, True, False]
+
+
+def test_memory_that_was_taken_counts() -> None:
+    with isolated.FreshProcess() as process:
+        before = process.call(measures.peak)
+        assert process.call(eval, "len(bytes(1) * 2**26)") == 64 * 2**20
+        assert 60 < process.call(measures.peak) - before < 80
+
+
+def test_filters_are_timed_with_one_thread() -> None:
+    (line,) = filters.measure([(12, 2, 16, 16)], repeats=1)
+    assert line.what == "Savitzky-Golay of 12x2x16x16"
+    assert line.ours > 0
+    assert line.baseline
+
+
+def test_the_command_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "startup", "--repeats", "1"])
+    program.main()
+    table = capsys.readouterr().out
+    assert all(f"answer to {what}" in table for what in ("--help", "missing movie", "even window", "bad frames"))
+
+
+@pytest.mark.parametrize(
+    ("line", "ratio", "met"),
+    [
+        (Line("faster", 2.0, 8.0, "s", 4.0, "at least"), 4.0, True),
+        (Line("too slow", 3.0, 8.0, "s", 4.0, "at least"), 8 / 3, False),
+        (Line("lean", 100.0, 1000.0, "MiB", 0.2, "at most"), 0.1, True),
+        (Line("grows", 110.0, 100.0, "MiB", 1.05, "at most"), 1.1, False),
+        (Line("at once", 0.4, None, "s", 0.5, "at most"), 0.4, True),
+    ],
+)
+def test_a_line_says_whether_it_is_met(line: Line, ratio: float, *, met: bool) -> None:
+    assert line.ratio == pytest.approx(ratio)
+    assert line.met is met
+    assert line.what in format_lines([line]).splitlines()[2]
+    assert format_lines([line]).endswith("yes" if met else "NO")
