@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from image_translation.errors import DataError, first_line
 from image_translation.ome_metadata import AXES, Level
-from image_translation.store import FOV_NAME, Position, Store, ome_attributes, open_array
+from image_translation.store import FOV_NAME, Position, Store
+from image_translation.zarr_access import ome_attributes, open_array
 
 # Blue and orange tell two stains apart under every common colour blindness.
 COLORS = ("0072B2", "E69F00", "009E73", "CC79A7", "56B4E9", "D55E00")

@@ -6,19 +6,14 @@ Metadata are read with zarr; pixels with tensorstore, which reports a truncated 
 """
 
 import fnmatch
-import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tensorstore as ts
-import zarr
 from numpy.typing import NDArray
 
 from image_translation.errors import DataError, UsageError, first_line
@@ -34,14 +29,17 @@ from image_translation.ome_metadata import (
     parse_version,
     parse_wells,
 )
+from image_translation.zarr_access import (
+    group_attributes,
+    ome_attributes,
+    ome_block,
+    open_array,
+    open_level,
+    require_moderate,
+)
 
 FOV_NAME = "fov"
 PREFERRED_CHANNEL = "Phase3D"
-LARGEST = 4 * 2**30  # bytes of a chunk or plane; tensorstore ends the whole process where it finds no memory for one
-UNKNOWN_CODEC = re.compile(
-    r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
-    r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
-)
 
 Layout = Literal["fov", "plate", "series"]
 
@@ -182,30 +180,6 @@ class Store:
         return tuple(name for name in self.names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
 
 
-def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
-    """Open a Zarr array with tensorstore.
-
-    Parameters
-    ----------
-    path
-        Directory of the array.
-    zarr_format
-        2 or 3.
-    write
-        Open it for writing, too.
-
-    Raises
-    ------
-    DataError
-        If there is no readable array.
-    """
-    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
-    try:
-        return ts.open(spec, read=True, write=write).result()
-    except (ValueError, OSError) as error:
-        raise DataError(_problem(path, error)) from error
-
-
 def open_store(path: Path) -> Store:
     """Open an OME-Zarr store (0.1 to 0.5; single image, plate, or bioformats2raw series).
 
@@ -294,79 +268,6 @@ def select_planes(position: Position, z: str) -> tuple[int, ...]:
     return (int(z),)
 
 
-def ome_attributes(path: Path) -> Mapping[str, Any]:
-    """Read the OME metadata of a group, wherever its version keeps them.
-
-    Raises
-    ------
-    DataError
-        If there is no readable group, or its metadata are no mapping.
-    """
-    return _ome(path, _attributes(path))
-
-
-def _ome(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    ome = attributes.get("ome", attributes)
-    if not isinstance(ome, Mapping):
-        raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
-    return ome
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    with _reading(path):
-        try:
-            return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
-        except (FileNotFoundError, zarr.errors.ContainsArrayError) as error:
-            raise DataError(_group_problem(path)) from error
-
-
-def _group_problem(path: Path) -> str:
-    if not path.exists():
-        return f"{path} does not exist, though the metadata of its store list it"
-    if any((path / name).exists() for name in (".zarray", "zarr.json")):
-        return f"{path} is a Zarr array, one resolution of an image; give the image that it belongs to: {path.parent}"
-    return (
-        f"{path} is no OME-Zarr store (no .zgroup or zarr.json in it); convert other formats, e.g. with bioformats2raw"
-    )
-
-
-def _open_level(path: Path) -> Any:
-    with _reading(path):
-        try:
-            return zarr.open_array(path, mode="r")
-        except (FileNotFoundError, zarr.errors.ContainsGroupError) as error:
-            raise DataError(f"the array {path} is missing, though the metadata of its image list it") from error
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Say in one line why zarr cannot read the metadata of a group or an array."""
-    try:
-        yield
-    except PermissionError as error:
-        raise DataError(f"cannot read {path}: permission denied") from error
-    except RecursionError as error:
-        raise DataError(f"the metadata of {path} cannot be read: their JSON is nested too deeply") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"the metadata of {path} cannot be read: no valid JSON ({first_line(error)})") from error
-    except (OSError, ValueError) as error:
-        raise DataError(_problem(path, error)) from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the metadata of {path} cannot be read: not of the form that Zarr prescribes") from error
-
-
-def _problem(path: Path, error: Exception) -> str:
-    reason = first_line(error).split(" [tensorstore_spec=")[0]
-    match = UNKNOWN_CODEC.search(reason)
-    if match is None:
-        return f"{path} cannot be read: {reason}"
-    codec = match["zarr"] or match["tensorstore"] or json.loads((path / ".zarray").read_text())["filters"]
-    return (
-        f"the compression or filter {codec} of the array {path} is not supported; "
-        f"rewrite the store with blosc, zstd or gzip and without filters ({reason})"
-    )
-
-
 def _plate_names(path: Path, ome: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the positions of a plate, and the wells that cannot be read."""
     try:
@@ -391,12 +292,12 @@ def _series_names(path: Path) -> list[str]:
 
 
 def _open_position(name: str, path: Path) -> Position:
-    attributes = _attributes(path)
-    ome = _ome(path, attributes)
+    attributes = group_attributes(path)
+    ome = ome_block(path, attributes)
     try:
         multiscale = entry(ome, "multiscales", list, "the image")[0]
         datasets: list[Any] = entry(multiscale, "datasets", list, "the multiscale image")
-        arrays = [_open_level(path / parse_path(dataset, "a dataset")) for dataset in datasets]
+        arrays = [open_level(path / parse_path(dataset, "a dataset")) for dataset in datasets]
         axes, units = parse_axes(multiscale, arrays[0].ndim)
         shared: list[Any] = entry(multiscale, "coordinateTransformations", list, "the multiscale image", [])
         levels = tuple(
@@ -409,20 +310,9 @@ def _open_position(name: str, path: Path) -> Position:
         raise DataError(f"the image {path} has pixels of type {first.dtype}; integers and real numbers can be stained")
     if math.prod(levels[0].shape) == 0:
         raise DataError(f"the image {path} is empty: its shape is {levels[0].shape}")
-    _require_moderate(path / levels[0].path, first)
+    require_moderate(path / levels[0].path, first)
     channels = parse_channel_names(ome, levels[0].shape[1])
     return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)
-
-
-def _require_moderate(path: Path, array: Any) -> None:
-    """Refuse blocks that would be read as a whole and cannot be held in memory."""
-    for what, block in {"chunks": array.chunks, "shards": array.shards or (), "planes": array.shape[-2:]}.items():
-        size = math.prod(block) * array.dtype.itemsize
-        if size > LARGEST:
-            raise DataError(
-                f"the array {path} has {what} of {' x '.join(map(str, block))} pixels, {size / 2**30:.3g} GiB each; "
-                f"at most {LARGEST // 2**30} GiB can be read: rewrite it in smaller pieces, if that is its true size"
-            )
 
 
 def _listing(names: Sequence[str], most: int = 12) -> str:

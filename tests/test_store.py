@@ -12,7 +12,8 @@ import zarr
 from stores import phase, write_image, write_plate
 
 from image_translation.errors import DataError, UsageError
-from image_translation.store import open_array, open_store, select_channel, select_planes
+from image_translation.store import open_store, select_channel, select_planes
+from image_translation.zarr_access import open_array
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 

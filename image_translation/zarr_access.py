@@ -1,0 +1,131 @@
+"""Groups and arrays of a Zarr store, opened by zarr and tensorstore; what they cannot read is said in one line."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tensorstore as ts
+import zarr
+
+from image_translation.errors import DataError, first_line
+
+LARGEST = 4 * 2**30  # bytes of a chunk or plane; tensorstore ends the whole process where it finds no memory for one
+UNKNOWN_CODEC = re.compile(
+    r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
+    r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
+)
+
+
+def ome_attributes(path: Path) -> Mapping[str, Any]:
+    """Read the OME metadata of a group, wherever its version keeps them.
+
+    Raises
+    ------
+    DataError
+        If there is no readable group, or its metadata are no mapping.
+    """
+    return ome_block(path, group_attributes(path))
+
+
+def ome_block(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Find the OME metadata among the attributes of a group."""
+    ome = attributes.get("ome", attributes)
+    if not isinstance(ome, Mapping):
+        raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
+    return ome
+
+
+def group_attributes(path: Path) -> dict[str, Any]:
+    """Read all attributes of a group; a DataError where there is no readable group."""
+    with _reading(path):
+        try:
+            return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+        except (FileNotFoundError, zarr.errors.ContainsArrayError) as error:
+            raise DataError(_group_problem(path)) from error
+
+
+def open_level(path: Path) -> Any:
+    """Open an array with zarr, for its metadata; a DataError where there is no readable array."""
+    with _reading(path):
+        try:
+            return zarr.open_array(path, mode="r")
+        except (FileNotFoundError, zarr.errors.ContainsGroupError) as error:
+            raise DataError(f"the array {path} is missing, though the metadata of its image list it") from error
+
+
+def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
+    """Open a Zarr array with tensorstore.
+
+    Parameters
+    ----------
+    path
+        Directory of the array.
+    zarr_format
+        2 or 3.
+    write
+        Open it for writing, too.
+
+    Raises
+    ------
+    DataError
+        If there is no readable array.
+    """
+    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
+    try:
+        return ts.open(spec, read=True, write=write).result()
+    except (ValueError, OSError) as error:
+        raise DataError(_problem(path, error)) from error
+
+
+def require_moderate(path: Path, array: Any) -> None:
+    """Refuse blocks that would be read as a whole and cannot be held in memory."""
+    for what, block in {"chunks": array.chunks, "shards": array.shards or (), "planes": array.shape[-2:]}.items():
+        size = math.prod(block) * array.dtype.itemsize
+        if size > LARGEST:
+            raise DataError(
+                f"the array {path} has {what} of {' x '.join(map(str, block))} pixels, {size / 2**30:.3g} GiB each; "
+                f"at most {LARGEST // 2**30} GiB can be read: rewrite it in smaller pieces, if that is its true size"
+            )
+
+
+def _group_problem(path: Path) -> str:
+    if not path.exists():
+        return f"{path} does not exist, though the metadata of its store list it"
+    if any((path / name).exists() for name in (".zarray", "zarr.json")):
+        return f"{path} is a Zarr array, one resolution of an image; give the image that it belongs to: {path.parent}"
+    return (
+        f"{path} is no OME-Zarr store (no .zgroup or zarr.json in it); convert other formats, e.g. with bioformats2raw"
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in one line why zarr cannot read the metadata of a group or an array."""
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(f"cannot read {path}: permission denied") from error
+    except RecursionError as error:
+        raise DataError(f"the metadata of {path} cannot be read: their JSON is nested too deeply") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"the metadata of {path} cannot be read: no valid JSON ({first_line(error)})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(_problem(path, error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the metadata of {path} cannot be read: not of the form that Zarr prescribes") from error
+
+
+def _problem(path: Path, error: Exception) -> str:
+    reason = first_line(error).split(" [tensorstore_spec=")[0]
+    match = UNKNOWN_CODEC.search(reason)
+    if match is None:
+        return f"{path} cannot be read: {reason}"
+    codec = match["zarr"] or match["tensorstore"] or json.loads((path / ".zarray").read_text())["filters"]
+    return (
+        f"the compression or filter {codec} of the array {path} is not supported; "
+        f"rewrite the store with blosc, zstd or gzip and without filters ({reason})"
+    )
