@@ -23,7 +23,7 @@ movie to stores: raw, window 2 and savgol 11/3 are written and scored. In all co
   one as VisCy runs it, also in the usual script; ours has the same weights and a faster response normalisation. The
   script padded to 2048 takes most of the time, far from its limit, and runs in the first turn only.""",
     "memory": """\
-memory: peak above that after the imports. On large frames, in both contestants alike, the network runs on every
+memory: of the process. On large frames, in both contestants alike, the network runs on every
   {every}th frame only; a copy of the frame stands in for the prediction of the others (--every 1: it runs on all).""",
     "filters": "Savitzky-Golay: window 11, order 3, float32, one thread each.",
     "startup": "answers: the whole process, from its start to its exit.",

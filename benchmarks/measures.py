@@ -53,14 +53,14 @@ def seconds(name: Contestant, job: Job) -> float:
         return time.perf_counter() - start
 
 
-def peak_growth(name: Contestant, job: Job) -> float:
-    """Return how far the peak memory of this process rises above that after the imports, in MiB."""
+def peaks(name: Contestant, job: Job) -> tuple[float, float]:
+    """Return the peak memory of this process after the imports and at the end, in MiB."""
     from benchmarks.contestants import prepare
 
     imported = peak()
     with TemporaryDirectory(dir=job.movie.parent) as directory:
         prepare(name, job)(Path(directory))
-    return peak() - imported
+    return imported, peak()
 
 
 def _write_movie(path: Path, frames: int, size: tuple[int, int]) -> Path:

@@ -179,7 +179,8 @@ def unfinished_request(output: Path) -> dict[str, Any] | None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file such that a kill leaves either the old or the new one."""
     scratch = path.with_name(f"{path.name}.new")
-    scratch.write_text(json.dumps(value))
+    with scratch.open("w") as file:
+        json.dump(value, file)  # piece by piece: the metrics of a long movie are long, too
     os.replace(scratch, path)  # noqa: PTH105 - the atomic one
 
 

@@ -65,15 +65,13 @@ def smooth_movie(plan: Plan) -> list[Row]:
     with Journal(options.output) as journal:
         found = survey(plan)  # once more, where no other run can change it
         journal.open(found.plan.request, overwrite=options.overwrite)
-        if not journal.complete:
-            _fill(found, journal)
-        rows = read_csv(next(path for path in (journal.directory / METRICS, options.output / METRICS) if path.exists()))
+        rows = None if journal.complete else _fill(found, journal)
         names = [f"{method}{STORE_SUFFIX}" for method in found.missing]
         journal.publish([*names, METRICS, FIGURES], found.retired)
-    return rows
+    return read_csv(options.output / METRICS) if rows is None else rows
 
 
-def _fill(found: Survey, journal: Journal) -> None:
+def _fill(found: Survey, journal: Journal) -> list[Row]:
     """Do the work: everything that is to be published lies in the journal's directory afterwards."""
     plan = found.plan
     growing = list(dict.fromkeys([*([] if RAW in found.finished else [RAW]), *found.missing]))
@@ -89,11 +87,13 @@ def _fill(found: Survey, journal: Journal) -> None:
     stores = {**found.finished, **{method: journal.store(method) for method in growing}}
     results = _run(plan, Workspace(stores, frozenset(growing), journal))
     _warn(plan, results)
-    write_csv([row for result in results for row in result.rows], journal.directory / METRICS)
+    rows = [row for result in results for row in result.rows]
+    write_csv(rows, journal.directory / METRICS)
     for method in growing:
         _finish_store(plan, method, journal.store(method), results)
     remove(journal.directory / FIGURES)
     write_figures(plan, stores, results, journal.directory / FIGURES)
+    return rows
 
 
 def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
