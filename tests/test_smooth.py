@@ -252,5 +252,5 @@ def test_movie_shorter_than_the_savitzky_golay_window_is_refused(n_frames):
 
 def test_filters_state_how_many_frames_they_need():
     filters: list[LinearFilter] = [moving_average(2), moving_average(5), SavitzkyGolay(7, 2)]
-    assert [temporal_filter.minimum for temporal_filter in filters] == [2, 1, 7]
+    assert [temporal_filter.minimum for temporal_filter in filters] == [2, 2, 7]
     assert [temporal_filter.name for temporal_filter in filters] == ["window", "window", "savgol"]
