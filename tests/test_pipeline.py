@@ -2,8 +2,12 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -534,6 +538,78 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
     assert run(movie) == 0
     shutil.rmtree(tmp_path / "out" / "figures")
     assert json.loads((tmp_path / "out" / "raw.ome.zarr" / ".zattrs").read_text())["image_translation"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("no right to mount a small file system here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_real_disk_that_is_full_can_be_enlarged(
+    run: Any, tmp_path: Path, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(14, (64, 64)))
+    assert run(movie, output=tmp_path / "whole") == 0
+    assert run(movie, output=small_disk / "out") == 1
+    (message,) = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "No space left on device" in message
+    assert {path.name for path in (small_disk / "out").iterdir()} == {PARTIAL}
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    assert run(movie, output=small_disk / "out") == 0
+    assert snapshot(small_disk / "out") == snapshot(tmp_path / "whole")
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of somebody without rights, who runs the test."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        yield folder
+        if is_root:
+            os.seteuid(0)
+        for path in folder.iterdir():
+            path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_missing_permissions_are_said_in_one_line(
+    tiny_checkpoint: Path, unprivileged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    movie = write_image(unprivileged / "in.zarr", phase())
+    network = unprivileged / "net.ckpt"
+    somebody = os.geteuid()
+    os.seteuid(os.getuid())  # may read the checkpoint
+    content = tiny_checkpoint.read_bytes()
+    os.seteuid(somebody)
+    network.write_bytes(content)
+    (unprivileged / "locked").mkdir(mode=0o555)
+
+    def run_as_nobody(output: Path) -> str:
+        caplog.clear()
+        assert main(["smooth", "-c", str(network), "-m", str(movie), "-o", str(output), "--device", "cpu"]) == 1
+        (message,) = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+        return message
+
+    assert "cannot write to the output directory" in run_as_nobody(unprivileged / "locked" / "out")
+    network.chmod(0)
+    assert "Permission denied" in run_as_nobody(unprivileged / "out")
+    network.chmod(0o600)
+    movie.chmod(0)
+    assert "ermission" in run_as_nobody(unprivileged / "out")
+    assert not (unprivileged / "out").exists()
 
 
 @pytest.mark.realdata
