@@ -93,6 +93,10 @@ class Journal:
         self._progress = {}
         write_json(self.directory / "request.json", wanted)
 
+    def note(self, number: int) -> Path:
+        """File for what is known of a series, by its number, when all its frames are written."""
+        return self.directory / f"series-{number}.json"
+
     @property
     def complete(self) -> bool:
         """Whether every store is written, so that only publishing is left."""
@@ -112,8 +116,11 @@ class Journal:
         write_json(self.directory / "progress.json", self._progress)
 
     def forget(self, method: str) -> None:
-        """Count the frames of a method from the beginning, because its store is new."""
+        """Count the frames of a method from the beginning, because its store is new: no series is finished then."""
         self._progress = {key: done for key, done in self._progress.items() if not key.startswith(f"{method} ")}
+        write_json(self.directory / "progress.json", self._progress)
+        for note in self.directory.glob("series-*.json"):
+            note.unlink()
 
     def publish(self, names: Iterable[str], retired: Iterable[str]) -> None:
         """Move the finished results to their final names, replacing what is there, and remove the rest.

@@ -119,7 +119,7 @@ def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
     total = sum(len(series.frames) for series in plan.series)
     with tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True, desc="staining") as bar:
         for number, series in enumerate(plan.series):
-            note = workspace.journal.directory / f"series-{number}.json"
+            note = workspace.journal.note(number)
             result = _noted(note)
             if result is None:
                 how = statistics(series.position.name)

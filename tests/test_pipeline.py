@@ -19,7 +19,7 @@ from stores import phase, write_image, write_plate
 from image_translation import pipeline
 from image_translation import series as series_module
 from image_translation.cli import main
-from image_translation.journal import PARTIAL, Journal
+from image_translation.journal import PARTIAL, Journal, remove
 from image_translation.normalize import METHODS
 from image_translation.predict import Predictor
 from image_translation.rows import read_csv
@@ -397,7 +397,10 @@ def test_an_overwriting_run_cut_while_publishing_is_not_called_finished(
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
 
 
-def test_a_partial_store_that_was_lost_is_made_again(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lost", ["raw.ome.zarr", "savgol.ome.zarr", "series-0.json", "progress.json"])
+def test_a_partial_result_that_was_lost_is_made_again(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie, output=tmp_path / "whole") == 0
 
@@ -408,8 +411,7 @@ def test_a_partial_store_that_was_lost_is_made_again(run: Any, tmp_path: Path, m
         patch.setattr(pipeline, "write_figures", cut)
         with pytest.raises(Killed):
             run(movie)
-    shutil.rmtree(tmp_path / "out" / PARTIAL / "raw.ome.zarr")
-    (tmp_path / "out" / PARTIAL / "series-0.json").write_text("{")
+    remove(tmp_path / "out" / PARTIAL / lost)
     assert run(movie) == 0
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
 
