@@ -20,8 +20,12 @@ class Frame:
     valid
         False for a dropped acquisition (all zero, constant, or with pixels that are not finite). The data of
         such a frame are never shown to the network nor mixed into a neighbour.
+    phase
+        What a predicted frame was predicted from: the normalised label-free image of shape (Y, X), float32. None where
+        it is not known, and for frames that are no predictions.
     """
 
     index: int
     data: NDArray[np.float32]
     valid: bool = True
+    phase: NDArray[np.float32] | None = None
