@@ -1,10 +1,10 @@
-"""Motion of what a label-free movie shows: dense flow between two frames, chained over several, and images warped by it.
+"""Motion of what a label-free movie shows: dense flow between frames, chained over several, and images warped by it.
 
 A flow is an array of shape (Y, X, 2), float32, in pixels: (dx, dy), such that what lies at p in one frame lies at
 p + flow in the other. This is OpenCV's order, in which it is handed to OpenCV and back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ _NOISE = 0.8  # standard deviation, in pixels, of the Gaussian that takes off th
 _NEIGHBOURHOOD = 20.0  # pixels, in which contrast is made even
 _GREY, _GAIN = 128, 60  # of the even contrast in 8 bits
 _SMOOTHNESS = 60.0  # weight of a smooth flow; OpenCV's 20 follows the noise of the phase
+_STEADINESS = 1.0  # pixels per frame, within which the velocity of a material counts as unchanged
+_PATCH = 3.0  # pixels, over which velocities and guides are compared
+_UNLIKE = 12.0  # grey levels of a guide
 _LEAST_SIDE = 32  # pixels that the flow estimator needs
 
 
@@ -63,9 +66,9 @@ class FlowEstimator:
         """Estimate the flow from one guide, (Y, X) uint8, to another."""
         height, width = before.shape
         margins = (0, max(0, _LEAST_SIDE - height), 0, max(0, _LEAST_SIDE - width))
-        if any(margins):
-            before, after = (cv2.copyMakeBorder(guide, *margins, cv2.BORDER_REPLICATE) for guide in (before, after))
-        flow = self._search.calc(before, after, None)  # type: ignore[call-overload]  # None: no flow to begin with
+        padded = [cv2.copyMakeBorder(guide, *margins, cv2.BORDER_REPLICATE) for guide in (before, after)]
+        # None, which OpenCV's types do not know: there is no flow to begin with.
+        flow: Flow = self._search.calc(*padded, None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:height, :width])
 
 
@@ -85,7 +88,7 @@ def sample(field: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[n
     places
         Coordinates (x, y), of shape (Y', X', 2), float32. Outside the field its border is repeated.
     """
-    return cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return _remap(field, places, cv2.INTER_LINEAR)
 
 
 def warp(image: Image, places: NDArray[np.float32]) -> Image:
@@ -98,7 +101,7 @@ def warp(image: Image, places: NDArray[np.float32]) -> Image:
     places
         Coordinates (x, y), of shape (Y', X', 2), float32. Outside the image its border is repeated.
     """
-    return cv2.remap(image, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return _remap(image, places, cv2.INTER_CUBIC)
 
 
 def mismatch(there: Flow, back: Flow) -> NDArray[np.float32]:
@@ -108,7 +111,28 @@ def mismatch(there: Flow, back: Flow) -> NDArray[np.float32]:
     point trajectories by GPU-accelerated large displacement optical flow, ECCV 2010).
     """
     loop = there + sample(back, grid(there.shape[:2]) + there)
-    return np.square(loop).sum(axis=2)
+    return _squared_length(loop)
+
+
+def unlikeness(before: NDArray[np.uint8], after: NDArray[np.uint8], flow: Flow) -> NDArray[np.float32]:
+    """Return by how much two guides differ along a flow.
+
+    Parameters
+    ----------
+    before, after
+        Guides of `FlowEstimator.prepare`, (Y, X) uint8.
+    flow
+        From the one to the other.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Mean squared difference about each pixel of `before`, (Y, X), 1 where it is as large as it gets from noise and
+        weak flicker; far above where something happened.
+    """
+    carried = sample(after.astype(np.float32), grid(before.shape) + flow)
+    difference = (before - carried) / _UNLIKE
+    return np.asarray(cv2.GaussianBlur(difference * difference, (0, 0), _PATCH), np.float32)
 
 
 def chain(steps: Iterable[NDArray[np.float32]], start: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -119,14 +143,14 @@ def chain(steps: Iterable[NDArray[np.float32]], start: NDArray[np.float32]) -> l
     Parameters
     ----------
     steps
-        From each frame to the next on the way: flow and squared mismatch, (Y, X, 3) float32.
+        From each frame to the next on the way: flow and doubt about it, (Y, X, 3) float32.
     start
         Places (x, y) in the first of the frames, (Y, X, 2) float32.
 
     Returns
     -------
     list of ndarray
-        For each frame on the way the flow from `start` and the sum of the squared mismatches, (Y, X, 3) float32.
+        For each frame on the way the flow from `start` and the sum of the doubts, (Y, X, 3) float32.
     """
     total: NDArray[np.float32] | float = 0.0
     places, totals = start, []
@@ -137,7 +161,40 @@ def chain(steps: Iterable[NDArray[np.float32]], start: NDArray[np.float32]) -> l
     return totals
 
 
+def lasting(velocities: Sequence[Flow]) -> Flow:
+    """Average the velocity at a time with those at other times, where they do not differ much from it.
+
+    Cells keep their velocity for a while, and the errors of the flow are new in each frame.
+
+    Parameters
+    ----------
+    velocities
+        Of the same material, (Y, X, 2) float32 each; the first is the one in question.
+    """
+    first = velocities[0]
+    total, weights = first.copy(), np.ones(first.shape[:2], np.float32)
+    for other in velocities[1:]:
+        change = cv2.GaussianBlur(_squared_length(other - first), (0, 0), _PATCH)
+        weight = np.exp(-0.5 / _STEADINESS**2 * change)
+        total += weight[..., np.newaxis] * other
+        weights += weight
+    return total / weights[..., np.newaxis]
+
+
 def inside(places: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Tell which coordinates (x, y) lie in an image of a shape (Y, X)."""
     x, y = places[..., 0], places[..., 1]
     return (x >= 0) & (y >= 0) & (x <= shape[1] - 1) & (y <= shape[0] - 1)
+
+
+def _squared_length(flow: Flow) -> NDArray[np.float32]:
+    dx, dy = flow[..., 0], flow[..., 1]
+    return dx * dx + dy * dy
+
+
+def _remap(field: NDArray[np.float32], places: NDArray[np.float32], interpolation: int) -> NDArray[np.float32]:
+    # None, which OpenCV's types do not know: x and y are in one map.
+    read: NDArray[np.float32] = cv2.remap(  # type: ignore[call-overload]
+        field, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+    )
+    return read
