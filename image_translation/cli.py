@@ -1,25 +1,22 @@
 """The command line: arguments in, exit code out. Heavy libraries are imported only by the command that needs them."""
 
 import argparse
-import logging
-import os
 import re
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
-from image_translation.errors import ImageTranslationError
-
-PROGRAM = "image-translation"
-INTERRUPTED = 130
-PATIENCE = 1.5  # seconds that an interrupted run may take to stop by itself
-
-_log = logging.getLogger("image_translation")
+from image_translation.program import (
+    PROGRAM,
+    HelpFormatter,
+    Parser,
+    execute,
+    parse_frames,
+    parse_path,
+    run_process,
+    say,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,68 +32,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 when done, 1 if the run failed, 2 for wrong usage, 130 when interrupted.
     """
-    arguments = _parser().parse_args(argv)
-    level = logging.DEBUG if arguments.verbose else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr)
-    _log.setLevel(level)
-    try:
-        with _leave_soon_when_interrupted():
-            arguments.run(arguments)
-    except ImageTranslationError as error:
-        _log.error("error: %s", error)
-        return error.exit_code
-    except OSError as error:
-        _log.error("error: %s", error, exc_info=arguments.verbose)
-        return 1
-    except KeyboardInterrupt:
-        _log.error("interrupted; the same command goes on from here")
-        return INTERRUPTED
-    return 0
+    return execute(_parser().parse_args(argv))
 
 
 def run() -> NoReturn:
     """Run the command line as a process."""
-    code = main()
-    if code == INTERRUPTED:
-        # The libraries' threads and their tidying up would keep the person waiting who has just pressed Ctrl-C.
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that tells the defaults, but for those that only say that nothing was given."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        nothing: tuple[object, ...] = (None, False, [], (None, None))
-        return action.help if action.default in nothing else super()._get_help_string(action)
+    run_process(main)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM, description="Virtual staining of label-free movies, steady in time.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_add_smooth, _add_demo, _add_simulate, _add_train):
+    for add in (_add_smooth, _add_demo, _add_evaluate, _add_simulate, _add_train):
         add(commands)
     return parser
 
 
-def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=_HelpFormatter)
+def _command(commands: "argparse._SubParsersAction[Parser]", name: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=HelpFormatter)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     return parser
 
 
-def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(commands, "smooth", "Stain a label-free movie and smooth the result over time.")
     parser.set_defaults(run=_smooth)
 
@@ -105,7 +66,9 @@ def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or the name demo_ckpt"
     )
     group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or the name demo_movie")
-    group.add_argument("-o", "--output", required=True, type=_path, metavar="DIR", help="directory for the results")
+    group.add_argument(
+        "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for the results"
+    )
     group.add_argument(
         "--position", dest="positions", action="append", default=[], metavar="NAME",
         help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
@@ -113,19 +76,30 @@ def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
     group.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
     group.add_argument("--z", default="middle", help="plane: an index, 'middle' or 'all'")
     group.add_argument(
-        "--frames", type=_frames, default=(None, None), metavar="START:STOP", help="frames to take; all if not given"
+        "--frames",
+        type=parse_frames,
+        default=(None, None),
+        metavar="START:STOP",
+        help="frames to take; all if not given",
     )
 
     group = parser.add_argument_group("smoothing")
     group.add_argument(
-        "--methods", nargs="+", default=["raw", "window", "savgol"], choices=["raw", "window", "savgol"],
-        help="results to write",
+        "--methods", nargs="+", default=["raw", "window", "savgol", "motion"], metavar="METHOD",
+        choices=["raw", "window", "savgol", "median", "motion", "causal"],
+        help="results to write: raw, window, savgol, median, motion (recommended), causal",
     )  # fmt: skip
     group.add_argument(
         "--window", type=int, default=2, help="moving average: 2 (a frame and the next), or odd and centred"
     )
     group.add_argument("--savgol-window", type=int, default=11, help="Savitzky-Golay: frames in the window, odd")
     group.add_argument("--savgol-polyorder", type=int, default=3, help="Savitzky-Golay: order of the polynomial")
+    group.add_argument("--median-window", type=int, default=5, help="median: frames in the window, odd")
+    group.add_argument("--motion-window", type=int, default=7, help="motion: frames in the window, odd")
+    group.add_argument("--causal-lag", type=int, default=1, help="causal: frames that are waited for")
+    group.add_argument(
+        "--keep-shake", action="store_true", help="motion, causal: leave in what shakes the whole image to and fro"
+    )
 
     group = parser.add_argument_group("network")
     group.add_argument(
@@ -142,15 +116,25 @@ def _add_smooth(commands: "argparse._SubParsersAction[_Parser]") -> None:
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
 
 
-def _add_demo(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(commands, "demo", "Run the main job on a simulated movie, with the bundled network.")
-    parser.add_argument("-o", "--output", type=_path, default=Path("data/demo"), metavar="DIR", help="for the results")
+    parser.add_argument(
+        "-o", "--output", type=parse_path, default=Path("data/demo"), metavar="DIR", help="for the results"
+    )
     parser.set_defaults(run=_demo)
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_evaluate(commands: "argparse._SubParsersAction[Parser]") -> None:
+    from image_translation.evaluation_cli import add_arguments
+
+    add_arguments(_command(commands, "evaluate", "Score predictions that lie on disk: how steady, faithful and sharp."))
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(commands, "simulate", "Write a simulated movie: phase, and the true nuclei and membrane.")
-    parser.add_argument("-o", "--output", type=_path, required=True, metavar="STORE.ome.zarr", help="store to create")
+    parser.add_argument(
+        "-o", "--output", type=parse_path, required=True, metavar="STORE.ome.zarr", help="store to create"
+    )
     parser.add_argument("--size", type=_size, default=(256, 256), metavar="HEIGHTxWIDTH", help="of a frame, in pixels")
     parser.add_argument("--frames", type=int, default=24, help="number of frames")
     parser.add_argument("--speed", type=float, default=1.0, help="mean speed of the cells, in pixels per frame")
@@ -160,10 +144,10 @@ def _add_simulate(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser.set_defaults(run=_simulate)
 
 
-def _add_train(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_train(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(commands, "train", "Train a demonstration network on simulated movies.")
     parser.add_argument("direction", choices=["phase2fluor", "fluor2phase"], help="what to predict from what")
-    parser.add_argument("-o", "--output", type=_path, required=True, metavar="CKPT", help="checkpoint to write")
+    parser.add_argument("-o", "--output", type=parse_path, required=True, metavar="CKPT", help="checkpoint to write")
     parser.add_argument("--steps", type=int, default=3500, help="optimiser steps")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the movies")
     parser.set_defaults(run=_train)
@@ -184,12 +168,12 @@ def _smooth(arguments: argparse.Namespace) -> None:
         from image_translation.dry_run import describe
         from image_translation.results import survey
 
-        _say(describe(survey(plan).plan))
+        say(describe(survey(plan).plan))
     else:
         from image_translation.pipeline import smooth_movie
 
         smooth_movie(plan)
-    _say(options.output)
+    say(options.output)
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -201,13 +185,14 @@ def _demo(arguments: argparse.Namespace) -> None:
     from image_translation.pipeline import smooth_movie
     from image_translation.plan import make_plan
     from image_translation.results import FIGURES, belongs_to
-    from image_translation.rows import format_table
+    from image_translation.score_card import format_score_card, score_cards
 
     # Its own earlier results are replaced, but no others.
     options = replace(options, overwrite=belongs_to(options.output, resolve(options.movie)))
-    _say(format_table(smooth_movie(make_plan(options))))
-    _say(f"figures: {arguments.output / FIGURES}")
-    _say(arguments.output)
+    for card in score_cards(smooth_movie(make_plan(options))):
+        say(format_score_card(card))
+    say(f"figures: {arguments.output / FIGURES}")
+    say(arguments.output)
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
@@ -223,35 +208,14 @@ def _simulate(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     write_simulated_movie(spec, arguments.output)
-    _say(arguments.output)
+    say(arguments.output)
 
 
 def _train(arguments: argparse.Namespace) -> None:
     from image_translation.train import train_demo
 
     train_demo(arguments.direction, arguments.output, steps=arguments.steps, seed=arguments.seed)
-    _say(arguments.output)
-
-
-def _say(text: object) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _path(text: str) -> Path:
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError("give a path")
-    return Path(text).expanduser()
-
-
-def _frames(text: str) -> tuple[int | None, int | None]:
-    match = re.fullmatch(r"(\d*):(\d*)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not START:STOP; numbers count from 0, and either may be left out"
-        )
-    start, stop = (int(number) if number else None for number in match.groups())
-    return start, stop
+    say(arguments.output)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -265,33 +229,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return f"{PROGRAM} {version(PROGRAM)}"
-
-
-@contextmanager
-def _leave_soon_when_interrupted() -> Iterator[None]:
-    """Make sure that Ctrl-C ends the process, even where one call into a library lasts long.
-
-    Python handles a signal between two of its own instructions, which a large convolution can hold up for seconds.
-    The wake-up descriptor is written at once, and a thread that waits for it pulls the plug if nothing else did: the
-    journal makes a run safe to kill at any moment.
-    """
-    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-        yield
-        return
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-    def watch() -> None:
-        while received := os.read(reader, 1):
-            if signal.SIGINT in received:
-                threading.Event().wait(PATIENCE)
-                os._exit(INTERRUPTED)
-        os.close(reader)
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(earlier)
-        os.close(writer)

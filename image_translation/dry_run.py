@@ -58,8 +58,9 @@ def _memory(plan: Plan) -> int:
     batch = plan.options.batch_size or 1
     # The widest activations are four times as wide as the first stage, and some three of them live at a time.
     activations = 12 * architecture.dims[0] * batch / architecture.stem_kernel_size[-1] ** 2
-    frames = sum(temporal_filter.minimum for temporal_filter in plan.options.filters().values()) + 4 * batch
-    return int((activations + frames * architecture.out_channels) * height * width * BYTES_PER_VALUE)
+    channels = architecture.out_channels
+    planes = sum(temporal_filter.planes(channels) for temporal_filter in plan.options.filters().values())
+    return int((activations + planes + 4 * batch * channels) * height * width * BYTES_PER_VALUE)
 
 
 def _bytes(image: ImageSpec) -> int:

@@ -1,26 +1,34 @@
 """The figures of a run: picks what is worth showing out of the finished stores, and saves what is drawn."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
-from math import inf
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from image_translation import plot
-from image_translation.evaluate import RAW
-from image_translation.output import PlaneStack, image_path
+from image_translation import plot, plot_metrics, plot_score_card
+from image_translation.comparison_movie import COLOUR_NAMES, composite, grey, write_movie
+from image_translation.difference_maps import DifferenceMaps
+from image_translation.excerpt import CLOSE_UP, Excerpt, choose_excerpt, choose_run
+from image_translation.figure_folder import file_stems
 from image_translation.plan import Plan, Series
+from image_translation.plot_style import display_window
+from image_translation.rows import PHASE, RAW, TRUTH, Row
+from image_translation.run_report import write_run_report
+from image_translation.score_card import ScoreCard, score_cards
+from image_translation.side_by_side import SideBySide
 from image_translation.sink import SeriesResult
+from image_translation.spotlight import around
 from image_translation.store import Position
 
-COLUMNS = 5  # frames side by side
-CROP = 192  # pixels, so that cells can be seen
 TIMES = 64  # frames in a kymograph
+FIELD = 512  # pixels: side of the part of the field that is shown in movies
+MOVIE_FRAMES = 300  # at most
 POSITIONS = 4  # drawn out of many
-DPI = 200
+DPI = 250
+SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
 def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[SeriesResult], directory: Path) -> None:
@@ -44,63 +52,95 @@ def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[Seri
     for folder, stack in list(zip(folders, planes.values(), strict=True))[:POSITIONS]:
         series, result = stack[len(stack) // 2]
         folder.mkdir(parents=True, exist_ok=True)
-        plot.adjacent_pearson_figure(result.rows).savefig(folder / "corrcoef.png", dpi=DPI)
-        plot.tradeoff_figure(result.rows).savefig(folder / "tradeoff.png", dpi=DPI)
-        _write_images(plan, series, stores, folder)
+        _save(plot_metrics.adjacent_pearson_figure(result.rows), folder / "corrcoef.png")
+        card = next(iter(score_cards(result.rows)), ScoreCard(series.position.name, (), (), ()))
+        _save(plot_metrics.tradeoff_figure(card, truth=bool(series.truth)), folder / "tradeoff.png")
+        _save(plot_score_card.score_card_figure(card), folder / "score_card.png")
+        _write_images(plan, series, stores, result, folder)
+        write_run_report(plan, series, result, card, folder)
 
 
-def file_stems(names: Iterable[str]) -> list[str]:
-    """Turn names that differ into stems of file names that differ, also where upper and lower case are the same.
-
-    ASCII letters, digits, ``-``, ``_`` and ``.`` are kept, but for a dot in front; anything else becomes ``-``.
-    """
-    stems: dict[str, str] = {}
-    for name in names:
-        stem = re.sub(r"^\.|[^A-Za-z0-9_.-]", "-", name)
-        numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
-        free = next(candidate for candidate in numbered if candidate.lower() not in stems)
-        stems[free.lower()] = free
-    return list(stems.values())
-
-
-def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], folder: Path) -> None:
-    name = series.position.name
-    stacks = {}
-    for method in dict.fromkeys([RAW, *plan.options.methods]):
-        image = plan.images(method)[name]
-        stacks[method] = (PlaneStack(image_path(stores[method], name), image, series.plane, write=False), image.length)
-    middle = _middle(len(series.frames), COLUMNS)
-    raw = stacks[RAW][0]
-    first = raw.read(middle.start)
-    crop = _busiest(first)
-    row = crop[0].start + int(first[:, *crop].std(axis=2).sum(axis=0).argmax())
-    offset = series.frames.start
-    phase = _crops([series.position.read(offset + t, series.channel, series.z)[np.newaxis] for t in middle], crop)
-    truth = [
-        np.stack([series.position.read(offset + t, channel, series.z) for channel in series.truth])
-        for t in middle
-        if series.truth
-    ]
-    shown = {
-        method: _crops([stack.read(min(t, length - 1)) for t in middle], crop)
-        for method, (stack, length) in stacks.items()
-    }
-    if truth:
-        shown["truth"] = _crops(truth, crop)
-    labels = [f"frame {offset + t}" for t in middle]
-    times = _middle(len(series.frames), TIMES)
-    lines = {
-        method: np.stack([stack.read(t)[:, row, crop[1]] for t in times if t < length])
-        for method, (stack, length) in stacks.items()
-    }
-    channels = plan.spec.output_channels
+def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], result: SeriesResult, folder: Path) -> None:
+    movies = SideBySide(plan, series, stores)
+    excerpt = choose_excerpt(movies, result.invalid, _unrest(result.rows))
+    times = choose_run(movies.frames, TIMES, result.invalid)
+    maps, lines = DifferenceMaps(movies.delays), dict[str, list[NDArray[np.float32]]]()
+    for t in times:
+        stains = {name: image[:, *excerpt.crop] for name, image in movies.stains(t).items()}
+        maps.add(stains)
+        for name, image in stains.items():
+            lines.setdefault(name, []).append(image[:, excerpt.row].copy())
+    change, gain = maps.change(), maps.gain() if series.truth else excerpt.less_raw()
+    channels, size = plan.spec.output_channels, _pixel_size(series.position)
+    labels = [f"frame {t}" for t in excerpt.frames]
+    close_up_change = excerpt.close_up_change()
     for c, (channel, stem) in enumerate(zip(channels, file_stems(channels), strict=True)):
-        images = {method: stack[:, c] for method, stack in shown.items()}
-        figure = plot.frames_figure(images, labels, channel, phase[:, 0], pixel_size=_pixel_size(series.position))
-        figure.savefig(folder / f"{stem}_combined.png", dpi=DPI)
-        kymographs = {method: line[:, c] for method, line in lines.items()}
-        figure = plot.kymograph_figure(kymographs, channel, first_frame=offset + times.start)
-        figure.savefig(folder / f"{stem}_kymograph.png", dpi=DPI)
+        images = {name: stack[:, c] for name, stack in excerpt.stains.items()}
+        figure = plot.combined_figure(
+            images, labels, channel, excerpt.phase,
+            change={name: image[c] for name, image in close_up_change.items()},
+            corners=excerpt.corners, side=CLOSE_UP, pixel_size=size,
+        )  # fmt: skip
+        _save(figure, folder / f"{stem}_combined.png")
+        kymographs = {name: np.stack(line)[:, c] for name, line in lines.items()}
+        figure = plot.kymograph_figure(kymographs, channel, first_frame=times.start, pixel_size=size)
+        _save(figure, folder / f"{stem}_kymograph.png")
+        if change:
+            figure = plot.difference_figure(
+                {name: image[c] for name, image in change.items()},
+                {name: image[c] for name, image in gain.items()},
+                channel, against_truth=bool(series.truth), pixel_size=size,
+            )  # fmt: skip
+            _save(figure, folder / f"{stem}_difference.png")
+    _write_comparison(movies, excerpt, series.position, channels, folder / "comparison.mp4")
+
+
+def _write_comparison(
+    movies: SideBySide, excerpt: Excerpt, position: Position, channels: Sequence[str], path: Path
+) -> None:
+    crop = around(excerpt.crop, position.shape[3:], FIELD)
+    phase_window = display_window([excerpt.phase])
+    windows = [excerpt.window(c) for c in range(len(channels))]
+    frames = choose_run(movies.frames, MOVIE_FRAMES)
+
+    def pictures() -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
+        for t in frames:
+            phase = movies.phase(t)[crop]
+            shown = {PHASE: grey(phase, phase_window)} if np.isfinite(phase).any() else {}
+            for name, image in movies.stains(t).items():
+                if np.isfinite(image).any():
+                    shown[name] = composite(image[:, *crop], windows)
+            yield f"frame {t}{_time(position, t)}", shown
+
+    methods = [name for name in movies.names if name != TRUTH]
+    names = [PHASE, *([TRUTH] if TRUTH in movies.names else []), *methods]
+    legend = ", ".join(f"{channel}: {colour}" for channel, colour in zip(channels, COLOUR_NAMES, strict=False))
+    size = (crop[0].stop - crop[0].start, crop[1].stop - crop[1].start)
+    legend = legend if len(channels) > 1 else channels[0]
+    write_movie(path, names, size, pictures(), n_frames=len(frames), legend=legend)
+
+
+def _unrest(rows: Sequence[Row]) -> dict[int, float]:
+    """Tell how much less raw resembles its next frame than truth does, or the phase, by frame."""
+    rows = [row for row in rows if row.metric == "adjacent_pearson" and isfinite(row.value)]
+    yardstick = TRUTH if any(row.method == TRUTH for row in rows) else PHASE
+    unrest: dict[int, float] = {}
+    for row in rows:
+        if row.method in {RAW, yardstick} and row.frame is not None:
+            sign = -1 if row.method == RAW else 1
+            unrest[row.frame] = unrest.get(row.frame, 0.0) + sign * row.value
+    return unrest
+
+
+def _time(position: Position, frame: int) -> str:
+    """Tell the time of a frame, where it is known; a scale of exactly 1 is what writers put where they do not know."""
+    interval = position.levels[0].scale[0] * SECONDS.get(position.units.get("t", ""), 0.0)
+    if not 0 < interval < inf or position.levels[0].scale[0] == 1:
+        return ""
+    seconds = round(frame * interval)
+    if interval < 60:
+        return f"    {seconds // 60} min {seconds % 60:02d} s"
+    return f"    {seconds // 3600} h {seconds // 60 % 60:02d} min"
 
 
 def _pixel_size(position: Position) -> float | None:
@@ -109,24 +149,5 @@ def _pixel_size(position: Position) -> float | None:
     return size if position.units.get("x") == "micrometer" and 0 < size < inf and size != 1 else None
 
 
-def _middle(count: int, wanted: int) -> range:
-    """Choose consecutive frames in the middle of a movie: flicker shows from one frame to the next."""
-    start = max(0, (count - wanted) // 2)
-    return range(start, min(count, start + wanted))
-
-
-def _busiest(image: NDArray[np.float32]) -> tuple[slice, slice]:
-    """Choose the crop of an image (C, Y, X) with the most contrast in all channels."""
-    height, width = image.shape[1:]
-    sides = (min(CROP, height), min(CROP, width))
-    best, chosen = -1.0, (0, 0)
-    for y in range(0, height - sides[0] + 1, max(1, sides[0] // 2)):
-        for x in range(0, width - sides[1] + 1, max(1, sides[1] // 2)):
-            contrast = float(image[:, y : y + sides[0], x : x + sides[1]].std(axis=(1, 2)).sum())
-            if contrast > best:
-                best, chosen = contrast, (y, x)
-    return slice(chosen[0], chosen[0] + sides[0]), slice(chosen[1], chosen[1] + sides[1])
-
-
-def _crops(images: Sequence[NDArray[np.float32]], crop: tuple[slice, slice]) -> NDArray[np.float32]:
-    return np.stack([image[:, *crop] for image in images]).astype(np.float32)
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=DPI)

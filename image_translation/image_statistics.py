@@ -39,6 +39,16 @@ class DescribedImage:
     norm: NDArray[np.float64]
     laplacian_energy: NDArray[np.float64]
 
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of each channel, (C,) float64."""
+        return self.centre + self.offset
+
+    @property
+    def contrast(self) -> NDArray[np.float64]:
+        """Standard deviation of each channel, (C,) float64."""
+        return self.norm / np.sqrt(self.data[0].size)
+
 
 def describe(data: NDArray[np.float32]) -> DescribedImage:
     """Compute the moments of an image.

@@ -50,6 +50,7 @@ class LagMeter:
     def __init__(self, n_channels: int) -> None:
         self._sums = np.zeros((len(SHIFTS), n_channels))
         self._counts = np.zeros(n_channels, dtype=np.int64)
+        self._slope_squares = np.zeros((len(SHIFTS) - 2, n_channels))  # of scores after less scores before a shift
         self._reference: dict[int, NDArray[np.float32]] = {}
         self._frames: dict[int, NDArray[np.float32]] = {}
         self._n_reference = 0
@@ -77,6 +78,15 @@ class LagMeter:
         means = zip(self._sums.T, self._counts, strict=True)
         return np.array([_peak(sums / count) if count else np.nan for sums, count in means])
 
+    def error(self) -> NDArray[np.float64]:
+        """Return the standard error of the lag of each channel in frames, (C,) float64, NaN without an answer.
+
+        It is what the frames disagree by: the light of a movie that trembles to and fro may look late by chance. At the
+        longest shifts the lag is not refined, and the error 0.
+        """
+        channels = zip(self._sums.T, self._slope_squares.T, self._counts, strict=True)
+        return np.array([_error(sums / n, squares / n, int(n)) if n > 1 else np.nan for sums, squares, n in channels])
+
     def _correlate(self) -> None:
         ready = [index for index in self._frames if index + SHIFTS[-1] < self._n_reference]
         for index in ready:
@@ -88,16 +98,33 @@ class LagMeter:
             complete = np.isfinite(correlations).all(axis=0)
             self._sums[:, complete] += correlations[:, complete]
             self._counts += complete
+            slopes = correlations[2:] - correlations[:-2]
+            self._slope_squares[:, complete] += slopes[:, complete] ** 2
         needed = min([*self._frames, self._n_frames]) + SHIFTS[0]
         self._reference = {index: values for index, values in self._reference.items() if index >= needed}
 
 
-def _peak(scores: NDArray[np.float64]) -> float:
-    """Return the lag at which mean correlations over `SHIFTS` peak, refined by a parabola through three of them."""
+def _best(scores: NDArray[np.float64]) -> int:
+    """Return the place among `SHIFTS` at which mean correlations are highest; the centre, unless another is higher."""
     centre = len(SHIFTS) // 2
     best = int(np.argmax(scores))
-    if scores[best] - scores[centre] < _TOLERANCE:
-        best = centre
+    return centre if scores[best] - scores[centre] < _TOLERANCE else best
+
+
+def _error(scores: NDArray[np.float64], slope_squares: NDArray[np.float64], count: int) -> float:
+    """Return the standard error of the lag from mean correlations and mean squared slopes of `count` frames."""
+    best = _best(scores)
+    if not 0 < best < len(SHIFTS) - 1:
+        return 0.0
+    before, here, after = scores[best - 1 : best + 2]
+    curvature = before - 2 * here + after
+    variance = max(0.0, slope_squares[best - 1] - (after - before) ** 2) / (count - 1)
+    return float(0.5 * np.sqrt(variance) / -curvature) if curvature < -_TOLERANCE else 0.0
+
+
+def _peak(scores: NDArray[np.float64]) -> float:
+    """Return the lag at which mean correlations over `SHIFTS` peak, refined by a parabola through three of them."""
+    best = _best(scores)
     shift = float(SHIFTS[best])
     if 0 < best < len(SHIFTS) - 1:
         before, here, after = scores[best - 1 : best + 2]

@@ -14,7 +14,7 @@ from image_translation.frame import Frame
 from image_translation.motion_track import FlowSource, MotionTrack, PhaseFlow
 from image_translation.robust_mean import robust_mean
 
-_TIME = 2.0  # frames, standard deviation of the weights in time
+TIME = 2.0  # frames, standard deviation of the weights in time
 _MISMATCH = 1.0  # pixels, within which the flow there and the flow back agree
 
 
@@ -133,17 +133,16 @@ class MotionFilter:
         offset = self._displacement(frame.index)
         start = motion.grid(shape) + offset
         images = [_read(frame.data, start) if offset.any() else frame.data]
-        weights = [np.ones(shape, np.float32)]
+        weights, trust = [1.0], [np.ones(shape, np.float32)]
         window = range(frame.index - self._before, frame.index + self._after + 1)
         for other, path in self._track.paths(frame.index, window, start):
             places = start + path[..., :2]
-            distance = np.float32((other.index - frame.index) / _TIME)
-            weight = np.exp(-0.5 * (distance**2 + path[..., 2] / _MISMATCH**2))
-            weights.append(weight * motion.inside(places, shape))
             images.append(_read(other.data, places))
-        stack = np.stack(weights)
+            weights.append(np.exp(-0.5 * ((other.index - frame.index) / TIME) ** 2))
+            trust.append(np.exp(-0.5 / _MISMATCH**2 * path[..., 2]) * motion.inside(places, shape))
+        known = np.array(weights, np.float32), np.stack(trust)
         channels = zip(*images, strict=True)
-        return Frame(frame.index, np.stack([robust_mean(np.stack(channel), stack) for channel in channels]))
+        return Frame(frame.index, np.stack([robust_mean(np.stack(channel), *known) for channel in channels]))
 
     def _displacement(self, index: int) -> NDArray[np.float32]:
         if self._keep_shake:

@@ -11,11 +11,25 @@ from typing import Literal
 
 from image_translation import data
 from image_translation.errors import UsageError
-from image_translation.evaluate import RAW
+from image_translation.median_filter import MedianFilter
+from image_translation.motion_filter import causal, centred
 from image_translation.normalize import Method
+from image_translation.rows import RAW
 from image_translation.smooth import SavitzkyGolay, TemporalFilter, moving_average
 
-METHODS = (RAW, "window", "savgol")
+METHODS = (RAW, "window", "savgol", "median", "motion", "causal")
+RECOMMENDED = "motion"
+DEFAULT_METHODS = (RAW, "window", "savgol", RECOMMENDED)
+PARAMETERS: dict[str, dict[str, str]] = {
+    RAW: {},
+    "window": {"window": "window"},
+    "savgol": {"window": "savgol_window", "polyorder": "savgol_polyorder"},
+    "median": {"window": "median_window"},
+    "motion": {"window": "motion_window", "keep_shake": "keep_shake"},
+    "causal": {"lag": "causal_lag", "keep_shake": "keep_shake"},
+}
+"""Of each method the parameters that decide its pixels, and the options that they come from."""
+
 ZARR_METADATA = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
@@ -43,6 +57,14 @@ class SmoothOptions:
         Width of the moving average, in frames.
     savgol_window, savgol_polyorder
         Width, in frames, and polynomial order of the Savitzky-Golay filter.
+    median_window
+        Width of the temporal median, in frames.
+    motion_window
+        Width of the motion filter, in frames.
+    causal_lag
+        Number of frames that the causal motion filter waits for.
+    keep_shake
+        Let the motion filters leave in what shakes the whole image.
     normalization
         ``median_iqr``, ``mean_std`` or ``none``; None takes what the checkpoint says.
     device, precision, batch_size, tta
@@ -58,10 +80,14 @@ class SmoothOptions:
     channel: str | None = None
     z: str = "middle"
     frames: tuple[int | None, int | None] = (None, None)
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = DEFAULT_METHODS
     window: int = 2
     savgol_window: int = 11
     savgol_polyorder: int = 3
+    median_window: int = 5
+    motion_window: int = 7
+    causal_lag: int = 1
+    keep_shake: bool = False
     normalization: Method | None = None
     device: str = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -74,17 +100,18 @@ class SmoothOptions:
         makers: dict[str, Callable[[], TemporalFilter]] = {
             "window": partial(moving_average, self.window),
             "savgol": partial(SavitzkyGolay, self.savgol_window, self.savgol_polyorder),
+            "median": partial(MedianFilter, self.median_window),
+            "motion": partial(centred, self.motion_window, keep_shake=self.keep_shake),
+            "causal": partial(causal, self.causal_lag, keep_shake=self.keep_shake),
         }
         return {method: makers[method]() for method in self.methods if method != RAW}
 
     def method_parameters(self) -> dict[str, dict[str, int]]:
         """Tell what decides the pixels of each method's results, beside the raw prediction."""
-        parameters: dict[str, dict[str, int]] = {
-            RAW: {},
-            "window": {"window": self.window},
-            "savgol": {"window": self.savgol_window, "polyorder": self.savgol_polyorder},
+        return {
+            method: {name: getattr(self, option) for name, option in PARAMETERS[method].items()}
+            for method in self.methods
         }
-        return {method: parameters[method] for method in self.methods}
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the arguments alone show that the run cannot be done."""

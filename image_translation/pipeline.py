@@ -17,7 +17,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from image_translation import models
-from image_translation.evaluate import RAW
 from image_translation.figures import write_figures
 from image_translation.journal import STORE_SUFFIX, Journal, remove, write_json
 from image_translation.normalize import Statistics
@@ -25,7 +24,7 @@ from image_translation.output import create_store, finish_image, image_path
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
 from image_translation.results import FIGURES, METRICS, Survey, survey
-from image_translation.rows import Row, read_csv, write_csv
+from image_translation.rows import RAW, Row, read_csv, write_csv
 from image_translation.series import field_statistics, stain
 from image_translation.sink import SeriesResult, Workspace
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from image_translation import data, normalize
 from image_translation.errors import DataError, UsageError
-from image_translation.evaluate import RAW
 from image_translation.models import ModelSpec, read_spec
 from image_translation.options import SmoothOptions
 from image_translation.output import ImageSpec
 from image_translation.predict import resolve_device, resolve_precision
+from image_translation.rows import RAW
 from image_translation.simulated_store import require_demo_movie
 from image_translation.store import Position, Store, open_store, select_channel, select_planes
 
@@ -199,7 +199,7 @@ def _is_blank(position: Position, channel: int, z: int, frames: range, options: 
     for temporal_filter in filters:
         if found < temporal_filter.minimum and (found or len(frames) < temporal_filter.minimum):
             flag = "--savgol-window" if temporal_filter.name == "savgol" else "--window"
-            size = temporal_filter.minimum if temporal_filter.name == "savgol" else options.window
+            size = options.savgol_window if temporal_filter.name == "savgol" else options.window
             raise UsageError(
                 f"{flag} {size} needs {temporal_filter.minimum} valid frames, and {position.path} "
                 f"(channel {position.channels[channel]}, plane {z}) has {found} of {len(frames)}; "

@@ -1,79 +1,112 @@
-"""Figures of movies and of their metrics: arrays and rows in, matplotlib figures out; nothing measured or saved.
-
-Figures are at most 180 mm wide with type of 7 to 8 points, and the colours of the methods can be told apart with any
-colour vision (Okabe and Ito 2008, Color Universal Design).
-"""
+"""Figures of movies: arrays in, matplotlib figures out; nothing is measured or saved. Their look is in `plot_style`."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from image_translation.rows import Row, summarize
+from image_translation.plot_style import (
+    PHASE_COLOURS,
+    PLAIN,
+    RECOMMENDED,
+    STAIN_COLOURS,
+    TEXT,
+    WIDTH,
+    Grid,
+    add_scale_bar,
+    display_window,
+    frame_ticks,
+    show,
+    style,
+    write,
+)
+from image_translation.rows import RAW
 
-WIDTH = 180 / 25.4  # inches
-TEXT, SMALL = 8, 7  # points
-PHASE_COLOURS, STAIN_COLOURS = "gray", "magma"
-DISPLAY_PERCENTILES = (0.5, 99.8)
-
-_PLAIN: dict[str, Any] = {"fontsize": TEXT, "parse_math": False}  # names may hold dollar signs
-
-_LOOKS = {"raw": ("#000000", "o"), "truth": ("#009E73", "D"), "window": ("#E69F00", "s"), "savgol": ("#0072B2", "^")}
-_OTHER_LOOKS = (("#CC79A7", "v"), ("#D55E00", "P"), ("#56B4E9", "X"))
+GAP, MARGIN, BAR, LABEL = 0.03, 0.24, 0.84, 0.2  # inches: between panels, for names, for colour bars, for titles
+MAP_COLOURS, BETTER_COLOURS, CHANGE_COLOURS = "viridis", "PuOr", "RdBu_r"
+BOX_COLOUR = "#56B4E9"
 
 
-def frames_figure(
+def combined_figure(
     images: Mapping[str, NDArray[np.float32]],
     labels: Sequence[str],
     channel: str,
     phase: NDArray[np.float32] | None = None,
     *,
+    change: Mapping[str, NDArray[np.float32]],
+    corners: Sequence[tuple[int, int]],
+    side: int,
     pixel_size: float | None = None,
 ) -> Figure:
-    """Show the same frames of several movies below each other, with one display window for all but the phase.
+    """Show movies below each other: an overview of the middle frame, and a close-up of every frame that follows a cell.
+
+    All but the phase share one display window.
 
     Parameters
     ----------
     images
-        K frames of each method, (K, Y, X) float32, in the order in which they are shown. Pixels that are not finite are
-        hatched, and a frame of nothing else is marked.
+        K consecutive frames of each movie, (K, Y, X) float32, in the order in which they are shown. Pixels that are not
+        finite are hatched, and a frame of nothing else is marked.
     labels
         Titles of the K frames.
     channel
         Name of the channel.
     phase
         The K input frames, (K, Y, X) float32.
+    change
+        How much each movie changes from frame to frame where the close-up is in the middle frame, (y, x) float32;
+        nothing for a single frame.
+    corners
+        Upper left corner (y, x) of the close-up in each frame; it lies within the frame.
+    side
+        Height and width of the close-up in pixels, less where the frames are smaller.
     pixel_size
-        Side of a pixel in micrometres, for a scale bar.
+        Side of a pixel in micrometres, for scale bars.
     """
     height, width = next(iter(images.values())).shape[1:]
-    tile = min(1.8, (WIDTH - 1.0) / len(labels))
-    tile_height = tile * min(2.0, max(0.5, height / width))
-    n_rows = len(images) + (phase is not None)
-    figure = Figure((len(labels) * tile + 1.0, n_rows * (tile_height + 0.05) + 0.35), layout="constrained")
-    grid = figure.subplots(n_rows, len(labels), squeeze=False)
-    for axes, label in zip(grid[0], labels, strict=True):
-        axes.set_title(label, **_PLAIN)
-    panels = list(grid)
-    if phase is not None:
-        _show_row(panels.pop(0), phase, "phase", _display_window([phase]), PHASE_COLOURS)
-    window = _display_window(images.values())
-    for row, (method, stack) in zip(panels, images.items(), strict=True):
-        shown = _show_row(row, stack, method, window, STAIN_COLOURS)
-    _add_colour_bar(figure, shown, np.concatenate(panels), channel)
+    sides = (min(side, height), min(side, width))
+    names = [*(["phase"] if phase is not None else []), *images]
+    grid = _overview_grid(len(names), len(labels) + bool(change), height / width, sides[0] / sides[1])
+    window, middle = display_window(images.values()), len(labels) // 2
+    change_window = (0.0, display_window(change.values())[1]) if change else (0.0, 1.0)
+    for row, name in enumerate(names):
+        is_phase = phase is not None and row == 0
+        stack = phase if phase is not None and row == 0 else images[name]
+        look = (display_window([stack]), PHASE_COLOURS) if is_phase else (window, STAIN_COLOURS)
+        panels = [grid.panel(row, column) for column in range(len(labels) + 1)]
+        shown = show(panels[0], stack[middle], *look)
+        for axes, image, (y, x) in zip(panels[1:], stack, corners, strict=True):
+            show(axes, image[y : y + sides[0], x : x + sides[1]], *look)
+        if name in change:
+            changes = show(grid.panel(row, len(labels) + 1), change[name], change_window, MAP_COLOURS)
+        _draw_box(panels[0], corners, middle, sides)
+        _name(panels[0], name)
+        if row == 0:
+            panels[0].set_title(f"field, {labels[middle]}", **PLAIN)
+            for axes, label in zip(panels[1:], labels, strict=True):
+                axes.set_title(label, **PLAIN)
+        if row == len(names) - len(images) and change:
+            grid.title(row, len(labels) + 1, "mean change")
+        if is_phase:
+            grid.bar(shown, 0, 0, "phase (a.u.)")
     if pixel_size is not None:
-        _add_scale_bar(grid[-1, 0], width, pixel_size)
-    return figure
+        add_scale_bar(panels[0], width, pixel_size)
+        add_scale_bar(panels[1], sides[1], pixel_size)
+    first = len(names) - len(images)
+    half = first + (len(images) + 1) // 2
+    grid.bar(shown, first, max(first, half - 1) if change else len(names) - 1, f"{channel} (a.u.)")
+    if change and half < len(names):
+        grid.bar(changes, half, len(names) - 1, "change (a.u.)")
+    return grid.figure
 
 
-def kymograph_figure(images: Mapping[str, NDArray[np.float32]], channel: str, *, first_frame: int = 0) -> Figure:
+def kymograph_figure(
+    images: Mapping[str, NDArray[np.float32]], channel: str, *, first_frame: int = 0, pixel_size: float | None = None
+) -> Figure:
     """Show one line of pixels over time, one panel per movie: flicker is seen as stripes across.
 
     Parameters
@@ -84,184 +117,126 @@ def kymograph_figure(images: Mapping[str, NDArray[np.float32]], channel: str, *,
         Name of the channel.
     first_frame
         Index of the first frame.
+    pixel_size
+        Width of a pixel in micrometres.
     """
     figure = Figure((WIDTH, 2.8), layout="constrained")
     panels = figure.subplots(1, len(images), squeeze=False, sharex=True, sharey=True)[0]
-    window = _display_window(images.values())
+    window = display_window(images.values())
     longest = max(len(image) for image in images.values())
+    scale = pixel_size or 1.0
     for axes, (method, image) in zip(panels, images.items(), strict=True):
         padded = np.pad(image, ((0, longest - len(image)), (0, 0)), constant_values=np.nan)
-        extent = (-0.5, image.shape[1] - 0.5, first_frame + longest - 0.5, first_frame - 0.5)
-        shown = _show(axes, padded, window, STAIN_COLOURS, aspect="auto", extent=extent)
-        axes.set_title(method, **_PLAIN)
-        axes.set_xlabel("position (pixels)", fontsize=TEXT)
-        _style(axes)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    panels[0].yaxis.set_major_locator(_frame_ticks())
+        extent = (-0.5 * scale, (image.shape[1] - 0.5) * scale, first_frame + longest - 0.5, first_frame - 0.5)
+        shown = show(axes, padded, window, STAIN_COLOURS, aspect="auto", extent=extent)
+        axes.set_title(method, **PLAIN, fontweight=_weight(method))
+        style(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    figure.supxlabel(f"position along a line ({'µm' if pixel_size else 'pixels'})", fontsize=TEXT)
+    panels[0].yaxis.set_major_locator(frame_ticks())
     panels[0].set_ylabel("frame", fontsize=TEXT)
-    _add_colour_bar(figure, shown, panels, channel)
-    return figure
-
-
-def adjacent_pearson_figure(rows: Sequence[Row]) -> Figure:
-    """Plot the correlation of each frame with the next over time, one panel per channel, one line per movie.
-
-    Lines are broken where there is no number, at invalid frames.
-    """
-    rows = [row for row in rows if row.metric == "adjacent_pearson"]
-    figure, panels = _metric_panels(rows)
-    looks = _looks(rows)
-    for channel, axes in panels.items():
-        for position, method in dict.fromkeys((row.position, row.method) for row in rows if row.channel == channel):
-            values = {
-                row.frame: row.value
-                for row in rows
-                if (row.position, row.method, row.channel) == (position, method, channel) and row.frame is not None
-            }
-            frames = np.arange(min(values), max(values) + 1)
-            colour, _ = looks[method]
-            line = [values.get(int(frame), np.nan) for frame in frames]
-            axes.plot(frames, line, color=colour, label=method, linewidth=1, marker=".", markersize=3)
-        axes.xaxis.set_major_locator(_frame_ticks())
-        axes.set_xlabel("frame", fontsize=TEXT)
-    _finish_metric_panels(figure, list(panels.values()), "Pearson correlation\nwith the next frame")
-    return figure
-
-
-def tradeoff_figure(rows: Sequence[Row]) -> Figure:
-    """Plot sharpness against the correlation of adjacent frames, one panel per channel, one point per movie.
-
-    A movie that is steadier only because it is blurred lies to the right and below.
-    """
-    rows = [row for row in summarize(rows) if row.metric in {"adjacent_pearson", "sharpness"}]
-    figure, panels = _metric_panels(rows)
-    looks = _looks(rows)
-    for channel, axes in panels.items():
-        axes.axhline(1, color="0.6", linewidth=0.8, linestyle=":")
-        for position, method in dict.fromkeys((row.position, row.method) for row in rows if row.channel == channel):
-            values = {
-                row.metric: row.value
-                for row in rows
-                if (row.position, row.method, row.channel) == (position, method, channel)
-            }
-            if len(values) == 2:
-                colour, marker = looks[method]
-                point = (values["adjacent_pearson"], values["sharpness"])
-                axes.plot(*point, color=colour, marker=marker, markersize=6, linestyle="", label=method)
-        axes.margins(0.15)
-        axes.set_ylim(bottom=0)
-        axes.locator_params(axis="x", nbins=5)
-        axes.set_xlabel("Pearson correlation of adjacent frames", fontsize=TEXT)
-    _finish_metric_panels(figure, list(panels.values()), "sharpness (raw = 1)")
-    return figure
-
-
-def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-    """Return the colour and the marker of each method."""
-    others = cycle(_OTHER_LOOKS)
-    return {method: _LOOKS.get(method) or next(others) for method in dict.fromkeys(row.method for row in rows)}
-
-
-def _metric_panels(rows: Sequence[Row]) -> tuple[Figure, dict[str, Axes]]:
-    channels = list(dict.fromkeys(row.channel for row in rows))
-    figure = Figure((WIDTH, 2.6), layout="constrained")
-    panels = figure.subplots(1, max(1, len(channels)), squeeze=False)[0]
-    for axes in panels:
-        _style(axes)
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes, channel in zip(panels, channels, strict=False):
-        axes.set_title(channel, **_PLAIN)
-    if not channels:
-        panels[0].set_axis_off()
-        panels[0].text(0.5, 0.5, "no adjacent frames", ha="center", va="center", fontsize=TEXT)
-    return figure, dict(zip(channels, panels, strict=False))
-
-
-def _finish_metric_panels(figure: Figure, panels: Sequence[Axes], label: str) -> None:
-    if not panels:
-        return
-    panels[0].set_ylabel(label, fontsize=TEXT)
-    entries = {name: line for axes in panels for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    if entries:
-        handles, names = entries.values(), entries.keys()
-        legend = figure.legend(
-            handles, names, loc="outside upper center", ncols=len(entries), frameon=False, fontsize=TEXT
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-
-
-def _frame_ticks() -> MaxNLocator:
-    return MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10])
-
-
-def _style(axes: Axes) -> None:
-    axes.tick_params(labelsize=SMALL, width=0.6, length=2.5)
-    axes.spines[:].set_linewidth(0.6)
-
-
-def _display_window(stacks: Any) -> tuple[float, float]:
-    """Return the darkest and the brightest value that are shown of all images together."""
-    values = np.concatenate([stack[np.isfinite(stack)] for stack in stacks])
-    if not values.size:
-        return 0.0, 1.0
-    low, high = np.percentile(values, DISPLAY_PERCENTILES)
-    return float(low), float(high) if high > low else float(low) + 1.0
-
-
-def _show_row(
-    row: Sequence[Axes], stack: NDArray[np.float32], name: str, window: tuple[float, float], colours: str
-) -> AxesImage:
-    for axes, image in zip(row, stack, strict=True):
-        shown = _show(axes, image, window, colours)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    row[0].set_ylabel(name, **_PLAIN)
-    return shown
-
-
-def _show(
-    axes: Axes, image: NDArray[np.float32], window: tuple[float, float], colours: str, **options: Any
-) -> AxesImage:
-    """Draw an image, (Y, X) float32, over a hatched ground that shows through where pixels are not finite."""
-    finite = np.isfinite(image)
-    if not finite.all():
-        axes.add_patch(
-            Rectangle(
-                (0, 0),
-                1,
-                1,
-                transform=axes.transAxes,
-                facecolor="0.93",
-                edgecolor="0.7",
-                hatch="////",
-                linewidth=0,
-                zorder=-1,
-            )
-        )
-    if not finite.any():
-        _write(axes, 0.5, 0.5, "no frame", va="center", bbox={"facecolor": "0.93", "edgecolor": "none", "pad": 1.5})
-    masked = np.ma.masked_where(~finite, image)
-    return axes.imshow(masked, cmap=colours, vmin=window[0], vmax=window[1], interpolation="nearest", **options)
-
-
-def _add_colour_bar(figure: Figure, shown: AxesImage, panels: Any, channel: str) -> None:
     bar = figure.colorbar(shown, ax=list(panels), fraction=0.05, aspect=30, pad=0.01)
-    bar.set_label(f"{channel} (a.u.)", **_PLAIN)
-    bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+    bar.set_label(f"{channel} (a.u.)", **PLAIN)
+    style(bar.ax)
     bar.outline.set_linewidth(0.6)
+    return figure
 
 
-def _add_scale_bar(axes: Axes, width: int, pixel_size: float) -> None:
-    """Draw a bar of a round length, about a quarter of an image that is `width` pixels wide."""
-    wanted = width * pixel_size / 4
-    power = 10.0 ** np.floor(np.log10(wanted))
-    length = power * max((step for step in (1, 2, 5) if step * power <= wanted), default=1)
-    start, stop = 0.92 - length / pixel_size / width, 0.92
-    axes.plot([start, stop], [0.07, 0.07], transform=axes.transAxes, color="white", linewidth=2, solid_capstyle="butt")
-    _write(axes, (start + stop) / 2, 0.1, f"{length:g} µm", va="bottom", color="white")
+def difference_figure(
+    change: Mapping[str, NDArray[np.float32]],
+    gain: Mapping[str, NDArray[np.float32]],
+    channel: str,
+    *,
+    against_truth: bool,
+    pixel_size: float | None = None,
+) -> Figure:
+    """Show where movies change from frame to frame, and where methods mend or spoil the raw prediction.
+
+    Parameters
+    ----------
+    change
+        Mean size of the change of each pixel from one frame to the next, (Y, X) float32, of each movie.
+    gain
+        With truth, by how much each method is nearer to it than raw, (Y, X) float32, positive where it is nearer; else
+        the method less raw in one frame.
+    channel
+        Name of the channel.
+    against_truth
+        Which of the two the second one is.
+    pixel_size
+        Side of a pixel in micrometres, for a scale bar.
+    """
+    names = list(change)
+    height, width = next(iter(change.values())).shape
+    grid = _even_grid(2 if gain else 1, len(names), height / width)
+    window = (0.0, display_window(change.values())[1])
+    for column, name in enumerate(names):
+        axes = grid.panel(0, column)
+        shown = show(axes, change[name], window, MAP_COLOURS)
+        axes.set_title(name, **PLAIN, fontweight=_weight(name))
+        if column == 0 and pixel_size is not None:
+            add_scale_bar(axes, width, pixel_size)
+    grid.bar(shown, 0, 0, "change (a.u.)")
+    grid.side_title(channel)
+    if gain:
+        most = max(1e-12, *(abs(end) for end in display_window(gain.values())))
+        colours = BETTER_COLOURS if against_truth else CHANGE_COLOURS
+        for name, image in gain.items():
+            shown = show(grid.panel(1, names.index(name)), image, (-most, most), colours)
+        grid.bar(shown, 1, 1, "gain (a.u.)" if against_truth else "less raw (a.u.)")
+        _explain(grid.panel(1, names.index(RAW)) if RAW in names and RAW not in gain else None, against_truth)
+    return grid.figure
 
 
-def _write(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
-    """Write small text centred at a place in units of the panel."""
-    axes.text(x, y, text, ha="center", fontsize=SMALL, transform=axes.transAxes, **options)
+def _explain(axes: Axes | None, against_truth: bool) -> None:  # noqa: FBT001 - of this module alone
+    """Say in the place of raw, which differs from itself nowhere, what the colours mean."""
+    if axes is None:
+        return
+    if against_truth:
+        write(axes, 0.5, 0.66, "nearer to the\ntruth than raw", va="center", color="#542788")
+        write(axes, 0.5, 0.34, "farther from it", va="center", color="#B35806")
+    else:
+        write(axes, 0.5, 0.66, "brighter\nthan raw", va="center", color="#B2182B")
+        write(axes, 0.5, 0.34, "darker\nthan raw", va="center", color="#2166AC")
+
+
+def _weight(name: str) -> str:
+    return "bold" if name == RECOMMENDED else "normal"
+
+
+def _name(axes: Axes, name: str) -> None:
+    axes.set_ylabel(name, **PLAIN, fontweight=_weight(name), labelpad=3)
+
+
+def _draw_box(axes: Axes, corners: Sequence[tuple[int, int]], middle: int, sides: tuple[int, int]) -> None:
+    """Draw where the close-up of the middle frame is, and the way of its centre."""
+    y, x = corners[middle]
+    box = Rectangle((x - 0.5, y - 0.5), sides[1], sides[0], fill=False, edgecolor=BOX_COLOUR, linewidth=0.9)
+    axes.add_patch(box)
+    ys, xs = zip(*corners, strict=True)
+    way = (np.array(xs) + sides[1] / 2, np.array(ys) + sides[0] / 2)
+    axes.plot(*way, color=BOX_COLOUR, linewidth=0.7)
+
+
+def _overview_grid(n_rows: int, n_frames: int, overview: float, close_up: float) -> Grid:
+    """Lay out rows of an overview and close-ups of these proportions, height by width."""
+    overview, close_up = np.clip([overview, close_up], 0.25, 4)
+    room = WIDTH - MARGIN - BAR - (n_frames + 1) * GAP - 0.05
+    height = min(1.25, room / (1 / overview + n_frames / close_up))
+    widths = [height / overview, *[height / close_up] * n_frames]
+    lefts = MARGIN + np.cumsum([0, widths[0] + GAP + 0.05, *[widths[1] + GAP] * (n_frames - 1)])
+    return _grid(n_rows, [float(left) for left in lefts], widths, height)
+
+
+def _even_grid(n_rows: int, n_columns: int, proportion: float) -> Grid:
+    """Lay out a grid of panels of one proportion, height by width."""
+    proportion = float(np.clip(proportion, 0.25, 4))
+    width = min(2.2, (WIDTH - MARGIN - BAR - n_columns * GAP) / n_columns)
+    lefts = [MARGIN + column * (width + GAP) for column in range(n_columns)]
+    return _grid(n_rows, lefts, [width] * n_columns, width * proportion)
+
+
+def _grid(n_rows: int, lefts: list[float], widths: list[float], height: float) -> Grid:
+    size = (lefts[-1] + widths[-1] + BAR, n_rows * (height + GAP) + LABEL + 0.04)
+    bottoms = [size[1] - LABEL - (row + 1) * height - row * GAP for row in range(n_rows)]
+    return Grid(Figure(size), lefts, bottoms, widths, height)

@@ -8,7 +8,7 @@ from typing import Any
 
 from image_translation.errors import DataError, UsageError
 from image_translation.journal import STORE_SUFFIX, differences, is_being_published, unfinished_request
-from image_translation.options import METHODS, SmoothOptions
+from image_translation.options import METHODS, PARAMETERS, SmoothOptions
 from image_translation.output import ATTRIBUTE
 from image_translation.plan import Plan
 from image_translation.store import open_store
@@ -107,10 +107,15 @@ def _refuse_files_of_others(output: Path, *, made_here: bool) -> None:
 
 def _with_methods(options: SmoothOptions, stored: Mapping[str, Mapping[str, int]]) -> SmoothOptions:
     """Add methods with the parameters of their stores."""
+    used = {option for method in options.methods for option in PARAMETERS[method].values()}
+    for method, parameters in stored.items():
+        for name, option in PARAMETERS[method].items():
+            if option in used and parameters[name] != getattr(options, option):
+                raise UsageError(
+                    f"{options.output / method}{STORE_SUFFIX} was made with {name} {parameters[name]}; "
+                    "give the same option, or choose another -o"
+                )
+            changes: dict[str, Any] = {option: parameters[name]}
+            options = replace(options, **changes)
     methods = tuple(method for method in METHODS if method in options.methods or method in stored)
-    if "window" in stored:
-        options = replace(options, window=stored["window"]["window"])
-    if "savgol" in stored:
-        savgol = stored["savgol"]
-        options = replace(options, savgol_window=savgol["window"], savgol_polyorder=savgol["polyorder"])
     return replace(options, methods=methods)

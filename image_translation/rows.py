@@ -1,4 +1,4 @@
-"""Tidy tables of metrics: one row per number, kept as CSV, averaged and printed."""
+"""Tidy tables of metrics: one row per number, kept as CSV, and averaged."""
 
 import csv
 from collections.abc import Iterable
@@ -7,6 +7,10 @@ from math import isnan, nan
 from pathlib import Path
 
 from image_translation.errors import DataError
+
+RAW = "raw"
+TRUTH = "truth"
+PHASE = "phase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,8 @@ class Row:
     position
         Name of the position.
     method
-        Name of the movie: ``"raw"``, ``"truth"``, or the method that smoothed it.
+        Name of the movie: ``"raw"``, ``"truth"``, ``"phase"`` (what the stain was predicted from), or the method that
+        smoothed it.
     channel
         Name of the channel.
     frame
@@ -57,30 +62,6 @@ def summarize(rows: Iterable[Row]) -> list[Row]:
         Row(position, method, channel, None, metric, sum(group) / len(group) if group else nan)
         for (position, method, channel, metric), group in values.items()
     ]
-
-
-def format_table(rows: Iterable[Row]) -> str:
-    """Return the averages as plain text: a table per position and channel, methods down, metrics across."""
-    tables: dict[str, dict[tuple[str, str], float]] = {}
-    for row in summarize(rows):
-        table = tables.setdefault(f"{row.position} {row.channel}", {})
-        table[row.method, row.metric] = row.value
-    return "\n\n".join(_format_values(title, values) for title, values in tables.items())
-
-
-def _format_values(title: str, values: dict[tuple[str, str], float]) -> str:
-    methods = list(dict.fromkeys(method for method, _ in values))
-    metrics = sorted({metric for _, metric in values})
-    left = max(len(name) for name in [title, *methods])
-    lines = [f"{title:<{left}}" + "".join(f"  {metric:>7}" for metric in metrics)]
-    for method in methods:
-        cells = [_format_value(values.get((method, metric), nan)).rjust(max(7, len(metric))) for metric in metrics]
-        lines.append(f"{method:<{left}}  " + "  ".join(cells))
-    return "\n".join(lines)
-
-
-def _format_value(value: float) -> str:
-    return "-" if isnan(value) else f"{value:z.4f}"
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -89,15 +89,18 @@ def stain(
     def load(batch: range) -> _Batch:
         return _Batch(
             known=[sink.read_raw(number) for number in batch if number < stop],
-            phase=[_phase(series, number, statistics) for number in batch] if batch.stop > stop else [],
+            phase=[_phase(series, number, statistics) for number in batch],
             truth=[_truth(series, number) for number in batch if series.truth],
         )
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
         finishing: deque[Future[int]] = deque()
         for batch in _ahead(reader, load, _batches(series.frames, batch_size)):
-            fresh = _predict(batch.phase, predictor, plan) if batch.phase else []
-            finishing.append(finisher.submit(sink.take, batch.known + fresh[len(batch.known) :], batch.truth))
+            frames = batch.known
+            if len(frames) < len(batch.phase):  # whole batches, so that a resumed run computes what it would have
+                frames = frames + _predict(batch.phase, predictor, plan)[len(frames) :]
+            frames = [replace(frame, phase=phase.data[0]) for frame, phase in zip(frames, batch.phase, strict=True)]
+            finishing.append(finisher.submit(sink.take, frames, batch.truth))
             while len(finishing) > AHEAD:
                 progress(finishing.popleft().result())
         while finishing:

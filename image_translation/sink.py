@@ -16,7 +16,7 @@ from image_translation.frame import Frame
 from image_translation.journal import Journal
 from image_translation.output import PlaneStack, image_path
 from image_translation.plan import Plan, Series
-from image_translation.rows import Row
+from image_translation.rows import PHASE, Row
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Sink:
         return SeriesResult(self._series.name, self._series.position.name, rows, self._invalid, statistics, windows)
 
     def _order(self, row: Row) -> tuple[int, int, str, bool, int]:
-        methods = [TRUTH, RAW, *self._filters]
+        methods = [TRUTH, PHASE, RAW, *self._filters]
         return (
             methods.index(row.method),
             self._channels.index(row.channel),

@@ -1,6 +1,6 @@
 """Temporal filters as streaming operators: frames go in one by one, and come out smoothed when their window is full.
 
-All filters here are linear: an output frame is a weighted sum of the frames of its window. `LinearFilter` holds
+The filters here are linear: an output frame is a weighted sum of the frames of its window. `LinearFilter` holds
 the window and does the sums; a rule says which weights the frames get, given which of them are there.
 """
 
@@ -42,6 +42,9 @@ class TemporalFilter(Protocol):
 
     def length(self, n_frames: int) -> int:
         """Return the number of output frames of a movie of `n_frames` frames."""
+
+    def planes(self, n_channels: int) -> int:
+        """Return how many images of one channel (Y, X), float32, it has in memory at a time."""
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take the next frame, (C, Y, X) float32; return the output frames that became ready, in order."""
@@ -87,6 +90,10 @@ class LinearFilter:
     def length(self, n_frames: int) -> int:
         """Return the number of output frames of a movie of `n_frames` frames."""
         return max(0, n_frames - (self._after - self._before))
+
+    def planes(self, n_channels: int) -> int:
+        """Return how many images of one channel are in memory at a time."""
+        return (self.window + 2 * _GROUP) * n_channels
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take the next frame, and return the output frames that became ready.
@@ -229,7 +236,11 @@ def moving_average(window: int) -> LinearFilter:
 
 
 def apply(
-    temporal_filter: TemporalFilter, movie: NDArray[np.float32], valid: Sequence[bool] | None = None
+    temporal_filter: TemporalFilter,
+    movie: NDArray[np.float32],
+    valid: Sequence[bool] | None = None,
+    *,
+    phase: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Filter a whole movie in memory, with the same arithmetic as the stream.
 
@@ -241,6 +252,8 @@ def apply(
         Movie of shape (T, C, Y, X), float32.
     valid
         Which of the T frames are valid; all by default.
+    phase
+        What the movie was predicted from, (T, Y, X) float32; the filters that follow motion need it.
 
     Returns
     -------
@@ -249,7 +262,8 @@ def apply(
     """
     smoothed = np.empty((temporal_filter.length(len(movie)), *movie.shape[1:]), dtype=np.float32)
     for index, data in enumerate(movie):
-        for frame in temporal_filter.push(Frame(index, data, valid is None or bool(valid[index]))):
+        known = None if phase is None else phase[index]
+        for frame in temporal_filter.push(Frame(index, data, valid is None or bool(valid[index]), known)):
             smoothed[frame.index] = frame.data
     for frame in temporal_filter.flush():
         smoothed[frame.index] = frame.data

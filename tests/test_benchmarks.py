@@ -52,8 +52,8 @@ def test_the_usual_script_gives_the_numbers_of_the_package(job: Job, tmp_path: P
     rows = {
         (row.method, row.channel, row.frame, row.metric): row.value for row in read_csv(tmp_path / "ours/metrics.csv")
     }
-    assert set(metrics) == set(rows)
-    assert metrics == pytest.approx(rows, abs=1e-4)
+    assert set(metrics) <= set(rows)
+    assert metrics == pytest.approx({key: rows[key] for key in metrics}, abs=1e-4)
     for method in ("raw", "window", "savgol"):
         ours, baseline = (
             open_store(tmp_path / name / f"{method}.ome.zarr").position("fov") for name in ("ours", "stride")

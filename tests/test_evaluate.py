@@ -3,10 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cells import cells_movie
 from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter
 
 from image_translation.evaluate import Evaluator
+from image_translation.flicker import change
 from image_translation.frame import Frame
 from image_translation.smooth import SavitzkyGolay, apply, moving_average
 
@@ -132,7 +134,8 @@ def test_invalid_frames_get_no_row_and_enter_no_number():
             {"raw": frames_of(raw), "mean": frames_of(smoothed), "window": frames_of(smoothed[:-1])}, {"window": 0.5}
         )
     )
-    assert all(row.value == whole[row.position, row.method, row.channel, row.frame, row.metric] for row in rows)
+    per_frame = [row for row in rows if row.frame is not None]
+    assert all(row.value == whole[row.position, row.method, row.channel, row.frame, row.metric] for row in per_frame)
     for name in ("raw", "mean"):
         assert list(values(rows, name, "pearson_raw")) == [1, 2, 5, 6, 7]
         assert list(values(rows, name, "sharpness")) == [1, 2, 5, 6, 7]
@@ -157,7 +160,8 @@ def test_order_of_the_movies_does_not_matter(first):
         "savgol": frames_of(apply(SavitzkyGolay(), raw)),
     }
     rows = evaluate(movies, {"window": 0.5}, first=first)
-    assert len(rows) == 2 * (4 * (13 + 3 * 14 + 1) - 4)
+    usual = {"adjacent_pearson", "pearson_raw", "pearson_truth", "sharpness", "lag"}
+    assert len([row for row in rows if row.metric in usual]) == 2 * (4 * (13 + 3 * 14 + 1) - 4)
     expected = table(stream(raw, random_movie(14, 1))[0])
     assert table(rows).keys() == expected.keys()
     assert_allclose([expected[key] for key in table(rows)], list(table(rows).values()), atol=1e-6)
@@ -213,6 +217,134 @@ def test_tiny_movies_are_scored(shape, n_frames):
     rows = evaluate({"raw": frames_of(movie), "same": frames_of(movie)})
     assert len(values(rows, "same", "pearson_raw")) == n_frames
     assert len(values(rows, "same", "adjacent_pearson")) == n_frames - 1
+
+
+def cell_rows(delays=None, *, truth=True, phase=True, invalid=(), first="raw", start=0, **movies):
+    m = cells_movie()
+    evaluator = Evaluator("0", CHANNELS, dict.fromkeys(movies, 0) | (delays or {}), truth=truth)
+    everything = {"raw": m.raw, **movies} | ({"truth": m.truth} if truth else {})
+    rows = []
+    for name in sorted(everything, key=lambda name: name != first):
+        for t, data in enumerate(everything[name]):
+            shown = m.phase[t] if phase and name == "raw" else None
+            rows += evaluator.add(name, Frame(t + start, data, t not in invalid or name == "truth", shown))
+    return rows + evaluator.finish()
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_order_does_not_matter_to_the_numbers_along_the_motion(truth):
+    m = cells_movie()
+    movies = {"steady": m.steady, "pairs": (m.raw[:-1] + m.raw[1:]) / 2}
+    orders = ["raw", "steady", "pairs", *(["truth"] if truth else [])]
+    tables = [table(cell_rows({"pairs": 0.5}, truth=truth, first=first, **movies)) for first in orders]
+    assert len({key[-1] for key in tables[0]}) > 20
+    for other in tables[1:]:
+        assert other.keys() == tables[0].keys()
+        assert_allclose([other[key] for key in tables[0]], list(tables[0].values()), rtol=1e-9)
+
+
+def test_flicker_agrees_with_that_along_the_true_motion():
+    m = cells_movie()
+    for truth in (True, False):
+        rows = cell_rows(truth=truth, steady=m.steady)
+        for c, channel in enumerate(CHANNELS):
+            movies = [movie - m.truth if truth else movie for movie in (m.steady, m.raw)]
+            changes = [
+                np.mean(
+                    [change(a[[c]], b[[c]], flow, np.ones(a.shape[1:], bool)) for a, b, flow in zip(*pair, strict=True)]
+                )
+                for pair in ((movie[:-1], movie[1:], m.flow) for movie in movies)
+            ]
+            found = [np.mean(list(values(rows, name, "change", channel).values())) for name in ("steady", "raw")]
+            assert found[0] / found[1] == pytest.approx(changes[0] / changes[1], abs=0.12)
+        assert_allclose(list(values(rows, "raw", "flicker").values()), 1)
+
+
+def test_the_phase_is_a_yardstick_of_each_channel():
+    m = cells_movie()
+    rows = cell_rows(truth=False)
+    for channel in CHANNELS:
+        found = list(values(rows, "phase", "adjacent_pearson", channel).values())
+        assert_allclose(found, [correlation(a, b) for a, b in pairwise(m.phase)], atol=1e-5)
+    assert not values(cell_rows(truth=False, phase=False), "phase", "adjacent_pearson")
+    assert not values(cell_rows(truth=False, phase=False), "raw", "flicker")
+
+
+def test_invalid_frames_break_the_motion_and_nothing_else():
+    whole, broken = cell_rows(truth=False), cell_rows(truth=False, invalid={5})
+    assert set(values(whole, "raw", "change")) - set(values(broken, "raw", "change")) == {4, 5}
+    steps = values(broken, "raw", "change")
+    assert [steps[t] for t in range(4)] == [values(whole, "raw", "change")[t] for t in range(4)]
+
+
+def test_frames_half_an_interval_later_are_followed_along_both_steps():
+    m = cells_movie()
+    pairs = (m.raw[:-1] + m.raw[1:]) / 2
+    rows = cell_rows({"pairs": 0.5}, truth=False, pairs=pairs)
+    assert list(values(rows, "pairs", "flicker")) == list(range(len(m.raw) - 2))
+    assert list(values(rows, "pairs", "pearson_raw_fast")) == list(range(len(m.raw) - 2))
+
+
+def test_gain_flickers_where_pearson_sees_nothing():
+    m = cells_movie()
+    gain = np.where(np.arange(len(m.truth)) % 2, 1.1, 1.0)[:, None, None, None].astype(np.float32)
+    rows = cell_rows(gain=m.truth * gain)
+    assert min(values(rows, "gain", "pearson_truth").values()) > 0.9999
+    assert_allclose(list(values(rows, "gain", "gain_flicker").values()), np.log(1.1), atol=0.02)
+    assert max(values(rows, "truth", "gain_flicker").values()) < 0.05
+    assert values(rows, "gain", "intensity_jitter")[None] == pytest.approx(np.log(1.1), abs=0.05)
+
+
+def test_truth_in_another_unit_is_brought_to_that_of_the_prediction():
+    m = cells_movie()
+    plain = cell_rows(steady=m.steady)
+    evaluator = Evaluator("0", CHANNELS, {"steady": 0}, truth=True)
+    rows = []
+    for t in range(len(m.raw)):
+        rows += evaluator.add("truth", Frame(t, 1000 * m.truth[t] + 100))
+        rows += evaluator.add("raw", Frame(t, m.raw[t]))
+        rows += evaluator.add("steady", Frame(t, m.steady[t]))
+    for metric, apart in {"pearson_truth": 1e-3, "flicker": 0.15, "ssim_truth": 0.1}.items():
+        numbers = [np.mean(list(values(found, "steady", metric).values())) for found in (rows, plain)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=apart)
+
+
+def test_a_stain_that_trembles_with_its_phase_flickers():
+    m = cells_movie()
+    shift = [2 * (-1) ** t for t in range(len(m.truth))]
+    trembling = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
+    phase = np.stack([np.roll(frame, dx, axis=1) for frame, dx in zip(m.phase, shift, strict=True)])
+    evaluator = Evaluator("0", CHANNELS, {"still": 0})
+    rows = []
+    for t in range(len(trembling)):
+        rows += evaluator.add("raw", Frame(t, trembling[t], phase=phase[t]))
+        rows += evaluator.add("still", Frame(t, m.truth[t]))
+    for channel in CHANNELS:
+        assert max(values(rows, "still", "flicker", channel).values()) < 0.6
+
+
+def test_channels_that_are_no_nuclei_have_no_tracks():
+    rows = cell_rows()
+    assert values(rows, "raw", "count_jitter", "Nuclei")[None] == 0
+    assert not values(rows, "raw", "count_jitter", "Membrane")
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3])
+def test_short_movies_have_the_numbers_that_they_can_have(n_frames):
+    m = cells_movie()
+    evaluator = Evaluator("0", CHANNELS, {"same": 0}, truth=True)
+    rows = []
+    for t in range(n_frames):
+        rows += evaluator.add("truth", Frame(t, m.truth[t]))
+        for name in ("raw", "same"):
+            rows += evaluator.add(name, Frame(t, m.raw[t], phase=m.phase[t]))
+    rows += evaluator.finish()
+    assert len(values(rows, "same", "flicker")) == n_frames - 1
+    assert len(values(rows, "same", "ssim_truth")) == n_frames
+    assert not values(rows, "same", "drift")
+    assert np.isfinite(
+        [row.value for row in rows if row.metric in {"flicker", "sharpness", "coherence_truth_fine"}]
+    ).all()
 
 
 def test_movie_may_begin_at_any_index():

@@ -80,3 +80,33 @@ def test_thumbnails_are_released():
         meter.add(index, values)
         assert len(meter._reference) <= 5
         assert len(meter._frames) <= 2
+
+
+def wave(place):
+    """A smooth pattern that has moved to a place, as thumbnail of one channel."""
+    x = np.arange(64)
+    image = sum(np.cos(2 * np.pi * k * (x - place) / 64 + k * k) for k in range(1, 6))
+    return thumbnail(np.tile(image.astype(np.float32), (1, 8, 1)))
+
+
+def test_error_is_the_spread_of_the_lags_of_movies_that_tremble():
+    lags, errors = [], []
+    for seed in range(60):
+        tremble = np.random.default_rng(seed).normal(0, 0.5, 30)
+        meter = LagMeter(1)
+        for t in range(30):
+            meter.add_reference(t, wave(2.0 * t + tremble[t]))
+            meter.add(t, wave(2.0 * t))
+        lags.append(meter.lag()[0])
+        errors.append(meter.error()[0])
+    assert abs(np.mean(lags)) < 0.02
+    assert 0.5 < np.mean(errors) / np.std(lags) < 2
+
+
+def test_movies_that_do_not_tremble_have_hardly_an_error():
+    meter = LagMeter(1)
+    for t in range(30):
+        meter.add_reference(t, wave(2.0 * t))
+        meter.add(t, wave(2.0 * t))
+    assert meter.error()[0] < 0.02
+    assert np.isnan(LagMeter(1).error()).all()

@@ -7,12 +7,15 @@ import pytest
 
 HEAVY = ("iohub", "lightning", "matplotlib", "scipy.signal", "tensorstore", "torch", "viscy", "zarr")
 ARRAY_MODULES = [
+    "bands",
     "display_window",
     "errors",
     "evaluate",
+    "flicker",
     "frame",
     "image_statistics",
     "lag",
+    "levels",
     "migration",
     "normalize",
     "ome_metadata",
@@ -20,9 +23,14 @@ ARRAY_MODULES = [
     "population",
     "rows",
     "scene",
+    "score_card",
+    "similarity",
     "simulate",
     "smooth",
+    "tracks",
+    "verdict",
     "weighted_sums",
+    "yardstick",
 ]
 
 
@@ -37,7 +45,8 @@ def test_array_modules_load_arrays_alone() -> None:
 
 
 def test_figures_are_drawn_without_torch() -> None:
-    assert loaded_after("import image_translation.plot") == {"matplotlib"}
+    modules = ["plot", "plot_metrics", "plot_score_card", "spotlight", "difference_maps", "comparison_movie", "report"]
+    assert loaded_after("\n".join(f"import image_translation.{name}" for name in modules)) == {"matplotlib"}
 
 
 def test_the_package_loads_nothing_until_a_name_is_used() -> None:
@@ -50,6 +59,7 @@ def test_the_package_loads_nothing_until_a_name_is_used() -> None:
     [
         ["--help"],
         ["smooth", "--help"],
+        ["evaluate", "--help"],
         ["smooth", "-c", "demo_ckpt", "-m", "no/such/movie", "-o", "out"],
         ["smooth", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out"],
         ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--window", "4"],

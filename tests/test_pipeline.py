@@ -99,7 +99,7 @@ def test_everything_is_there_and_tidy(
     rows = read_csv(tmp_path / "out" / "metrics.csv")
     assert (tmp_path / "out" / "metrics.csv").read_text().startswith("position,method,channel,frame,metric,value\n")
     assert {row.method for row in rows} == {"raw", "window", "savgol"}
-    assert {row.metric for row in rows} == {"adjacent_pearson", "pearson_raw", "sharpness", "lag"}
+    assert {row.metric for row in rows} >= {"adjacent_pearson", "pearson_raw", "sharpness", "lag", "gain_flicker"}
     raw = pixels(tmp_path / "out", "raw")
     row = next(row for row in rows if (row.method, row.channel, row.frame) == ("raw", "Membrane", 3))
     expected = np.corrcoef(raw[3, 1, 0].ravel(), raw[4, 1, 0].ravel())[0, 1]

@@ -1,75 +1,69 @@
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from figure_helpers import draw, is_hatched, overlapping_texts, panels_of, random_stack, texts_of
 from matplotlib.patches import Rectangle
 
-from image_translation.plot import adjacent_pearson_figure, frames_figure, kymograph_figure, tradeoff_figure
-from image_translation.rows import Row
+from image_translation.plot import combined_figure, difference_figure, kymograph_figure
+from image_translation.plot_style import short_number
 
 
-def random_stack(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+def combine(images, labels, channel="Nuclei", phase=None, *, corners=None, side=4, change=None, **options):
+    corners = corners or [(0, 0)] * len(labels)
+    return combined_figure(images, labels, channel, phase, corners=corners, side=side, change=change or {}, **options)
 
 
-def draw(figure):
-    """Draw, because much of what can go wrong does so only then."""
-    FigureCanvasAgg(figure).draw()
-    return figure
+def test_combined_has_a_row_per_movie_and_a_column_per_frame():
+    images = {"raw": random_stack(3, 8, 10), "motion": 5 * random_stack(3, 8, 10)}
+    change = {"raw": random_stack(4, 4), "motion": random_stack(4, 4)}
+    figure = draw(combine(images, ["a", "b", "c"], "Nuclei", 100 * random_stack(3, 8, 10), change=change))
+    rows = [panels_of(figure)[:4], panels_of(figure)[4:9], panels_of(figure)[9:]]
+    assert [len(row) for row in rows] == [4, 5, 5]
+    assert [axes.get_title() for axes in rows[0]] == ["field, b", "a", "b", "c"]
+    assert [row[0].get_ylabel() for row in rows] == ["phase", "raw", "motion"]
+    assert [row[0].yaxis.label.get_weight() for row in rows] == ["normal", "normal", "bold"]
+    np.testing.assert_array_equal(rows[1][0].images[0].get_array(), images["raw"][1])
+    np.testing.assert_array_equal(rows[2][4].images[0].get_array(), change["motion"])
 
 
-def panels_of(figure):
-    """Return the axes that are no colour bars."""
-    return [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
-
-
-def texts_of(axes):
-    return [text.get_text() for text in axes.texts]
-
-
-def is_hatched(axes):
-    return any(isinstance(patch, Rectangle) and patch.get_hatch() for patch in axes.patches)
-
-
-def metric_rows(method, metric, numbers, channel="Nuclei"):
-    return [Row("0", method, channel, frame, metric, number) for frame, number in numbers.items()]
-
-
-def test_frames_have_a_row_per_movie_and_a_column_per_frame():
-    images = {"raw": random_stack(3, 8, 10), "savgol": 5 * random_stack(3, 8, 10)}
-    figure = draw(frames_figure(images, ["a", "b", "c"], "Nuclei", 100 * random_stack(3, 8, 10)))
-    panels = panels_of(figure)
-    assert len(panels) == 9
-    assert [axes.get_title() for axes in panels] == ["a", "b", "c", *[""] * 6]
-    assert [axes.get_ylabel() for axes in panels[::3]] == ["phase", "raw", "savgol"]
-    np.testing.assert_array_equal(panels[4].images[0].get_array(), images["raw"][1])
+def test_close_ups_follow_the_corners_and_the_box_tells_where_they_are():
+    image = random_stack(3, 20, 30)
+    panels = panels_of(combine({"raw": image}, list("abc"), corners=[(0, 5), (3, 6), (6, 7)], side=8))
+    for axes, frame, (y, x) in zip(panels[1:], image, [(0, 5), (3, 6), (6, 7)], strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), frame[y : y + 8, x : x + 8])
+    box = next(patch for patch in panels[0].patches if isinstance(patch, Rectangle))
+    assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (5.5, 2.5, 8, 8)
+    np.testing.assert_array_equal(panels[0].lines[0].get_xydata(), [[9, 4], [10, 7], [11, 10]])
 
 
 def test_frames_of_a_channel_share_one_display_window_without_the_phase():
     images = {"raw": random_stack(2, 8, 8), "savgol": 5 * random_stack(2, 8, 8)}
-    panels = panels_of(frames_figure(images, ["a", "b"], "Nuclei", 100 * random_stack(2, 8, 8)))
+    panels = panels_of(combine(images, ["a", "b"], "Nuclei", 100 * random_stack(2, 8, 8)))
     windows = [axes.images[0].get_clim() for axes in panels]
-    assert windows[0] == windows[1]
-    assert len(set(windows[2:])) == 1
-    low, high = windows[2]
+    assert len(set(windows[:3])) == len(set(windows[3:])) == 1
+    low, high = windows[3]
     assert images["savgol"].min() <= low < -5
     assert 5 < high <= images["savgol"].max()
 
 
 def test_frame_that_is_not_there_is_marked():
     stack = random_stack(3, 8, 8)
-    stack[1] = np.nan
+    stack[0] = np.nan
     stack[2, 0, 0] = np.inf
-    panels = panels_of(draw(frames_figure({"raw": stack}, ["a", "b", "c"], "Nuclei")))
-    assert [is_hatched(axes) for axes in panels] == [False, True, True]
-    assert [texts_of(axes) for axes in panels] == [[], ["no frame"], []]
-    assert np.isfinite(panels[0].images[0].get_clim()).all()
+    panels = panels_of(draw(combine({"raw": stack}, ["a", "b", "c"])))
+    assert [is_hatched(axes) for axes in panels] == [False, True, False, True]
+    assert [texts_of(axes) for axes in panels] == [[], ["no frame"], [], []]
+    assert np.isfinite(panels[1].images[0].get_clim()).all()
 
 
 @pytest.mark.parametrize("value", [0, np.nan])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1), (1, 17, 33), (7, 300, 2)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1), (1, 17, 33), (5, 300, 2), (3, 2, 300)])
 def test_frames_without_contrast_and_of_odd_shapes_can_be_drawn(shape, value):
     stack = np.full(shape, value, dtype=np.float32)
-    draw(frames_figure({"raw": stack, "window": stack}, ["x"] * shape[0], "Nuclei", stack, pixel_size=0.5))
+    images = {"raw": stack, "window": stack}
+    change = {name: np.abs(image[0, :4, :4]) for name, image in images.items()}
+    draw(combine(images, ["x"] * shape[0], "Nuclei", stack, pixel_size=0.5, change=change))
+    maps = {name: image[0] for name, image in images.items()}
+    draw(difference_figure(maps, {"window": maps["window"]}, "Nuclei", against_truth=False, pixel_size=0.5))
 
 
 @pytest.mark.parametrize(
@@ -83,26 +77,57 @@ def test_frames_without_contrast_and_of_odd_shapes_can_be_drawn(shape, value):
     ],
 )
 def test_scale_bar_has_a_round_length(width, pixel_size, text):
-    figure = frames_figure({"raw": random_stack(1, 5, width)}, ["a"], "Nuclei", pixel_size=pixel_size)
-    axes = panels_of(figure)[0]
+    maps = {"raw": random_stack(5, width)}
+    axes = panels_of(draw(difference_figure(maps, {}, "Nuclei", against_truth=True, pixel_size=pixel_size)))[0]
     start, stop = axes.lines[0].get_xdata()
     assert texts_of(axes) == [text]
     assert (stop - start) * width * pixel_size == pytest.approx(float(text.split()[0]))
 
 
-@pytest.mark.parametrize("n_frames", [1, 3, 5, 9])
-def test_figures_fit_a_page(n_frames):
-    images = dict.fromkeys(["raw", "window", "savgol"], random_stack(n_frames, 8, 8))
-    assert frames_figure(images, ["a"] * n_frames, "Nuclei").get_figwidth() <= 180 / 25.4 + 1e-6
+METHODS = ["raw", "window", "savgol", "median", "motion", "causal", "truth"]
+
+
+@pytest.mark.parametrize("n_movies", [1, 2, 5, 7])
+@pytest.mark.parametrize("n_frames", [1, 3, 5])
+def test_texts_of_combined_are_readable(n_movies, n_frames):
+    images = dict.fromkeys(METHODS[:n_movies], random_stack(n_frames, 64, 64))
+    change = dict.fromkeys(METHODS[:n_movies], random_stack(32, 32)) if n_frames > 1 else {}
+    labels = [f"frame {number}" for number in range(100, 100 + n_frames)]
+    figure = draw(combine(images, labels, "Membrane", images["raw"], side=32, change=change, pixel_size=0.3))
+    assert overlapping_texts(figure) == []
+
+
+@pytest.mark.parametrize("n_movies", [2, 4, 5, 7])
+@pytest.mark.parametrize("against_truth", [True, False])
+@pytest.mark.parametrize("scale", [1e-5, 0.015, 0.2, 1, 800, 12345])
+def test_texts_of_differences_are_readable(n_movies, against_truth, scale):
+    change = {name: np.abs(random_stack(64, 64)) for name in METHODS[:n_movies]}
+    gain = {name: scale * image for name, image in change.items() if name not in {"raw", "truth"}}
+    figure = difference_figure(change, gain, "Membrane", against_truth=against_truth, pixel_size=0.3)
+    assert overlapping_texts(draw(figure)) == []
+
+
+def test_differences_lie_below_their_movies_around_zero():
+    change = {name: np.abs(random_stack(8, 8)) for name in ["raw", "motion", "truth"]}
+    figure = draw(difference_figure(change, {"motion": random_stack(8, 8)}, "Nuclei", against_truth=True))
+    panels = panels_of(figure)
+    assert [axes.get_title() for axes in panels] == ["raw", "motion", "truth", "", ""]
+    assert panels[3].get_position().x0 == panels[1].get_position().x0
+    low, high = panels[3].images[0].get_clim()
+    assert low == -high
+    assert panels[0].images[0].get_clim() == panels[2].images[0].get_clim()
+    assert panels[0].images[0].get_clim()[0] == 0
+    assert texts_of(panels[4]) == ["nearer to the\ntruth than raw", "farther from it"]
 
 
 def test_kymograph_has_a_panel_per_movie_and_marks_what_is_missing():
     images = {"raw": random_stack(6, 12), "window": random_stack(5, 12, seed=1)}
-    figure = draw(kymograph_figure(images, "Membrane", first_frame=3))
+    figure = draw(kymograph_figure(images, "Membrane", first_frame=3, pixel_size=0.5))
     raw, window = panels_of(figure)
     assert [raw.get_title(), window.get_title()] == ["raw", "window"]
     assert raw.images[0].get_clim() == window.images[0].get_clim()
     assert raw.get_ylim() == (8.5, 2.5)
+    assert raw.get_xlim() == (-0.25, 5.75)
     assert [is_hatched(raw), is_hatched(window)] == [False, True]
 
 
@@ -111,66 +136,24 @@ def test_kymograph_of_little_can_be_drawn(shape):
     draw(kymograph_figure({"raw": np.zeros(shape, dtype=np.float32)}, "Nuclei"))
 
 
-def test_adjacent_pearson_has_a_panel_per_channel_and_a_line_per_movie():
-    rows = [
-        *metric_rows("raw", "adjacent_pearson", {0: 0.5, 1: 0.6, 2: 0.7}),
-        *metric_rows("savgol", "adjacent_pearson", {0: 0.8, 1: 0.9, 2: 0.9}),
-        *metric_rows("raw", "adjacent_pearson", {0: 0.1, 1: 0.2, 2: 0.3}, channel="Membrane"),
-        *metric_rows("raw", "sharpness", {0: 1, 1: 1, 2: 1, 3: 1}),
-    ]
-    figure = draw(adjacent_pearson_figure(rows))
-    nuclei, membrane = figure.axes
-    assert [nuclei.get_title(), membrane.get_title()] == ["Nuclei", "Membrane"]
-    assert [line.get_label() for line in nuclei.lines] == ["raw", "savgol"]
-    assert len(membrane.lines) == 1
-    np.testing.assert_array_equal(membrane.lines[0].get_xydata(), [[0, 0.1], [1, 0.2], [2, 0.3]])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["raw", "savgol"]
-
-
-def test_adjacent_pearson_line_is_broken_where_there_is_no_number():
-    figure = draw(adjacent_pearson_figure(metric_rows("raw", "adjacent_pearson", {4: 0.5, 7: 0.6, 8: np.nan, 9: 0.7})))
-    line = figure.axes[0].lines[0]
-    np.testing.assert_array_equal(line.get_xdata(), range(4, 10))
-    np.testing.assert_array_equal(line.get_ydata(), [0.5, np.nan, np.nan, 0.6, np.nan, 0.7])
-
-
-def test_methods_keep_their_colours_and_all_differ():
-    names = ["raw", "truth", "window", "savgol", "flow", "median"]
-    rows = [row for name in names for row in metric_rows(name, "adjacent_pearson", {0: 0.5, 1: 0.6})]
-    colours = [line.get_color() for line in adjacent_pearson_figure(rows).axes[0].lines]
-    assert len(set(colours)) == len(names)
-    alone = adjacent_pearson_figure(metric_rows("savgol", "adjacent_pearson", {0: 0.5}))
-    assert alone.axes[0].lines[0].get_color() == colours[3]
-
-
-def test_tradeoff_has_a_point_per_movie_at_its_averages():
-    rows = [
-        *metric_rows("raw", "adjacent_pearson", {0: 0.5, 1: 0.7}),
-        *metric_rows("raw", "sharpness", {0: 1, 1: 1, 2: 1}),
-        *metric_rows("window", "adjacent_pearson", {0: 0.8, 1: 0.9}),
-        *metric_rows("window", "sharpness", {0: 0.4, 1: 0.6}),
-        *metric_rows("unknown", "sharpness", {0: 0.4}),
-    ]
-    figure = draw(tradeoff_figure(rows))
-    points = {line.get_label(): line.get_xydata().ravel().tolist() for line in figure.axes[0].lines[1:]}
-    assert points == {"raw": pytest.approx([0.6, 1]), "window": pytest.approx([0.85, 0.5])}
-
-
-@pytest.mark.parametrize("make", [adjacent_pearson_figure, tradeoff_figure])
-@pytest.mark.parametrize(
-    "rows", [[], metric_rows("raw", "sharpness", {0: 1.0}), metric_rows("raw", "adjacent_pearson", {0: np.nan})]
-)
-def test_metrics_of_a_single_frame_or_undefined_can_be_drawn(make, rows):
-    draw(make(rows))
-
-
 @pytest.mark.parametrize("name", [r"$\foo$", "a$b_c$^", "100 %", "{x}"])
 def test_names_are_no_formulas(name):
-    images = {name: random_stack(2, 8, 8)}
-    draw(frames_figure(images, [name, "b"], name))
+    draw(combine({name: random_stack(2, 8, 8)}, [name, "b"], name))
     draw(kymograph_figure({name: random_stack(4, 8)}, name))
-    rows = [*metric_rows(name, "adjacent_pearson", {0: 0.5}, name), *metric_rows(name, "sharpness", {0: 1}, name)]
-    for make in (adjacent_pearson_figure, tradeoff_figure):
-        figure = draw(make(rows))
-        assert figure.axes[0].get_title() == name
-        assert [text.get_text() for text in figure.legends[0].get_texts()] == [name]
+    draw(difference_figure({name: random_stack(4, 8)}, {}, name, against_truth=True))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.025, "0.025"),
+        (-1.5, "-1.5"),
+        (8000, "8000"),
+        (150000, "1.5e5"),
+        (-0.0006, "-6e-4"),
+        (-3e-9, "-3e-9"),
+    ],
+)
+def test_numbers_of_colour_bars_are_short(value, text):
+    assert short_number(value) == text.replace("-", "\N{MINUS SIGN}")

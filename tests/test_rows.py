@@ -3,7 +3,7 @@ from math import isnan, nan, pi
 import pytest
 
 from image_translation.errors import DataError
-from image_translation.rows import Row, format_table, read_csv, summarize, write_csv
+from image_translation.rows import Row, read_csv, summarize, write_csv
 
 ROWS = [
     Row("A/1/0", "raw", "Nuclei", 0, "sharpness", 1.0),
@@ -22,21 +22,6 @@ def test_summary_is_the_mean_over_the_defined_frames():
     assert isnan(summary[2].value)
     assert summary[3].value == pi
     assert len(summary) == 4
-
-
-def test_table_is_aligned_with_methods_down_and_metrics_across():
-    assert format_table(ROWS).splitlines() == [
-        "A/1/0 Nuclei      lag  sharpness",
-        "raw            0.0000     0.7500",
-        "window              -          -",
-        "",
-        "A/1/0 Membrane, thin  sharpness",
-        "raw                      3.1416",
-    ]
-
-
-def test_table_of_nothing_is_empty():
-    assert not format_table([])
 
 
 def test_csv_keeps_every_digit(tmp_path):

@@ -1,0 +1,62 @@
+"""The command ``evaluate``: arguments in, score cards out."""
+
+import argparse
+
+from image_translation.program import parse_path, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command, and what it runs, to its parser."""
+    parser.set_defaults(run=run)
+    group = parser.add_argument_group("what")
+    group.add_argument(
+        "predictions", nargs="+", type=parse_path, metavar="PREDICTION", help="OME-Zarr store, or results of smooth"
+    )
+    group.add_argument(
+        "--raw", type=parse_path, metavar="STORE", help="the raw prediction, if none is called raw.ome.zarr"
+    )
+    group.add_argument(
+        "--truth",
+        type=parse_path,
+        metavar="STORE",
+        help="true stains, in channels of the same names as the prediction's",
+    )
+    group.add_argument("--phase", type=parse_path, metavar="STORE", help="what was stained; shows how the cells move")
+    group.add_argument(
+        "--position", dest="positions", action="append", default=[], metavar="NAME",
+        help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
+    )  # fmt: skip
+    group.add_argument(
+        "--channels",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="channels to score; all of the prediction if not given",
+    )
+    group.add_argument("--channel", help="label-free channel of --phase; Phase3D or the only channel if not given")
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "-o", "--output", type=parse_path, metavar="DIR", help="directory for metrics.csv and score_card.csv"
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace tables that are there")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Score the predictions, and say how they did."""
+    from image_translation.evaluation import EvaluationOptions, evaluate_stores
+    from image_translation.score_card import format_score_card, score_cards
+
+    options = EvaluationOptions(
+        predictions=tuple(arguments.predictions),
+        raw=arguments.raw,
+        truth=arguments.truth,
+        phase=arguments.phase,
+        positions=tuple(arguments.positions),
+        channels=tuple(dict.fromkeys(arguments.channels)),
+        channel=arguments.channel,
+        output=arguments.output,
+        overwrite=arguments.overwrite,
+    )
+    options.check()
+    cards = score_cards(evaluate_stores(options))
+    say("\n\n".join(format_score_card(card) for card in cards))

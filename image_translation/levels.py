@@ -1,0 +1,58 @@
+"""The brightness of a movie over time: its contrast, and how it drifts away from the movie it was made from."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_LEAST = 5  # frames, below which a drift cannot be told from flicker
+
+_SIGMA = 2.0  # pixels of the reduced image
+
+
+def coarse_contrast(reduced: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the standard deviation of an image after a Gaussian of 4 pixels, (C,) float64.
+
+    It follows the gain, and hardly notices a blur.
+
+    Parameters
+    ----------
+    reduced
+        Means of the image over 2 x 2 pixels, (C, y, x) float32.
+    """
+    return np.array([cv2.GaussianBlur(channel, (0, 0), _SIGMA).std(dtype=np.float64) for channel in reduced])
+
+
+class DriftMeter:
+    """Slope over time of the difference between the mean intensities of two movies.
+
+    Parameters
+    ----------
+    n_channels
+        Number of channels C.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        self._count = 0
+        self._first = self._last = 0
+        self._moments = np.zeros((5, n_channels))  # sums of t, t^2, difference, t times difference, contrast
+
+    def add(self, index: int, difference: NDArray[np.float64], contrast: NDArray[np.float64]) -> None:
+        """Take the difference of the means of two frames, and the standard deviation of the reference, each (C,)."""
+        if self._count == 0:
+            self._first = index
+        self._count += 1
+        self._last = index
+        t = float(index - self._first)  # exact also late in a long movie
+        self._moments += np.stack([0 * difference + t, 0 * difference + t * t, difference, t * difference, contrast])
+
+    def drift(self) -> NDArray[np.float64]:
+        """Return by how much the difference grows over the movie, in units of the mean contrast, (C,); NaN if unknown.
+
+        It is the slope of a straight line by least squares, times the length of the movie.
+        """
+        if self._count < _LEAST:
+            return np.full(self._moments.shape[1], np.nan)
+        t, squares, difference, product, contrast = self._moments / self._count
+        slope = (product - t * difference) / (squares - t**2)
+        span = slope * (self._last - self._first)
+        return np.divide(span, contrast, out=np.full(span.shape, np.nan), where=contrast > 0)

@@ -1,0 +1,132 @@
+"""Stain and smooth a movie, and put its figures into data/figs: ``python image_translation/part2_smoothing_script.py``.
+
+The results themselves go elsewhere and are kept: whatever an earlier run has finished is not computed again.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+# Python looks for modules beside a script first, where data.py or plot.py would hide those of other packages.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
+from image_translation.program import (  # noqa: E402
+    HelpFormatter,
+    Parser,
+    execute,
+    parse_frames,
+    parse_path,
+    run_process,
+    say,
+)
+
+REGISTERED = ("pretrained_ckpt", "movie")
+EMBEDDED = ("demo_ckpt", "demo_movie")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the script's name; those of the process when None.
+
+    Returns
+    -------
+    int
+        0 when done, 1 if the run failed, 2 for wrong usage, 130 when interrupted.
+    """
+    return execute(_parser().parse_args(argv))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="part2_smoothing_script.py",
+        description="Stain a label-free movie, smooth it over time, and draw what each method does to it.",
+        allow_abbrev=False,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--demo", action="store_true", help="take the embedded network and the simulated movie")
+    parser.add_argument("-c", "--checkpoint", metavar="CKPT", help=f"path or name; {REGISTERED[0]} if not given")
+    parser.add_argument("-m", "--movie", help=f"OME-Zarr store or name; {REGISTERED[1]} if not given")
+    parser.add_argument(
+        "-o", "--output", type=parse_path, default=Path("data/figs"), metavar="DIR", help="for the figures"
+    )
+    parser.add_argument(
+        "--results", type=parse_path, metavar="DIR", help="for stores and metrics; below data/smoothed if not given"
+    )
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="the recommended and simple ones if not given")
+    parser.add_argument(
+        "--frames", type=parse_frames, default=(None, None), metavar="START:STOP", help="frames; all if not given"
+    )
+    parser.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
+    parser.add_argument(
+        "--position", dest="positions", action="append", default=[], metavar="NAME",
+        help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--overwrite", action="store_true", help="replace results of other options")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    parser.set_defaults(run=_draw)
+    return parser
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from image_translation.errors import UsageError
+    from image_translation.figure_folder import replace_figures, require_replaceable
+    from image_translation.options import SmoothOptions
+
+    checkpoint, movie = EMBEDDED if arguments.demo else REGISTERED
+    checkpoint, movie = arguments.checkpoint or checkpoint, arguments.movie or movie
+    output, results = arguments.output, arguments.results or _results(arguments, checkpoint, movie)
+    options = SmoothOptions(
+        checkpoint,
+        movie,
+        results,
+        positions=tuple(arguments.positions),
+        channel=arguments.channel,
+        frames=arguments.frames,
+        device=arguments.device,
+        overwrite=arguments.overwrite,
+    )
+    if arguments.methods:
+        options = replace(options, methods=tuple(dict.fromkeys(arguments.methods)))
+    try:
+        options.check()
+    except UsageError as error:
+        if arguments.demo or (arguments.checkpoint and arguments.movie):
+            raise
+        raise UsageError(f"{error}; or take --demo, which brings a network and a movie") from error
+    replace(options, output=output).check()
+    places = output.resolve(), results.resolve()
+    if any(one in (other, *other.parents) for one, other in (places, places[::-1])):
+        raise UsageError(f"-o {output}: must not hold the results {results}, nor lie inside them; choose another -o")
+    require_replaceable(output)
+
+    from image_translation.pipeline import smooth_movie
+    from image_translation.plan import make_plan
+    from image_translation.results import FIGURES
+    from image_translation.score_card import format_score_card, score_cards
+
+    rows = smooth_movie(make_plan(options))
+    replace_figures(results / FIGURES, output)
+    for card in score_cards(rows):
+        say(f"{format_score_card(card)}\n")
+    say(output)
+
+
+def _results(arguments: argparse.Namespace, checkpoint: str, movie: str) -> Path:
+    """Name a directory for the results, another one for each choice of what is stained."""
+    paths = [Path(name).expanduser() for name in (checkpoint, movie)]
+    chosen = [str(path.resolve()) if path.exists() else str(path) for path in paths]
+    chosen += [str(choice) for choice in (arguments.frames, arguments.channel, arguments.positions)]
+    name = paths[1].name.removesuffix(".zarr").removesuffix(".ome")
+    return Path("data/smoothed") / f"{name}-{crc32(repr(chosen).encode()):08x}"
+
+
+if __name__ == "__main__":
+    run_process(main)
