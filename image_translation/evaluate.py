@@ -199,7 +199,8 @@ class Evaluator:
         rows = []
         if previous := self._held[method].get(index - 1):
             rows += self._rows(method, index - 1, "adjacent_pearson", pearson(previous.image, held.image))
-            gain = np.abs(np.log(ratio(held.gain, previous.gain)))
+            change = ratio(held.gain, previous.gain)
+            gain = np.abs(np.log(change, out=np.full(change.shape, np.nan), where=change > 0))
             rows += self._rows(method, index - 1, "gain_flicker", gain)
             rows += self._score_steps(method, index - 1)
         for name in self._references:

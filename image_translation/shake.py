@@ -5,6 +5,7 @@ angle. Cells do not move like that: one by one they accelerate in their own dire
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,20 @@ WINDOW = 4
 """Frames before and after that tell the shake of a frame."""
 
 _STIFFNESS = 0.05  # how soon a slow common drift counts as motion rather than as shake
+_REGION = 32  # pixels
+_TEXTURED = 0.25  # least share of a region
+_LEAST_REGIONS = 8
+_DEPENDENCE = 2.0  # regions are smaller than cells, so that some have the same to say
 _JUMP = 6.0  # pixels; a larger common acceleration is a jump of the stage, which is left as it is
 
 
 def acceleration(
     back: NDArray[np.float32], there: NDArray[np.float32], textured: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+) -> NDArray[np.float64] | None:
     """Measure the acceleration that the material of a frame has in common.
+
+    It is found region by region, so that one large cell does not speak for all, and shrunk by what is doubtful of it
+    (James and Stein 1961, Estimation with quadratic loss).
 
     Parameters
     ----------
@@ -30,11 +38,20 @@ def acceleration(
 
     Returns
     -------
-    NDArray[np.float64]
-        Median of the second difference of the positions, (dx, dy), in pixels; zero if no pixel counts.
+    NDArray[np.float64] or None
+        Median of the second difference of the positions, (dx, dy), in pixels; None if too few regions have texture.
     """
-    second = (back + there)[textured]
-    return np.median(second, axis=0).astype(np.float64) if len(second) else np.zeros(2)
+    height, width = textured.shape
+    corners = product(range(0, height, _REGION), range(0, width, _REGION))
+    regions = [(slice(y, y + _REGION), slice(x, x + _REGION)) for y, x in corners]
+    second = back + there
+    found = [np.median(second[at][textured[at]], axis=0) for at in regions if textured[at].mean() > _TEXTURED]
+    if len(found) < _LEAST_REGIONS:
+        return None
+    common = np.median(found, axis=0).astype(np.float64)
+    spread = 1.4826 * np.median(np.abs(np.array(found) - common), axis=0)
+    error = _DEPENDENCE * 1.2533 * spread / np.sqrt(len(found))
+    return common * np.maximum(0, 1 - np.square(error / np.where(common == 0, np.inf, common)))
 
 
 def displacement(accelerations: Sequence[NDArray[np.float64] | None], index: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from image_translation.median_filter import MedianFilter
 from image_translation.motion_filter import MotionFilter, causal, centred
 from image_translation.smooth import apply, moving_average
 
-SIDE = 96
+SIDE = 128
 
 
 def texture(seed: int, sigma: float = 2.5) -> np.ndarray:

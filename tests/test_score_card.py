@@ -188,7 +188,8 @@ def test_worst_frames_and_ends_are_seen() -> None:
 )
 def test_over_smoothing_is_counted_from_the_truth_or_from_raw(raw: float, other: float, *, fails: bool) -> None:
     movies = {"truth": 0.8, "raw": raw, "other": other}
-    rows = [Row("A", m, "N", t, "adjacent_pearson", v) for m, v in movies.items() for t in range(4)]
+    metrics = {m: "adjacent_pearson_blurred" if m == "truth" else "adjacent_pearson" for m in movies}
+    rows = [Row("A", m, "N", t, metrics[m], v) for m, v in movies.items() for t in range(4)]
     rows += [Row("A", m, "N", 0, "pearson_truth", 0.9) for m in ("raw", "other")]
     entry = score_cards(rows)[0].entries[1]
     assert entry.values["over_smoothing"] == pytest.approx(other - 0.8)

@@ -45,10 +45,26 @@ def test_what_is_unknown_is_left_out():
     np.testing.assert_allclose(shake.displacement(known, 2), positions[2], rtol=0.1)
 
 
-def test_the_common_acceleration_is_that_of_most_pixels():
-    back, there = np.zeros((20, 20, 2), np.float32), np.zeros((20, 20, 2), np.float32)
+def test_the_common_acceleration_is_that_of_most_regions():
+    back, there = np.zeros((128, 128, 2), np.float32), np.zeros((128, 128, 2), np.float32)
     back[..., 0], there[..., 0] = -3, 3.5
-    there[:, :6] = 30  # one cell that does something else
-    textured = np.ones((20, 20), bool)
-    np.testing.assert_allclose(shake.acceleration(back, there, textured), (0.5, 0))
-    assert shake.acceleration(back, there, ~textured).tolist() == [0, 0]
+    there[:32, :64] = 30  # a cell that does something else
+    np.testing.assert_allclose(shake.acceleration(back, there, np.ones((128, 128), bool)), (0.5, 0))
+
+
+def test_regions_that_do_not_agree_have_hardly_any_shake():
+    found, plain = [], []
+    for seed in range(30):
+        regions = np.random.default_rng(seed).normal(0, 2, (4, 4, 2))
+        there = np.kron(regions, np.ones((32, 32, 1))).astype(np.float32)
+        found.append(shake.acceleration(np.zeros_like(there), there, np.ones((128, 128), bool)))
+        plain.append(np.median(regions, axis=(0, 1)))
+    assert np.square(found).mean() < 0.2 * np.square(plain).mean()
+
+
+def test_a_few_cells_do_not_tell_shake():
+    flow, textured = np.ones((128, 128, 2), np.float32), np.zeros((128, 128), bool)
+    textured[:64, :96] = True
+    assert shake.acceleration(flow, flow, textured) is None
+    textured[:, :96] = True
+    np.testing.assert_allclose(shake.acceleration(flow, flow, textured), (2, 2))
