@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from image_translation.errors import DataError, ImageTranslationError, UsageError
     from image_translation.evaluate import Evaluator
     from image_translation.frame import Frame
+    from image_translation.motion_filter import MotionFilter
     from image_translation.options import SmoothOptions
     from image_translation.pipeline import smooth_movie
     from image_translation.plan import make_plan
@@ -24,6 +25,7 @@ _HOMES = {
     "Evaluator": "evaluate",
     "Frame": "frame",
     "ImageTranslationError": "errors",
+    "MotionFilter": "motion_filter",
     "Movie": "simulate",
     "MovieSpec": "simulate",
     "Predictor": "predict",
@@ -42,6 +44,7 @@ __all__ = [
     "Evaluator",
     "Frame",
     "ImageTranslationError",
+    "MotionFilter",
     "Movie",
     "MovieSpec",
     "Predictor",

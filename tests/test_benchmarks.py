@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import end_to_end, filters, isolated, measures
+from benchmarks import end_to_end, filters, isolated, measures, temporal
 from benchmarks.measures import Job
 from benchmarks.movies import write_movie
 from benchmarks.table import Line, format_lines
@@ -118,3 +118,32 @@ def test_a_line_says_whether_it_is_met(line: Line, ratio: float, *, met: bool) -
     assert line.met is met
     assert line.what in format_lines([line]).splitlines()[2]
     assert format_lines([line]).endswith("yes" if met else "NO")
+
+
+@pytest.mark.slow
+def test_the_temporal_benchmark_scores_all_methods_along_the_true_motion() -> None:
+    condition = temporal.Condition(1.0, 3.0)
+    result = temporal.run(temporal.Job(condition, seed=5, density=0.7, side=96, frames=12, tta=False))
+    assert {method for method, _ in result} == {"raw", "window", "savgol", "median", "motion", "causal", "true motion"}
+    for channel in temporal.CHANNELS:
+        flicker = {method: values["flicker"] for (method, of), values in result.items() if of == channel}
+        assert flicker["raw"] == 1
+        assert flicker["true motion"] < flicker["motion"] < 0.8
+        assert result["window", channel]["lag"] == pytest.approx(-0.5, abs=0.05)
+    reach = temporal.format_reach({condition: [result, result]})
+    way = (1 - result["motion", "nuclei"]["flicker"]) / (1 - result["true motion", "nuclei"]["flicker"])
+    assert f"{way:.3f} ±0.000" in reach
+    assert "1 px, flicker 3" in temporal.format_harm({condition: [result]})
+    assert "over all 1 movies" in temporal.format_methods([result])
+
+
+def test_the_temporal_benchmark_says_what_is_missed() -> None:
+    condition = temporal.Condition(1.0, 3.0)
+    results = [
+        {(m, c): {"flicker": f} for c in temporal.CHANNELS for m, f in (("motion", motion), ("true motion", 0.2))}
+        for motion in (0.3, 0.5)
+    ]
+    nuclei, membrane = temporal.format_reach({condition: results}).splitlines()[-2:]
+    assert "0.750 ±0.125" in nuclei
+    assert "0.90  | NO" in nuclei
+    assert "0.75  | yes" in membrane

@@ -20,9 +20,11 @@ from image_translation import pipeline
 from image_translation import series as series_module
 from image_translation.cli import main
 from image_translation.journal import PARTIAL, Journal, remove
+from image_translation.motion_filter import MotionFilter
 from image_translation.normalize import METHODS
 from image_translation.predict import Predictor
 from image_translation.rows import read_csv
+from image_translation.smooth import apply
 from image_translation.store import open_store
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -93,12 +95,13 @@ def test_everything_is_there_and_tidy(
     assert run(movie) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"raw.ome.zarr", "window.ome.zarr", "savgol.ome.zarr", "metrics.csv", "figures"}
+    stores = {"raw.ome.zarr", "window.ome.zarr", "savgol.ome.zarr", "motion.ome.zarr"}
+    assert names == {*stores, "metrics.csv", "figures"}
     figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"Nuclei_combined.png", "Membrane_combined.png", "corrcoef.png"} <= figures
     rows = read_csv(tmp_path / "out" / "metrics.csv")
     assert (tmp_path / "out" / "metrics.csv").read_text().startswith("position,method,channel,frame,metric,value\n")
-    assert {row.method for row in rows} == {"raw", "window", "savgol"}
+    assert {row.method for row in rows} == {"phase", "raw", "window", "savgol", "motion"}
     assert {row.metric for row in rows} >= {"adjacent_pearson", "pearson_raw", "sharpness", "lag", "gain_flicker"}
     raw = pixels(tmp_path / "out", "raw")
     row = next(row for row in rows if (row.method, row.channel, row.frame) == ("raw", "Membrane", 3))
@@ -328,9 +331,38 @@ def test_a_method_is_added_from_the_raw_store(run: Any, tmp_path: Path, monkeypa
     assert run(movie, "--methods", "raw", "window") == 0
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "predict", None)  # nothing is left to predict
-        assert run(movie, "--methods", "raw", "window", "savgol") == 0
+        assert run(movie, "--methods", "raw", "window", "savgol", "motion") == 0
     assert run(movie, output=tmp_path / "at_once") == 0
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3])
+def test_short_movies_are_steadied_along_their_motion(run: Any, tmp_path: Path, n_frames: int) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase()[:n_frames])
+    assert run(movie, "--methods", "raw", "median", "motion", "causal") == 0
+    for method in ("median", "motion", "causal"):
+        assert np.isfinite(pixels(tmp_path / "out", method)).all()
+        assert pixels(tmp_path / "out", method).shape[0] == n_frames
+
+
+def test_motion_is_what_the_filter_gives(run: Any, tmp_path: Path) -> None:
+    movie = phase()
+    movie[6] = 0
+    assert run(write_image(tmp_path / "in.zarr", movie), "--methods", "raw", "motion", "--motion-window", "5") == 0
+    raw, steady = (pixels(tmp_path / "out", method)[:, :, 0] for method in ("raw", "motion"))
+    assert np.isnan(steady[6]).all()
+    valid = [bool(np.isfinite(frame).all()) for frame in raw]
+    images = movie[:, 0, 0].astype(np.float32)
+    expected = apply(MotionFilter(before=2, after=2), raw, valid, phase=images - images[valid].mean())
+    np.testing.assert_allclose(steady[valid], expected[valid], atol=2e-2 * np.nanstd(raw))
+
+
+def test_one_shake_for_all_motion_filters(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase())
+    assert run(movie, "--methods", "raw", "motion", "--keep-shake") == 0
+    assert run(movie, "--methods", "causal") == 2
+    assert "motion.ome.zarr was made with keep_shake True; give the same option" in caplog.text
+    assert run(movie, "--methods", "causal", "--keep-shake") == 0
 
 
 def test_raw_is_not_kept_unless_asked_for(run: Any, tmp_path: Path) -> None:
@@ -344,7 +376,7 @@ def test_methods_that_are_there_stay_in_metrics_and_figures(run: Any, tmp_path: 
     assert run(movie, "--methods", "raw", "window", "--window", "5") == 0
     assert run(movie, "--methods", "savgol") == 0
     rows = read_csv(tmp_path / "out" / "metrics.csv")
-    assert {row.method for row in rows} == {"raw", "window", "savgol"}
+    assert {row.method for row in rows} == {"phase", "raw", "window", "savgol"}
     shutil.rmtree(tmp_path / "out" / "figures")
     assert run(movie, "--methods", "savgol") == 0
     assert (tmp_path / "out" / "figures").exists()

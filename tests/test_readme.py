@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from image_translation import cli
+from image_translation import cli, part2_smoothing_script
 from image_translation.data import CACHE_VARIABLE
 from image_translation.rows import read_csv
 
@@ -37,6 +37,11 @@ def test_commands_are_understood() -> None:
     assert len(commands()) >= 5
     for command in commands():
         assert callable(cli._parser().parse_args(command).run)
+    script = "python image_translation/part2_smoothing_script.py"
+    shown = [line for line in "".join(blocks("sh")).splitlines() if line.startswith(script)]
+    assert shown
+    for line in shown:
+        part2_smoothing_script._parser().parse_args(shlex.split(line.removeprefix(script)))
 
 
 def test_files_that_it_names_are_there() -> None:
