@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ SPEEDS, FLICKERS = (0.9, 2.0, 3.6), (1.0, 3.0)
 DENSITIES = (0.4, 0.55, 0.7, 0.85, 0.95)
 FIRST_SEED = 770_000
 CHANNELS = ("nuclei", "membrane")
+METHODS = ("window", "savgol", "median", "motion", "causal")
 REACH = {"nuclei": 0.90, "membrane": 0.75}  # of the way from raw to the limit
 COLUMNS = (
     "pearson", "pearson_worst", "pearson_ends", "pearson_events", "pearson_fast", "ssim", "coherence", "detail",
@@ -97,7 +99,7 @@ def run(job: Job) -> Result:
     stained = {RAW: _predict(phase, tta=False)} | ({"tta": _predict(phase, tta=True)} if job.tta else {})
     results = {**stained, **_filtered(stained[RAW], phase), LIMIT: _along_true_motion(stained[RAW], movie)}
     if job.tta:
-        results["tta + motion"] = _filtered(stained["tta"], phase)[BEST]
+        results[f"tta + {BEST}"] = _filtered(stained["tta"], phase, (BEST,))[BEST]
     return _score(results, truth, phase, movie)
 
 
@@ -167,13 +169,11 @@ def _normalised(phase: Array) -> Array:
     return np.stack([normalize.apply(image, statistics) for image in phase])
 
 
-def _filtered(raw: Array, phase: Array) -> dict[str, Array]:
-    from pathlib import Path
-
-    from image_translation.options import METHODS, SmoothOptions
+def _filtered(raw: Array, phase: Array, methods: tuple[str, ...] = METHODS) -> dict[str, Array]:
+    from image_translation.options import SmoothOptions
     from image_translation.smooth import apply
 
-    filters = SmoothOptions("demo_ckpt", "demo_movie", Path(), methods=METHODS).filters()
+    filters = SmoothOptions("demo_ckpt", "demo_movie", Path(), methods=methods).filters()
     return {method: apply(temporal_filter, raw, phase=phase) for method, temporal_filter in filters.items()}
 
 

@@ -16,6 +16,8 @@ Flow = NDArray[np.float32]
 _NOISE = 0.8  # standard deviation, in pixels, of the Gaussian that takes off the noise of a pixel
 _NEIGHBOURHOOD = 20.0  # pixels, in which contrast is made even
 _GREY, _GAIN = 128, 60  # of the even contrast in 8 bits
+# Of the search. More of each follows the noise and takes longer; OpenCV's medium preset has 3, 25 and 5.
+_PATCH_STRIDE, _DESCENTS, _REFINEMENTS = 4, 8, 4
 _SMOOTHNESS = 60.0  # weight of a smooth flow; OpenCV's 20 follows the noise of the phase
 _STEADINESS = 2.0  # pixels per frame, within which the velocity of a material counts as unchanged
 _PATCH = 3.0  # pixels, over which velocities and guides are compared
@@ -38,6 +40,9 @@ class FlowEstimator:
     def __init__(self) -> None:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._search.setFinestScale(0)
+        self._search.setPatchStride(_PATCH_STRIDE)
+        self._search.setGradientDescentIterations(_DESCENTS)
+        self._search.setVariationalRefinementIterations(_REFINEMENTS)
         self._search.setVariationalRefinementAlpha(_SMOOTHNESS)
 
     def prepare(self, phase: Image) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

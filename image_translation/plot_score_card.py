@@ -1,7 +1,7 @@
 """The score card as a picture: a table of methods and metrics that can be read at a glance."""
 
 from collections.abc import Sequence
-from math import isfinite, isnan, nan
+from math import isclose, isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,7 @@ def _distance(column: str, value: float) -> float:
 def _gain(column: str, entry: Entry, raw: Entry | None) -> float:
     """Tell by how much an entry is better than raw in a column; NaN if that is not known."""
     before, after = (one.values.get(column, nan) if one else nan for one in (raw, entry))
-    if BEST.get(column) == HIGH and before == 1 and column not in LIMITS:
+    if BEST.get(column) == HIGH and isclose(before, 1, abs_tol=1e-6) and column not in LIMITS:
         return nan  # raw is like itself, and every method less so: that is no loss
     return _distance(column, before) - _distance(column, after)
 
