@@ -23,6 +23,7 @@ from image_translation.predict import Predictor
 Run = Callable[[Path], object]
 
 FIXED_SIDE = 2048  # pixels
+METHODS = ("raw", "window", "savgol")  # what the usual script makes, too
 
 
 @cache
@@ -84,8 +85,9 @@ def _eager(network: torch.nn.Module, job: Job) -> Callable[[torch.Tensor], torch
 
 def _ours(network: torch.nn.Module, job: Job) -> Run:
     options = SmoothOptions(
-        job.checkpoint, str(job.movie), Path(), device=job.device, precision=job.precision, normalization="median_iqr"
-    )
+        job.checkpoint, str(job.movie), Path(), methods=METHODS, device=job.device, precision=job.precision,
+        normalization="median_iqr",
+    )  # fmt: skip
     plan = make_plan(options)
 
     def run(output: Path) -> object:
