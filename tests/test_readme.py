@@ -72,4 +72,4 @@ def test_the_demo_and_the_examples_run(
     for block in blocks("python"):
         exec(block, namespace)
     assert namespace["nuclei"].shape == (32, 320, 320)
-    assert {row.method for row in namespace["rows"]} == {"truth", "raw", "savgol"}
+    assert {row.method for row in namespace["rows"]} == {"truth", "phase", "raw", "savgol"}
