@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from image_translation.program import (
     PROGRAM,
@@ -17,6 +17,9 @@ from image_translation.program import (
     run_process,
     say,
 )
+
+if TYPE_CHECKING:
+    from image_translation.options import SmoothOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_add_smooth, _add_demo, _add_evaluate, _add_simulate, _add_train):
+    for add in (_add_smooth, _add_demo, _add_evaluate, _add_fetch, _add_registry, _add_simulate, _add_train):
         add(commands)
     return parser
 
@@ -63,9 +66,9 @@ def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
 
     group = parser.add_argument_group("what")
     group.add_argument(
-        "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or the name demo_ckpt"
+        "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or a name such as demo_ckpt"
     )
-    group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or the name demo_movie")
+    group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or a name such as demo_movie (see fetch)")
     group.add_argument(
         "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for the results"
     )
@@ -130,6 +133,20 @@ def _add_evaluate(commands: "argparse._SubParsersAction[Parser]") -> None:
     add_arguments(_command(commands, "evaluate", "Score predictions that lie on disk: how steady, faithful and sharp."))
 
 
+def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:
+    from image_translation.fetch_cli import add_fetch_arguments
+
+    add_fetch_arguments(_command(commands, "fetch", "Get published datasets and checkpoints by name, or list them."))
+
+
+def _add_registry(commands: "argparse._SubParsersAction[Parser]") -> None:
+    from image_translation.fetch_cli import add_registry_arguments
+
+    add_registry_arguments(
+        _command(commands, "registry", "List the files of an OME-Zarr directory and their sums, to publish it.")
+    )
+
+
 def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _command(commands, "simulate", "Write a simulated movie: phase, and the true nuclei and membrane.")
     parser.add_argument(
@@ -161,6 +178,8 @@ def _smooth(arguments: argparse.Namespace) -> None:
         **given | {"positions": tuple(given["positions"]), "methods": tuple(dict.fromkeys(given["methods"]))}
     )
     options.check()
+    if arguments.dry_run and _say_what_is_missing(options):
+        return
     from image_translation.plan import make_plan
 
     plan = make_plan(options)
@@ -176,19 +195,32 @@ def _smooth(arguments: argparse.Namespace) -> None:
     say(options.output)
 
 
+def _say_what_is_missing(options: "SmoothOptions") -> bool:
+    """Tell what would be fetched first; without it a plan cannot be made."""
+    from image_translation.data import missing
+
+    wanted = list(missing(options.checkpoint, options.movie))
+    for entry in wanted:
+        say(f"would fetch    {entry.name}: {entry.address}")
+    if wanted:
+        names = " ".join(dict.fromkeys(entry.name for entry in wanted))
+        say(f"To see what would be done with it: {PROGRAM} fetch {names}, then the same command.\n{options.output}")
+    return bool(wanted)
+
+
 def _demo(arguments: argparse.Namespace) -> None:
     from image_translation.options import SmoothOptions
 
     options = SmoothOptions("demo_ckpt", "demo_movie", arguments.output)
     options.check()
-    from image_translation.data import resolve
+    from image_translation.data import locate
     from image_translation.pipeline import smooth_movie
     from image_translation.plan import make_plan
     from image_translation.results import FIGURES, belongs_to
     from image_translation.score_card import format_score_card, score_cards
 
     # Its own earlier results are replaced, but no others.
-    options = replace(options, overwrite=belongs_to(options.output, resolve(options.movie)))
+    options = replace(options, overwrite=belongs_to(options.output, locate(options.movie)))
     for card in score_cards(smooth_movie(make_plan(options))):
         say(format_score_card(card))
     say(f"figures: {arguments.output / FIGURES}")

@@ -1,11 +1,15 @@
-"""Names of checkpoints and movies: the embedded ones, and what is known of the public ones."""
+"""Names of datasets and checkpoints: from what a person types to a verified path."""
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
+from image_translation.catalogue import EMBEDDED, CheckpointFacts, Entry, entries
 from image_translation.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from image_translation.dataset_cache import CachedEntry
 
 CACHE_VARIABLE = "IMAGE_TRANSLATION_DATA_DIR"
 EMBEDDED_CHECKPOINTS = {
@@ -15,35 +19,15 @@ EMBEDDED_CHECKPOINTS = {
 EMBEDDED_MOVIES = {"demo_movie": "demo_movie.ome.zarr"}
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointFacts:
-    """What a published checkpoint does not say of itself.
-
-    Attributes
-    ----------
-    normalization
-        Statistics of the field of view that the network was trained with.
-    input_channels, output_channels
-        Names, in the order of the network's channels.
-    description
-        One line for people.
-    """
-
-    normalization: Literal["median_iqr", "mean_std", "none"]
-    input_channels: tuple[str, ...]
-    output_channels: tuple[str, ...]
-    description: str
+def names() -> tuple[str, ...]:
+    """List every name: of the embedded data, and of the registry."""
+    return (*EMBEDDED, *entries())
 
 
-# By SHA-256, so that a checkpoint is recognised wherever it lies.
-CHECKPOINT_FACTS = {
-    "1abdbc1c727aba33dad0d174dba57d128a12019b712db946ce06012ecd64c1fe": CheckpointFacts(
-        normalization="median_iqr",
-        input_channels=("Phase3D",),
-        output_channels=("Nuclei", "Membrane"),
-        description="VSCyto2D: phase to nuclei and membrane",
-    ),
-}
+def require_name(name: str) -> None:
+    """Raise a ``UsageError`` that lists the names, unless it is one of them."""
+    if name not in names():
+        raise UsageError(f"{name}: no such name; there are {', '.join(names())}")
 
 
 def cache_directory() -> Path:
@@ -55,46 +39,198 @@ def cache_directory() -> Path:
         The value of the environment variable ``IMAGE_TRANSLATION_DATA_DIR``, else the user's cache directory
         (`pooch.os_cache`). It need not exist yet.
     """
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
     import pooch  # slow, and not needed for local paths
 
-    return Path(pooch.os_cache("image_translation"))
+    cache: Path = pooch.create(path=pooch.os_cache("image_translation"), base_url="", env=CACHE_VARIABLE).abspath
+    return cache
 
 
-def resolve(name_or_path: str | os.PathLike[str]) -> Path:
-    """Find a checkpoint or a movie by its name or path; a local path wins over a name.
+def fetch(name: str, *, verify: bool = False) -> Path:
+    """Make sure that a dataset or checkpoint is on this machine, complete and as it was published.
+
+    What was fetched before is neither fetched nor hashed again, as long as no file has another size or time of
+    change; an interrupted fetch goes on where it was.
 
     Parameters
     ----------
-    name_or_path
-        A path that exists, or one of the embedded names.
+    name
+        One of `names`.
+    verify
+        Hash every file again.
 
     Returns
     -------
     Path
-        For "demo_movie" it need not exist yet: the movie is simulated on demand.
+        A checkpoint, an OME-Zarr store, or a folder of checkpoints.
+
+    Raises
+    ------
+    UsageError
+        There is no such name.
+    DataError
+        It cannot be fetched, is not what was published, or the cache cannot be written.
+    """
+    if name in EMBEDDED_CHECKPOINTS:
+        return _bundled(name)
+    if name in EMBEDDED_MOVIES:
+        from image_translation.simulated_store import require_demo_movie  # loads zarr
+
+        path = cache_directory() / EMBEDDED_MOVIES[name]
+        require_demo_movie(path)
+        return path
+    from image_translation.download import UnreachableError
+
+    cached = cached_entry(name)
+    try:
+        return cached.fetch(verify=verify)
+    except UnreachableError as error:
+        raise UnreachableError(f"{name} cannot be fetched: {error}\n{_help_without_network(cached.entry)}") from error
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """Tell where something lies, or will lie when it is needed; nothing is fetched.
+
+    Parameters
+    ----------
+    name_or_path
+        A path that exists, a name, or ``NAME/PART`` for what lies inside a dataset. A path wins over a name.
+
+    Returns
+    -------
+    Path
+        It need not exist yet, if it is of a name.
 
     Raises
     ------
     UsageError
         It is neither a path that exists nor a name.
-    DataError
-        An embedded checkpoint is missing from the installation.
     """
     path = Path(name_or_path).expanduser()
     if path.exists():
         return path
-    name = os.fspath(name_or_path)
+    name, part = _split(name_or_path)
+    if name in EMBEDDED_CHECKPOINTS:
+        return _bundled(name) / part
     if name in EMBEDDED_MOVIES:
-        return cache_directory() / EMBEDDED_MOVIES[name]
-    if name not in EMBEDDED_CHECKPOINTS:
-        names = ", ".join([*EMBEDDED_CHECKPOINTS, *EMBEDDED_MOVIES])
-        msg = f"{name}: no such file or directory; give a path that exists or one of the names {names}"
-        raise UsageError(msg)
-    bundled = Path(__file__).parent / "checkpoints" / EMBEDDED_CHECKPOINTS[name]
-    if not bundled.is_file():
-        msg = f"{bundled}: the bundled checkpoint {name} is missing; reinstall image-translation"
-        raise DataError(msg)
-    return bundled
+        return cache_directory() / EMBEDDED_MOVIES[name] / part
+    return cached_entry(name).path / part
+
+
+def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return a path that exists, fetching what a name stands for.
+
+    Parameters
+    ----------
+    name_or_path
+        As for `locate`.
+
+    Returns
+    -------
+    Path
+        Of a checkpoint or a store.
+
+    Raises
+    ------
+    UsageError
+        It is neither a path that exists nor a name, or the dataset has no such part.
+    DataError
+        What the name stands for cannot be fetched.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.exists():
+        return path
+    name, part = _split(name_or_path)
+    root = fetch(name)
+    if not (root / part).exists():
+        raise UsageError(f"{name_or_path}: {name} holds no {part}; it lies in {root}")
+    return root / part
+
+
+def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return a checkpoint, as `resolve` does, but not a folder of checkpoints.
+
+    Raises
+    ------
+    UsageError
+        It is a folder; lists what there is to choose from.
+    """
+    path = resolve(name_or_path)
+    if path.is_dir():
+        found = sorted(one.relative_to(path).as_posix() for one in path.rglob("*.ckpt"))
+        choice = f"choose one of {', '.join(f'{name_or_path}/{one}' for one in found)}" if found else "it holds none"
+        raise UsageError(f"{name_or_path}: is a folder, not a checkpoint; {choice}")
+    return path
+
+
+def missing(*names_or_paths: str | os.PathLike[str]) -> Iterator[Entry]:
+    """Yield the entries of the registry that would have to be fetched first."""
+    for one in names_or_paths:
+        name = _split(one)[0]
+        if not Path(one).expanduser().exists() and name not in EMBEDDED and not cached_entry(name).is_ready():
+            yield entries()[name]
+
+
+def cached_entry(name: str) -> "CachedEntry":
+    """Return an entry of the registry with its place in the cache; raise a ``UsageError`` if there is none."""
+    from image_translation.dataset_cache import CachedEntry  # loads requests
+
+    require_name(name)
+    return CachedEntry(entries()[name], cache_directory())
+
+
+def checkpoint_facts(digest: str) -> CheckpointFacts | None:
+    """Tell what the registry knows of a checkpoint.
+
+    Parameters
+    ----------
+    digest
+        Its SHA-256 sum in hexadecimal, by which it is recognised wherever it lies.
+
+    Returns
+    -------
+    CheckpointFacts or None
+        None if it is unknown. Checkpoints of a folder are known once the folder has been fetched.
+    """
+    for name, entry in entries().items():
+        if entry.facts and digest == entry.sha256:
+            return entry.facts
+        if entry.facts and entry.is_directory:
+            receipt = cached_entry(name).receipt()
+            if receipt and digest in receipt.sums().values():
+                return entry.facts
+    return None
+
+
+def _split(name_or_path: str | os.PathLike[str]) -> tuple[str, PurePath]:
+    """Take a name and a part of it apart."""
+    name, *parts = PurePath(name_or_path).parts or ("",)
+    if name not in names():
+        known = ", ".join(names())
+        raise UsageError(
+            f"{os.fspath(name_or_path)}: no such file or directory; give a path that exists or one of the names {known}"
+        )
+    if ".." in parts:
+        raise UsageError(f"{os.fspath(name_or_path)}: must not lead out of {name}")
+    return name, PurePath(*parts)
+
+
+def _bundled(name: str) -> Path:
+    path = Path(__file__).parent / "checkpoints" / EMBEDDED_CHECKPOINTS[name]
+    if not path.is_file():
+        raise DataError(f"{path}: the bundled checkpoint {name} is missing; reinstall image-translation")
+    return path
+
+
+def _help_without_network(entry: Entry) -> str:
+    """Say what can be done where the network fails."""
+    cache = cache_directory()
+    here = [name for name in names() if name in EMBEDDED or cached_entry(name).is_ready()]
+    lines = [
+        f"On this machine without network: {', '.join(here)}.",
+        f"The cache is {cache}; to use another, set {CACHE_VARIABLE}.",
+        f"To carry it over by hand: run 'image-translation fetch {entry.name}' where there is network,",
+        f"and copy the folder {entry.name} of the cache there to {cache / entry.name}.",
+    ]
+    if not entry.list:
+        lines.append(f"Or save {entry.address}\nas {cache / entry.name / entry.file}; the next fetch looks at its sum.")
+    return "\n".join(f"  {line}" for line in "\n".join(lines).splitlines())

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from image_translation import normalize
+from image_translation import data, normalize
 from image_translation.aligned import Movie, Planes, align, beside, frame_numbers
 from image_translation.errors import UsageError
 from image_translation.evaluate import Evaluator
@@ -33,7 +33,7 @@ class EvaluationOptions:
     Attributes
     ----------
     predictions
-        Stores, or results directories of ``smooth``.
+        Stores, or results directories of ``smooth``; or names that `data.resolve` knows, as in the next three.
     raw, truth, phase
         Stores of what the predictions are compared with; None if there is none, or if it is found by itself.
     positions
@@ -69,8 +69,10 @@ class EvaluationOptions:
         given = (("the prediction", path) for path in self.predictions)
         others = ((f"--{name}", path) for name in ("raw", "truth", "phase") if (path := getattr(self, name)))
         for what, path in (*given, *others):
-            if not path.exists():
-                raise UsageError(f"{what} {path} does not exist; give an OME-Zarr store")
+            try:
+                data.locate(path)
+            except UsageError as error:
+                raise UsageError(f"{what} {error}") from error
         for name in (METRICS, SCORE_CARD):
             if self.output and (self.output / name).exists() and not self.overwrite:
                 raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")
@@ -96,6 +98,7 @@ def evaluate_stores(options: EvaluationOptions) -> list[Row]:
     DataError
         If one of them cannot be read.
     """
+    options = _resolved(options)
     predictions = dict(_predictions(options.predictions))
     raw = _choose_raw(options, predictions)
     yardsticks = _Yardsticks.find(options, raw)
@@ -123,6 +126,21 @@ def evaluate_stores(options: EvaluationOptions) -> list[Row]:
         write_csv(rows, options.output / METRICS)
         write_score_cards(score_cards(rows), options.output / SCORE_CARD)
     return rows
+
+
+def _resolved(options: EvaluationOptions) -> EvaluationOptions:
+    """Replace names by paths."""
+
+    def found(path: Path | None) -> Path | None:
+        return None if path is None else data.resolve(path)
+
+    return replace(
+        options,
+        predictions=tuple(data.resolve(path) for path in options.predictions),
+        raw=found(options.raw),
+        truth=found(options.truth),
+        phase=found(options.phase),
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     group = parser.add_argument_group("what")
     group.add_argument(
-        "predictions", nargs="+", type=parse_path, metavar="PREDICTION", help="OME-Zarr store, or results of smooth"
+        "predictions",
+        nargs="+",
+        type=parse_path,
+        metavar="PREDICTION",
+        help="OME-Zarr store or name, or results of smooth",
     )
     group.add_argument(
         "--raw", type=parse_path, metavar="STORE", help="the raw prediction, if none is called raw.ome.zarr"

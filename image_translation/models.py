@@ -17,7 +17,7 @@ from image_translation import architecture as architectures
 from image_translation import checkpoint as checkpoints
 from image_translation.architecture import Architecture
 from image_translation.checkpoint import StateDict
-from image_translation.data import CHECKPOINT_FACTS
+from image_translation.data import checkpoint_facts
 from image_translation.errors import DataError
 from image_translation.normalize import METHODS, Method
 
@@ -185,7 +185,7 @@ def _replace_response_norms(network: torch.nn.Module) -> None:
 
 def _described(path: Path, content: Mapping[str, Any], digest: str) -> Iterator[tuple[str, tuple[Any, str]]]:
     """Yield each key of the metadata with its value and source, the most trusted source last."""
-    facts = CHECKPOINT_FACTS.get(digest)
+    facts = checkpoint_facts(digest)
     sources = {
         "registry": asdict(facts) if facts else {},
         "sidecar": _sidecar(path),

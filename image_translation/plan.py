@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from image_translation import data, normalize
@@ -15,7 +14,6 @@ from image_translation.options import SmoothOptions
 from image_translation.output import ImageSpec
 from image_translation.predict import resolve_device, resolve_precision
 from image_translation.rows import RAW
-from image_translation.simulated_store import require_demo_movie
 from image_translation.store import Position, Store, open_store, select_channel, select_planes
 
 DEFAULT_NORMALIZATION: normalize.Method = "median_iqr"
@@ -150,14 +148,12 @@ def make_plan(options: SmoothOptions) -> Plan:
         If the movie or the checkpoint cannot be read.
     """
     path = data.resolve(options.movie)
-    if options.movie in data.EMBEDDED_MOVIES and not Path(options.movie).exists():
-        require_demo_movie(path)
     store = open_store(path)
     positions = [store.position(name) for name in store.select(options.positions)]
     choices = [(position, select_channel(position, options.channel)) for position in positions]
     planes = [select_planes(position, options.z) for position in positions]
     resolve_precision(options.precision, resolve_device(options.device))
-    spec, weights = read_spec(data.resolve(options.checkpoint))
+    spec, weights = read_spec(data.resolve_checkpoint(options.checkpoint))
     spec.require_in_channels(1)
     series = []
     for (position, channel), depths in zip(choices, planes, strict=True):

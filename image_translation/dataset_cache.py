@@ -1,0 +1,258 @@
+"""The cache: one folder an entry, in which a file or a directory under its final name is complete and verified.
+
+Beside the data lie the receipt of what was verified, the list of a directory's files, and ``.partial``, where
+everything grows until it may be moved to its final name.
+"""
+
+import errno
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pooch
+import requests
+from filelock import FileLock, Timeout
+from requests.adapters import HTTPAdapter
+
+from image_translation.catalogue import FILE_LIST, RECEIPT, Entry
+from image_translation.errors import DataError
+from image_translation.file_list import read_file_list
+from image_translation.receipt import Mark, Receipt, read_receipt
+from image_translation.shelf import Wanted, get_file, get_files, progress
+from image_translation.unpack import ZARR_ROOT, Unpack
+
+THREADS = 8  # for the files of a directory
+PARTIAL, LOCK = ".partial", ".lock"
+
+_log = logging.getLogger(__name__)
+
+
+class CachedEntry:
+    """An entry of the registry and its folder in the cache.
+
+    Parameters
+    ----------
+    entry
+        What is wanted.
+    cache
+        The cache directory; need not exist.
+    """
+
+    def __init__(self, entry: Entry, cache: Path) -> None:
+        self.entry = entry
+        self.folder = cache / entry.name
+        self.path = self.folder / entry.final
+        self._partial = self.folder / PARTIAL
+
+    def is_ready(self) -> bool:
+        """Tell whether it is complete and looks as it did when it was verified, without reading it."""
+        receipt = self.receipt()
+        return receipt is not None and receipt.fits(self.path if self.entry.is_directory else self.folder)
+
+    def is_begun(self) -> bool:
+        """Tell whether there is something that the next fetch goes on from."""
+        return self.path.exists() or (self._partial.exists() and any(self._partial.iterdir()))
+
+    def size(self) -> int | None:
+        """Return its bytes: of what lies here, else as the registry says; None if neither is known."""
+        receipt = self.receipt()
+        return (sum(mark.size for mark in receipt.marks.values()) if receipt else self.entry.size) or None
+
+    def receipt(self) -> Receipt | None:
+        """Return what was verified; None if nothing was, or if the registry has another content by now."""
+        receipt = read_receipt(self.folder / RECEIPT)
+        return receipt if receipt and receipt.digest == self._digest() else None
+
+    def fetch(self, *, verify: bool = False) -> Path:
+        """Make sure that it is complete, and return where it lies.
+
+        Parameters
+        ----------
+        verify
+            Hash every file anew, though it looks as it did.
+
+        Returns
+        -------
+        Path
+            The checkpoint's file, or the directory.
+
+        Raises
+        ------
+        UnreachableError
+            Something has to be fetched, and cannot be.
+        DataError
+            What was fetched is not what was published; or the cache cannot be written.
+        """
+        if not verify and self.is_ready():
+            return self.path
+        with _plain_errors(self.entry.name, self.folder):
+            try:
+                lock = self._acquire()
+            except OSError:
+                # Somebody else's cache, such as one that a laboratory shares, may be read all the same.
+                if self._wrong_files(self._expected(), thorough=verify) == []:
+                    return self.path
+                raise
+            try:
+                if verify or not self.is_ready():
+                    self._complete(thorough=verify)
+            finally:
+                lock.release()
+        return self.path
+
+    def _digest(self) -> str:
+        """Tell what content the registry asks for: the sum of the file, or of the list of files."""
+        entry = self.entry
+        if entry.sha256 or entry.list_sha256:
+            return entry.sha256 or entry.list_sha256
+        try:
+            return pooch.file_hash(entry.list)
+        except OSError as error:
+            raise DataError(f"{entry.name}: its list of files {entry.list} cannot be read: {error.strerror}") from error
+
+    def _acquire(self) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.info("%s is being fetched already; waiting for it", self.entry.name)
+            lock.acquire(poll_interval=0.1)
+        except NotImplementedError as error:
+            raise OSError(errno.ENOLCK, "its file system has no locks") from error
+        return lock
+
+    def _complete(self, *, thorough: bool) -> None:
+        self._partial.mkdir(exist_ok=True)
+        with requests.Session() as session:
+            session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
+            session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+            if self.entry.list and not self._has_list():
+                self._fetch_list(session)
+            wrong = self._wrong_files(self._expected(), thorough=thorough)
+            if wrong:
+                _log.warning("%s: %d files are missing or were changed; fetching them again", self.path, len(wrong))
+            if wrong == []:
+                pass
+            elif self.entry.list:
+                self._fetch_directory(session, wrong)
+            elif self.entry.is_archive:
+                self._fetch_archive(session)
+            else:
+                self._fetch_file(session)
+        shutil.rmtree(self._partial)
+
+    def _has_list(self) -> bool:
+        path = self.folder / FILE_LIST
+        return path.is_file() and pooch.file_hash(path) == self._digest()
+
+    def _expected(self) -> dict[str, str] | None:
+        """Tell the sum of every file by name, as far as that is known without network."""
+        if not self.entry.is_directory:
+            return {self.entry.final: self.entry.sha256}
+        if self.entry.list:
+            return read_file_list(self.folder / FILE_LIST) if self._has_list() else None
+        receipt = self.receipt()
+        return receipt.sums() if receipt else None
+
+    def _wrong_files(self, expected: Mapping[str, str] | None, *, thorough: bool) -> list[str] | None:
+        """Name the files that are missing or have another sum; remember the others. None if nothing is known."""
+        if expected is None or not self.path.exists():
+            return None
+        earlier = self.receipt()
+        known = earlier.marks if earlier and not thorough else {}
+        root, marks, wrong = self.path if self.entry.is_directory else self.folder, {}, []
+        with progress(len(expected), "file", f"{self.entry.name}: checking") as bar:
+            for name, digest in expected.items():
+                mark = known.get(name)
+                if mark and mark.digest == digest and mark.fits(root / name):
+                    marks[name] = mark
+                elif (root / name).is_file() and pooch.file_hash(root / name) == digest:
+                    marks[name] = Mark.of(root / name, digest)
+                else:
+                    wrong.append(name)
+                bar.update()
+        if not wrong:
+            with suppress(OSError):  # a cache that may only be read: they are hashed again the next time
+                Receipt(self._digest(), marks).write(self.folder / RECEIPT)
+        return wrong
+
+    def _fetch_file(self, session: requests.Session) -> None:
+        fetched = self._get(session, self.entry.file)
+        mark = Mark.of(fetched, self.entry.sha256)
+        fetched.replace(self.path)
+        Receipt(self._digest(), {self.path.name: mark}).write(self.folder / RECEIPT)
+
+    def _fetch_archive(self, session: requests.Session) -> None:
+        entry = self.entry
+        unpack = Unpack(self._partial / "unpacked", (entry.holds,) if entry.holds else ZARR_ROOT)
+        carried = self.folder / entry.file
+        if carried.is_file() and pooch.file_hash(carried) == entry.sha256:
+            root = Path(unpack(str(carried), "fetch", None))
+        else:
+            root = self._get(session, entry.file, unpack)
+        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        with progress(len(names), "file", f"{entry.name}: hashing") as bar:
+            marks = {}
+            for name in names:
+                marks[name] = Mark.of(root / name, pooch.file_hash(root / name))
+                bar.update()
+        self._publish(root, marks)
+
+    def _fetch_list(self, session: requests.Session) -> None:
+        entry = self.entry
+        if entry.list.startswith(("http://", "https://")):
+            wanted = Wanted(FILE_LIST, entry.list, entry.list_sha256)
+            fetched = get_file(wanted, self._partial, session, f"{entry.name}: list")
+        else:
+            fetched = Path(shutil.copyfile(entry.list, self._partial / FILE_LIST))
+            if (found := pooch.file_hash(fetched)) != self._digest():
+                raise DataError(f"{entry.list}: its sum is {found}, not {self._digest()}, as the registry says")
+        read_file_list(fetched)
+        fetched.replace(self.folder / FILE_LIST)
+
+    def _fetch_directory(self, session: requests.Session, wrong: Iterable[str] | None) -> None:
+        sums = read_file_list(self.folder / FILE_LIST)
+        if wrong is not None:  # a finished directory has lost something: it can only become better
+            self._get_many(session, self.path, {name: sums[name] for name in wrong})
+            self._publish(self.path, {name: Mark.of(self.path / name, digest) for name, digest in sums.items()})
+            return
+        staging = self._partial / self.entry.final
+        self._get_many(session, staging, sums)
+        for stray in [one for one in staging.rglob("*") if one.is_file()]:
+            if stray.relative_to(staging).as_posix() not in sums:
+                stray.unlink()  # what a killed run was just receiving
+        self._publish(staging, {name: Mark.of(staging / name, digest) for name, digest in sums.items()})
+
+    def _get(self, session: requests.Session, name: str, processor: Any = None) -> Path:
+        wanted = Wanted(name, self.entry.address, self.entry.sha256)
+        return get_file(wanted, self._partial, session, self.entry.name, processor)
+
+    def _get_many(self, session: requests.Session, root: Path, sums: Mapping[str, str]) -> None:
+        wanted = [Wanted(name, f"{self.entry.address}/{quote(name)}", digest) for name, digest in sums.items()]
+        get_files(wanted, root, session, self.entry.name, threads=THREADS)
+
+    def _publish(self, root: Path, marks: Mapping[str, Mark]) -> None:
+        """Move a complete directory to its final name, and remember what it holds."""
+        if root != self.path:
+            if self.path.exists():
+                self.path.replace(self._partial / "replaced")
+            root.replace(self.path)
+        Receipt(self._digest(), marks).write(self.folder / RECEIPT)
+
+
+@contextmanager
+def _plain_errors(name: str, folder: Path) -> Iterator[None]:
+    """Turn what the file system raises into one line."""
+    try:
+        yield
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise DataError(
+            f"{name}: the cache {folder} cannot be used: {problem}; "
+            "set IMAGE_TRANSLATION_DATA_DIR to a directory that has space and may be written"
+        ) from error

@@ -1,0 +1,98 @@
+"""What was found to be whole, so that it need not be hashed anew: size, time of change and sum of every file."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is remembered of a file.
+
+    Attributes
+    ----------
+    size
+        In bytes.
+    changed
+        Time of the last change, in nanoseconds.
+    digest
+        SHA-256 sum in hexadecimal.
+    """
+
+    size: int
+    changed: int
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path, digest: str) -> Self:
+        """Mark a file as it lies there."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, digest)
+
+    def fits(self, path: Path) -> bool:
+        """Tell whether a file looks as it did when it was marked, without reading it."""
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was verified, and against what.
+
+    Attributes
+    ----------
+    digest
+        Of the registry's entry: tells which content was asked for.
+    marks
+        Name of each file, relative to its folder, to what is remembered of it.
+    """
+
+    digest: str
+    marks: Mapping[str, Mark]
+
+    def fits(self, folder: Path) -> bool:
+        """Tell whether every file is there and looks as it did."""
+        return bool(self.marks) and all(mark.fits(folder / name) for name, mark in self.marks.items())
+
+    def sums(self) -> dict[str, str]:
+        """Return name to sum."""
+        return {name: mark.digest for name, mark in self.marks.items()}
+
+    def write(self, path: Path) -> None:
+        """Write it down, replacing an earlier one in one step."""
+        content = {
+            "format": FORMAT,
+            "digest": self.digest,
+            "files": {name: [mark.size, mark.changed, mark.digest] for name, mark in self.marks.items()},
+        }
+        scratch = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            scratch.write_text(json.dumps(content), encoding="utf-8")
+            scratch.replace(path)
+        finally:
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+
+def read_receipt(path: Path) -> Receipt | None:
+    """Read a receipt; None if there is none that can be understood, which costs no more than hashing again."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            return None
+        marks = {
+            str(name): Mark(int(size), int(changed), str(digest))
+            for name, (size, changed, digest) in content["files"].items()
+        }
+        return Receipt(str(content["digest"]), marks)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
