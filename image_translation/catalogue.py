@@ -23,6 +23,7 @@ EMBEDDED = {
     "demo_ckpt_fluor2phase": "nuclei and membrane -> phase, for demonstrations",
     "demo_movie": "simulated cells over time, made when it is asked for: phase, and the true nuclei and membrane",
 }  # these come with the package
+NORMALIZATIONS = ("median_iqr", "mean_std", "none")
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 RECEIPT, FILE_LIST = "verified.json", "files.txt"  # beside the data, in the folder of an entry
 
@@ -152,7 +153,7 @@ def entries() -> Mapping[str, Entry]:
 def _read(path: Path) -> dict[str, Entry]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as a registry in TOML ({REGISTRY_VARIABLE}): {error}") from error
     return {name: _entry(path, name, table) for name, table in tables.items()}
 
@@ -178,6 +179,8 @@ def _entry(path: Path, name: str, table: Any) -> Entry:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     values["address"] = values["address"].rstrip("/")
     values |= {key: values[key].lower() for key in ("sha256", "list_sha256") if key in values}
+    if not _is_address(values["address"]):
+        raise refuse(f"address = {values['address']!r}; must be one of https:// or http://")
     values.setdefault("file", unquote(PurePosixPath(urlsplit(values["address"]).path).name))
     if "list" in values and not _is_address(values["list"]):
         values["list"] = str(path.parent / Path(values["list"]).expanduser())
@@ -199,8 +202,8 @@ def _check_type(refuse: Any, key: str, value: Any) -> None:
 
 
 def _check(refuse: Any, entry: Entry) -> None:
-    if not _is_address(entry.address):
-        raise refuse(f"address = {entry.address!r}; must begin with https:// or http://")
+    if entry.normalization not in {None, *NORMALIZATIONS}:
+        raise refuse(f"normalization = {entry.normalization!r}; allowed are {', '.join(NORMALIZATIONS)}")
     remote_list = _is_address(entry.list)
     sums = {"sha256": entry.sha256, "list_sha256": entry.list_sha256}
     needed = ["sha256"] if not entry.list else ["list_sha256"] * remote_list
@@ -218,5 +221,8 @@ def _check(refuse: Any, entry: Entry) -> None:
 
 
 def _is_address(text: str) -> bool:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as a bracket that is not closed
+        return False
     return parts.scheme in {"http", "https"} and bool(parts.netloc)

@@ -8,8 +8,8 @@ import errno
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -94,7 +94,7 @@ class CachedEntry:
                 lock = self._acquire()
             except OSError:
                 # Somebody else's cache, such as one that a laboratory shares, may be read all the same.
-                if self._wrong_files(self._expected(), thorough=verify) == []:
+                if self._compare(self._expected(), thorough=verify)[1] == []:
                     return self.path
                 raise
             try:
@@ -133,11 +133,11 @@ class CachedEntry:
             session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
             if self.entry.list and not self._has_list():
                 self._fetch_list(session)
-            wrong = self._wrong_files(self._expected(), thorough=thorough)
+            marks, wrong = self._compare(self._expected(), thorough=thorough)
             if wrong:
                 _log.warning("%s: %d files are missing or were changed; fetching them again", self.path, len(wrong))
             if wrong == []:
-                pass
+                Receipt(self._digest(), marks).write(self.folder / RECEIPT)
             elif self.entry.list:
                 self._fetch_directory(session, wrong)
             elif self.entry.is_archive:
@@ -159,13 +159,16 @@ class CachedEntry:
         receipt = self.receipt()
         return receipt.sums() if receipt else None
 
-    def _wrong_files(self, expected: Mapping[str, str] | None, *, thorough: bool) -> list[str] | None:
-        """Name the files that are missing or have another sum; remember the others. None if nothing is known."""
+    def _compare(
+        self, expected: Mapping[str, str] | None, *, thorough: bool
+    ) -> tuple[dict[str, Mark], list[str] | None]:
+        """Mark the files that are right, and name those that are missing or not; None if nothing can be compared."""
         if expected is None or not self.path.exists():
-            return None
+            return {}, None
         earlier = self.receipt()
         known = earlier.marks if earlier and not thorough else {}
-        root, marks, wrong = self.path if self.entry.is_directory else self.folder, {}, []
+        root = self.path if self.entry.is_directory else self.folder
+        marks, wrong = dict[str, Mark](), list[str]()
         with progress(len(expected), "file", f"{self.entry.name}: checking") as bar:
             for name, digest in expected.items():
                 mark = known.get(name)
@@ -176,15 +179,12 @@ class CachedEntry:
                 else:
                     wrong.append(name)
                 bar.update()
-        if not wrong:
-            with suppress(OSError):  # a cache that may only be read: they are hashed again the next time
-                Receipt(self._digest(), marks).write(self.folder / RECEIPT)
-        return wrong
+        return marks, wrong
 
     def _fetch_file(self, session: requests.Session) -> None:
         fetched = self._get(session, self.entry.file)
         mark = Mark.of(fetched, self.entry.sha256)
-        fetched.replace(self.path)
+        _put(fetched, self.path, self.folder)
         Receipt(self._digest(), {self.path.name: mark}).write(self.folder / RECEIPT)
 
     def _fetch_archive(self, session: requests.Session) -> None:
@@ -213,28 +213,24 @@ class CachedEntry:
             if (found := pooch.file_hash(fetched)) != self._digest():
                 raise DataError(f"{entry.list}: its sum is {found}, not {self._digest()}, as the registry says")
         read_file_list(fetched)
-        fetched.replace(self.folder / FILE_LIST)
+        _put(fetched, self.folder / FILE_LIST, self.folder)
 
     def _fetch_directory(self, session: requests.Session, wrong: Iterable[str] | None) -> None:
         sums = read_file_list(self.folder / FILE_LIST)
-        if wrong is not None:  # a finished directory has lost something: it can only become better
-            self._get_many(session, self.path, {name: sums[name] for name in wrong})
-            self._publish(self.path, {name: Mark.of(self.path / name, digest) for name, digest in sums.items()})
-            return
         staging = self._partial / self.entry.final
-        self._get_many(session, staging, sums)
-        for stray in [one for one in staging.rglob("*") if one.is_file()]:
-            if stray.relative_to(staging).as_posix() not in sums:
-                stray.unlink()  # what a killed run was just receiving
+        wanted = sums if wrong is None else {name: sums[name] for name in wrong}
+        _remove_strays(staging, wanted)
+        files = [Wanted(name, f"{self.entry.address}/{quote(name)}", digest) for name, digest in wanted.items()]
+        get_files(files, staging, session, self.entry.name, threads=THREADS)
+        if wrong is not None:  # a finished directory has lost something: it can only become better
+            for name in wanted:
+                _put(staging / name, self.path / name, self.path)
+            staging = self.path
         self._publish(staging, {name: Mark.of(staging / name, digest) for name, digest in sums.items()})
 
     def _get(self, session: requests.Session, name: str, processor: Any = None) -> Path:
         wanted = Wanted(name, self.entry.address, self.entry.sha256)
         return get_file(wanted, self._partial, session, self.entry.name, processor)
-
-    def _get_many(self, session: requests.Session, root: Path, sums: Mapping[str, str]) -> None:
-        wanted = [Wanted(name, f"{self.entry.address}/{quote(name)}", digest) for name, digest in sums.items()]
-        get_files(wanted, root, session, self.entry.name, threads=THREADS)
 
     def _publish(self, root: Path, marks: Mapping[str, Mark]) -> None:
         """Move a complete directory to its final name, and remember what it holds."""
@@ -243,6 +239,30 @@ class CachedEntry:
                 self.path.replace(self._partial / "replaced")
             root.replace(self.path)
         Receipt(self._digest(), marks).write(self.folder / RECEIPT)
+
+
+def _put(source: Path, target: Path, root: Path) -> None:
+    """Move a file to its place below a root, whatever stands in the way."""
+    for parent in reversed(target.relative_to(root).parents[:-1]):
+        if (root / parent).is_symlink() or (root / parent).is_file():
+            (root / parent).unlink()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    source.replace(target)
+
+
+def _remove_strays(folder: Path, names: Iterable[str]) -> None:
+    """Remove what is not wanted, such as what a killed run was just receiving."""
+    files = set(names)
+    folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
+    for path in sorted(folder.rglob("*"), reverse=True):  # what lies in a folder before the folder
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            if name not in folders:
+                path.rmdir()
+        elif name not in files or path.is_symlink():
+            path.unlink()
 
 
 @contextmanager

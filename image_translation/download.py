@@ -124,7 +124,7 @@ class Downloader:
 
     def _announce(self, response: requests.Response, target: Path, held: int) -> None:
         """Look whether there is space for it, and tell the bar how long it will be."""
-        length = int(response.headers.get("Content-Length", 0))
+        length = _length(response) or 0
         free = shutil.disk_usage(target.parent).free
         if length > free:
             raise OSError(errno.ENOSPC, f"{length / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free")
@@ -138,10 +138,9 @@ def ask_size(address: str, timeout: float) -> int | None:
     """Ask a server for the number of bytes of a file; None if it does not say so in time."""
     try:
         response = requests.head(address, timeout=timeout, allow_redirects=True)
-        length = response.headers.get("Content-Length", "")
     except requests.exceptions.RequestException:
         return None
-    return int(length) if response.ok and length.isdecimal() else None
+    return _length(response) if response.ok else None
 
 
 def reason(error: BaseException) -> str:
@@ -181,6 +180,11 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
             yield piece
     except urllib3.exceptions.HTTPError as error:
         raise requests.exceptions.ConnectionError(error) from error
+
+
+def _length(response: requests.Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() else None
 
 
 def _answer(response: requests.Response) -> str:

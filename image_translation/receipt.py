@@ -1,12 +1,11 @@
 """What was found to be whole, so that it need not be hashed anew: size, time of change and sum of every file."""
 
 import json
+import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
 
 FORMAT = 1
 
@@ -68,19 +67,17 @@ class Receipt:
         return {name: mark.digest for name, mark in self.marks.items()}
 
     def write(self, path: Path) -> None:
-        """Write it down, replacing an earlier one in one step."""
+        """Write it down, replacing an earlier one in one step; whoever calls it is alone."""
         content = {
             "format": FORMAT,
             "digest": self.digest,
             "files": {name: [mark.size, mark.changed, mark.digest] for name, mark in self.marks.items()},
         }
-        scratch = path.with_name(f".{path.name}.{uuid4().hex}")
-        try:
-            scratch.write_text(json.dumps(content), encoding="utf-8")
-            scratch.replace(path)
-        finally:
-            with suppress(OSError):
-                scratch.unlink(missing_ok=True)
+        scratch = path.with_name(f".{path.name}")
+        scratch.write_text(json.dumps(content), encoding="utf-8")
+        if path.is_dir():
+            shutil.rmtree(path)
+        scratch.replace(path)
 
 
 def read_receipt(path: Path) -> Receipt | None:
@@ -94,5 +91,5 @@ def read_receipt(path: Path) -> Receipt | None:
             for name, (size, changed, digest) in content["files"].items()
         }
         return Receipt(str(content["digest"]), marks)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None

@@ -6,6 +6,7 @@ import pytest
 from image_translation import catalogue
 from image_translation.catalogue import Entry, entries
 from image_translation.errors import UsageError
+from image_translation.normalize import METHODS
 
 SUM = "0" * 63 + "a"
 ENTRY = {
@@ -53,6 +54,10 @@ def test_the_facts_of_the_published_networks() -> None:
     assert trained.normalization == "mean_std"
 
 
+def test_normalizations_are_those_that_there_are() -> None:
+    assert catalogue.NORMALIZATIONS == METHODS
+
+
 def test_own_entries_are_added(own: Path) -> None:
     write(own, input_channels=["Phase"], normalization="mean_std", sha256=SUM.upper())
     assert list(entries())[-1] == "mine"
@@ -87,9 +92,9 @@ def test_names_of_files_are_taken_from_addresses(own: Path) -> None:
         ({"title": "a\x1b[31mb"}, "must be printable text"),
         ({"size": -1}, "size = -1; must be a number of bytes"),
         ({"input_channels": "Phase3D"}, "input_channels = 'Phase3D'; must be a list of names"),
-        ({"address": "ftp://example.org/net.ckpt"}, "must begin with https:// or http://"),
-        ({"address": "file:///etc/passwd"}, "must begin with https:// or http://"),
-        ({"address": "net.ckpt"}, "must begin with https:// or http://"),
+        ({"address": "ftp://example.org/net.ckpt"}, "must be one of https:// or http://"),
+        ({"address": "file:///etc/passwd"}, "must be one of https:// or http://"),
+        ({"address": "net.ckpt"}, "must be one of https:// or http://"),
         ({"sha256": SUM[1:]}, "sha256 = '0.*a'; must be a SHA-256 sum"),
         ({"drop": ("sha256",)}, "sha256 = ''; must be a SHA-256 sum"),
         ({"kind": "ome-zarr", "list": "https://example.org/l.txt", "sha256": ""}, "list_sha256 = ''; must be"),

@@ -60,6 +60,8 @@ def test_the_package_loads_nothing_until_a_name_is_used() -> None:
         ["--help"],
         ["smooth", "--help"],
         ["evaluate", "--help"],
+        ["fetch"],
+        ["fetch", "no_such_name"],
         ["smooth", "-c", "demo_ckpt", "-m", "no/such/movie", "-o", "out"],
         ["smooth", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out"],
         ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--window", "4"],
