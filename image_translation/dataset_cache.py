@@ -16,9 +16,9 @@ from urllib.parse import quote
 import pooch
 import requests
 from filelock import FileLock, Timeout
-from requests.adapters import HTTPAdapter
 
 from image_translation.catalogue import FILE_LIST, RECEIPT, Entry
+from image_translation.download import open_session
 from image_translation.errors import DataError
 from image_translation.file_list import read_file_list
 from image_translation.receipt import Mark, Receipt, read_receipt
@@ -128,9 +128,7 @@ class CachedEntry:
 
     def _complete(self, *, thorough: bool) -> None:
         self._partial.mkdir(exist_ok=True)
-        with requests.Session() as session:
-            session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
-            session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+        with open_session(THREADS) as session:
             if self.entry.list and not self._has_list():
                 self._fetch_list(session)
             marks, wrong = self._compare(self._expected(), thorough=thorough)

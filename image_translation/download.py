@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from image_translation.errors import DataError
@@ -88,20 +89,25 @@ class Downloader:
             except requests.exceptions.RequestException as error:
                 came = target.stat().st_size - held if target.exists() else 0
                 going_on = bool(self._partial) and came > 0
-                if going_on or self._attempts <= RETRIES:
-                    level = logging.INFO if self._partial else logging.DEBUG  # of many small files a few fail often
-                    _log.log(level, "%s: %s; trying again", urlsplit(url).netloc, reason(error))
+                self._tell(url, error, going_on=going_on)
                 if not going_on:
                     raise
             time.sleep(PAUSE)
         if self._partial:
             target.replace(output_file)
 
+    def _tell(self, url: str, error: Exception, *, going_on: bool) -> None:
+        if going_on:
+            outlook = "going on where it broke off"
+        elif self._attempts <= RETRIES:
+            outlook = f"trying again ({self._attempts} of {RETRIES})"
+        else:
+            return
+        level = logging.INFO if self._partial else logging.DEBUG  # of many small files a few fail often
+        _log.log(level, "%s: %s; %s", urlsplit(url).netloc, reason(error), outlook)
+
     def _receive(self, url: str, target: Path, held: int) -> None:
-        # Compressed on the way, the rest of a file could not be asked for.
-        headers = {"Accept-Encoding": "identity", "User-Agent": f"image-translation/{version('image-translation')}"}
-        if held:
-            headers["Range"] = f"bytes={held}-"
+        headers = {"Range": f"bytes={held}-"} if held else {}
         with self._session.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
             status = response.status_code
             if status == requests.codes.requested_range_not_satisfiable and held:
@@ -132,6 +138,16 @@ class Downloader:
             self._bar.total = held + length or None
             self._bar.n = held
             self._bar.refresh()
+
+
+def open_session(connections: int) -> requests.Session:
+    """Open a session of HTTP that keeps some connections for the next files."""
+    session = requests.Session()
+    session.mount("https://", HTTPAdapter(pool_maxsize=connections))
+    session.mount("http://", HTTPAdapter(pool_maxsize=connections))
+    session.headers["User-Agent"] = f"image-translation/{version('image-translation')}"
+    session.headers["Accept-Encoding"] = "identity"  # of a file that is compressed on the way no rest can be asked for
+    return session
 
 
 def ask_size(address: str, timeout: float) -> int | None:

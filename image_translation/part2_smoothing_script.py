@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _draw(arguments: argparse.Namespace) -> None:
-    from image_translation.errors import UsageError
+    from image_translation.errors import DataError, UsageError
     from image_translation.figure_folder import replace_figures, require_replaceable
     from image_translation.options import SmoothOptions
 
@@ -95,24 +95,24 @@ def _draw(arguments: argparse.Namespace) -> None:
     )
     if arguments.methods:
         options = replace(options, methods=tuple(dict.fromkeys(arguments.methods)))
-    try:
-        options.check()
-    except UsageError as error:
-        if arguments.demo or (arguments.checkpoint and arguments.movie):
-            raise
-        raise UsageError(f"{error}; or take --demo, which brings a network and a movie") from error
+    options.check()
     replace(options, output=output).check()
     places = output.resolve(), results.resolve()
     if any(one in (other, *other.parents) for one, other in (places, places[::-1])):
         raise UsageError(f"-o {output}: must not hold the results {results}, nor lie inside them; choose another -o")
     require_replaceable(output)
 
+    from image_translation.download import UnreachableError
     from image_translation.pipeline import smooth_movie
     from image_translation.plan import make_plan
     from image_translation.results import FIGURES
     from image_translation.score_card import format_score_card, score_cards
 
-    rows = smooth_movie(make_plan(options))
+    try:
+        plan = make_plan(options)
+    except UnreachableError as error:
+        raise DataError(f"{error}\n  Or take --demo, which brings a network and a movie.") from error
+    rows = smooth_movie(plan)
     replace_figures(results / FIGURES, output)
     for card in score_cards(rows):
         say(f"{format_score_card(card)}\n")

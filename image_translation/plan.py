@@ -147,13 +147,13 @@ def make_plan(options: SmoothOptions) -> Plan:
     DataError
         If the movie or the checkpoint cannot be read.
     """
-    path = data.resolve(options.movie)
+    checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie)
     store = open_store(path)
     positions = [store.position(name) for name in store.select(options.positions)]
     choices = [(position, select_channel(position, options.channel)) for position in positions]
     planes = [select_planes(position, options.z) for position in positions]
     resolve_precision(options.precision, resolve_device(options.device))
-    spec, weights = read_spec(data.resolve_checkpoint(options.checkpoint))
+    spec, weights = read_spec(checkpoint)
     spec.require_in_channels(1)
     series = []
     for (position, channel), depths in zip(choices, planes, strict=True):

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import published
 import pytest
+from loopback_server import LoopbackServer
 from stores import phase, write_image
 
-from image_translation import part2_smoothing_script, pipeline
+from image_translation import catalogue, data, part2_smoothing_script, pipeline
 from image_translation.part2_smoothing_script import main
 
 SCRIPT = Path(part2_smoothing_script.__file__)
@@ -31,11 +33,18 @@ print([name for name in ("torch", "viscy", "matplotlib", "numpy", "zarr") if nam
 def test_without_arguments_the_way_out_is_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main([]) == 2
-    assert "pretrained_ckpt: no such file or directory" in caplog.text
-    assert "--demo" in caplog.text
-    assert list(tmp_path.iterdir()) == []
+    with LoopbackServer() as server:
+        things = [published.checkpoint("pretrained_ckpt"), published.directory("movie")]
+        registry = published.write_registry(tmp_path / "registry.toml", server.address, things)
+    monkeypatch.setattr(catalogue, "BUILT_IN", registry)
+    monkeypatch.setenv(data.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main([]) == 1
+    assert f"pretrained_ckpt cannot be fetched: {server.address}/tiny.ckpt: Connection refused" in caplog.text
+    assert "Or take --demo, which brings a network and a movie." in caplog.text
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 @pytest.mark.parametrize(
