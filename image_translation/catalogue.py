@@ -182,6 +182,8 @@ def _entry(path: Path, name: str, table: Any) -> Entry:
     if not _is_address(values["address"]):
         raise refuse(f"address = {values['address']!r}; must be one of https:// or http://")
     values.setdefault("file", unquote(PurePosixPath(urlsplit(values["address"]).path).name))
+    if values.get("list") == "":
+        raise refuse("list = ''; leave it out, or give an address or a path")
     if "list" in values and not _is_address(values["list"]):
         values["list"] = str(path.parent / Path(values["list"]).expanduser())
     entry = Entry(name=name, **values)

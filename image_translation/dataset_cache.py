@@ -139,10 +139,20 @@ class CachedEntry:
             elif self.entry.list:
                 self._fetch_directory(session, wrong)
             elif self.entry.is_archive:
-                self._fetch_archive(session)
+                self._fetch_archive(session, wrong)
             else:
                 self._fetch_file(session)
+        if thorough and self.entry.is_directory:
+            self._tell_of_strays()
         shutil.rmtree(self._partial)
+
+    def _tell_of_strays(self) -> None:
+        """Warn of what somebody has added; a chunk that was never published would be read as pixels."""
+        receipt = self.receipt()
+        files = {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()}
+        strays = sorted(files - set(receipt.marks if receipt else ()))
+        if strays:
+            _log.warning("%s holds %d files that were not published, such as %s", self.path, len(strays), strays[0])
 
     def _has_list(self) -> bool:
         path = self.folder / FILE_LIST
@@ -160,10 +170,13 @@ class CachedEntry:
     def _compare(
         self, expected: Mapping[str, str] | None, *, thorough: bool
     ) -> tuple[dict[str, Mark], list[str] | None]:
-        """Mark the files that are right, and name those that are missing or not; None if nothing can be compared."""
+        """Mark the files that are right, and name those that are missing or not; None if all has to be fetched."""
+        earlier = read_receipt(self.folder / RECEIPT)
+        if earlier and earlier.digest != self._digest() and self.path.exists():
+            _log.warning("%s: the registry has another content by now; fetching it", self.path)
+            return {}, None  # what both have in common is not kept, lest something of the former stays
         if expected is None or not self.path.exists():
             return {}, None
-        earlier = self.receipt()
         known = earlier.marks if earlier and not thorough else {}
         root = self.path if self.entry.is_directory else self.folder
         marks, wrong = dict[str, Mark](), list[str]()
@@ -185,7 +198,7 @@ class CachedEntry:
         _put(fetched, self.path, self.folder)
         Receipt(self._digest(), {self.path.name: mark}).write(self.folder / RECEIPT)
 
-    def _fetch_archive(self, session: requests.Session) -> None:
+    def _fetch_archive(self, session: requests.Session, wrong: Iterable[str] | None) -> None:
         entry = self.entry
         unpack = Unpack(self._partial / "unpacked", (entry.holds,) if entry.holds else ZARR_ROOT)
         carried = self.folder / entry.file
@@ -195,11 +208,11 @@ class CachedEntry:
             root = self._get(session, entry.file, unpack)
         names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
         with progress(len(names), "file", f"{entry.name}: hashing") as bar:
-            marks = {}
+            sums = {}
             for name in names:
-                marks[name] = Mark.of(root / name, pooch.file_hash(root / name))
+                sums[name] = pooch.file_hash(root / name)
                 bar.update()
-        self._publish(root, marks)
+        self._publish(root, sums, wrong)
 
     def _fetch_list(self, session: requests.Session) -> None:
         entry = self.entry
@@ -220,22 +233,22 @@ class CachedEntry:
         _remove_strays(staging, wanted)
         files = [Wanted(name, f"{self.entry.address}/{quote(name)}", digest) for name, digest in wanted.items()]
         get_files(files, staging, session, self.entry.name, threads=THREADS)
-        if wrong is not None:  # a finished directory has lost something: it can only become better
-            for name in wanted:
-                _put(staging / name, self.path / name, self.path)
-            staging = self.path
-        self._publish(staging, {name: Mark.of(staging / name, digest) for name, digest in sums.items()})
+        self._publish(staging, sums, wrong)
 
     def _get(self, session: requests.Session, name: str, processor: Any = None) -> Path:
         wanted = Wanted(name, self.entry.address, self.entry.sha256)
         return get_file(wanted, self._partial, session, self.entry.name, processor)
 
-    def _publish(self, root: Path, marks: Mapping[str, Mark]) -> None:
-        """Move a complete directory to its final name, and remember what it holds."""
-        if root != self.path:
+    def _publish(self, root: Path, sums: Mapping[str, str], wrong: Iterable[str] | None) -> None:
+        """Move a complete directory, or the files that a finished one lacks, to the final name; remember the sums."""
+        if wrong is None:
             if self.path.exists():
                 self.path.replace(self._partial / "replaced")
             root.replace(self.path)
+        else:  # what somebody has added stays
+            for name in wrong:
+                _put(root / name, self.path / name, self.path)
+        marks = {name: Mark.of(self.path / name, digest) for name, digest in sums.items()}
         Receipt(self._digest(), marks).write(self.folder / RECEIPT)
 
 

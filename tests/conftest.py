@@ -1,11 +1,18 @@
-"""Fixtures that are dear to make: one small checkpoint, as Lightning saves it, and its network."""
+"""Fixtures that are dear to make, one small checkpoint and its network, and a site to fetch from."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pooch
 import pytest
 import torch
+from fetch_site import Site
+from loopback_server import LoopbackServer
+from published import require_sound
 
+from image_translation import download
 from image_translation.models import ModelSpec, build, read_spec
 
 TINY_CONFIG = {
@@ -63,3 +70,18 @@ def tiny_model(tiny_checkpoint: Path, network_class: Any) -> tuple[ModelSpec, to
     """The description and the network of `tiny_checkpoint`."""
     spec, state = read_spec(tiny_checkpoint)
     return spec, build(spec, state)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A site whose cache is looked through after every test."""
+    monkeypatch.setenv("IMAGE_TRANSLATION_DATA_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("IMAGE_TRANSLATION_REGISTRY", str(tmp_path / "registry.toml"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    with LoopbackServer() as server:
+        made = Site(server, tmp_path / "cache", tmp_path / "registry.toml")
+        monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=made.waits.append))
+        yield made
+        require_sound(made.cache, made.things, made.carried)
+        assert {path.name for path in tmp_path.iterdir()} <= {"cache", "registry.toml", "other"}

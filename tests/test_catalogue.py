@@ -95,6 +95,13 @@ def test_names_of_files_are_taken_from_addresses(own: Path) -> None:
         ({"address": "ftp://example.org/net.ckpt"}, "must be one of https:// or http://"),
         ({"address": "file:///etc/passwd"}, "must be one of https:// or http://"),
         ({"address": "net.ckpt"}, "must be one of https:// or http://"),
+        ({"address": "http://[::1/net.ckpt"}, "must be one of https:// or http://"),
+        ({"address": "http:///net.ckpt"}, "must be one of https:// or http://"),
+        ({"address": "https://example.org/a/%2e%2e"}, "file = '..'; must be a plain name"),
+        ({"address": "https://example.org/..%2Fevil"}, "file = '../evil'; must be a plain name"),
+        ({"normalization": "loud"}, "normalization = 'loud'; allowed are median_iqr, mean_std, none"),
+        ({"kind": 7}, "kind = 7; must be printable text"),
+        ({"list": ""}, "list = ''; leave it out"),
         ({"sha256": SUM[1:]}, "sha256 = '0.*a'; must be a SHA-256 sum"),
         ({"drop": ("sha256",)}, "sha256 = ''; must be a SHA-256 sum"),
         ({"kind": "ome-zarr", "list": "https://example.org/l.txt", "sha256": ""}, "list_sha256 = ''; must be"),
@@ -131,7 +138,7 @@ def test_built_in_names_cannot_be_taken(own: Path) -> None:
             entries()
 
 
-@pytest.mark.parametrize("text", ["[mine", "mine = 3", "\xff"])
+@pytest.mark.parametrize("text", ["[mine", "mine = 3", "\xff", "<!DOCTYPE html>", "a = " + "[" * 100_000])
 def test_files_that_are_no_registry_are_named(own: Path, text: str) -> None:
     own.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError) as caught:
