@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import published
 import pytest
 import torch
 
-from image_translation import data, models
+from image_translation import catalogue, models
 from image_translation.architecture import Architecture
 from image_translation.errors import DataError
 from image_translation.models import ModelSpec, build, read_spec
@@ -169,11 +170,13 @@ def test_own_metadata(tiny_model: tuple[ModelSpec, Any], tiny_checkpoint: Path) 
     assert (spec.description, spec.stride, spec.path) == ("a random network for tests", 4, tiny_checkpoint)
 
 
-def test_sidecar_then_registry(network_class: Any, save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sidecar_then_registry(network_class: Any, save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(weights(network_class, SMALL))
-    digest = read_spec(path)[0].sha256
-    facts = data.CheckpointFacts("median_iqr", ("Phase3D",), ("A", "B"), "known")
-    monkeypatch.setitem(data.CHECKPOINT_FACTS, digest, facts)
+    known = published.checkpoint(content=path.read_bytes()).with_entry(
+        title="known", normalization="median_iqr", input_channels=["Phase3D"], output_channels=["A", "B"]
+    )
+    registry = published.write_registry(tmp_path / "own.toml", "https://example.org", [known])
+    monkeypatch.setenv(catalogue.REGISTRY_VARIABLE, str(registry))
     spec, _ = read_spec(path)
     assert (spec.normalization, spec.normalization_source, spec.description) == ("median_iqr", "registry", "known")
     Path(f"{path}.json").write_text(json.dumps({"normalization": "none", "output_channels": ["X", "Y"]}))
