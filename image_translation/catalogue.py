@@ -143,7 +143,7 @@ def entries() -> Mapping[str, Entry]:
     found = _read(BUILT_IN)
     own = os.environ.get(REGISTRY_VARIABLE)
     if own:
-        for name, entry in _read(Path(own).expanduser()).items():
+        for name, entry in _read(Path(os.path.expanduser(own))).items():  # noqa: PTH111 - leaves an unknown ~user
             if name in found or name in EMBEDDED:
                 raise UsageError(f"{own}: [{name}] is the name of a built-in entry; choose another")
             found[name] = entry
@@ -171,7 +171,9 @@ def _entry(path: Path, name: str, table: Any) -> Entry:
         if key not in known:
             raise refuse(f"has the key {key}; known are {', '.join(known)}")
         _check_type(refuse, key, value)
-    missing = [key for key in ("kind", "title", "address", "licence", "citation") if not table.get(key)]
+    missing = [
+        key for key in ("kind", "title", "address", "licence", "citation") if not str(table.get(key, "")).strip()
+    ]
     if missing:
         raise refuse(f"lacks {', '.join(missing)}")
     if table["kind"] not in get_args(Kind):

@@ -1,9 +1,11 @@
 """Names of datasets and checkpoints: from what a person types to a verified path."""
 
+import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Literal
 
 from image_translation.catalogue import EMBEDDED, CheckpointFacts, Entry, entries
 from image_translation.errors import DataError, UsageError
@@ -17,6 +19,10 @@ EMBEDDED_CHECKPOINTS = {
     "demo_ckpt_fluor2phase": "demo_fluor2phase.ckpt",
 }
 EMBEDDED_MOVIES = {"demo_movie": "demo_movie.ome.zarr"}
+
+Kind = Literal["checkpoint", "movie"]
+
+_log = logging.getLogger(__name__)
 
 
 def names() -> tuple[str, ...]:
@@ -87,13 +93,15 @@ def fetch(name: str, *, verify: bool = False) -> Path:
         raise UnreachableError(f"{name} cannot be fetched: {error}\n{_help_without_network(cached.entry)}") from error
 
 
-def locate(name_or_path: str | os.PathLike[str]) -> Path:
+def locate(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -> Path:
     """Tell where something lies, or will lie when it is needed; nothing is fetched.
 
     Parameters
     ----------
     name_or_path
         A path that exists, a name, or ``NAME/PART`` for what lies inside a dataset. A path wins over a name.
+    kind
+        What it must be, if it is a name: "checkpoint" or "movie".
 
     Returns
     -------
@@ -103,12 +111,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        It is neither a path that exists nor a name.
+        It is neither a path that exists nor a name, or the name is of something else.
     """
-    path = Path(name_or_path).expanduser()
-    if path.exists():
+    path = _local(name_or_path)
+    if path:
         return path
-    name, part = _split(name_or_path)
+    name, part = _split(name_or_path, kind)
     if name in EMBEDDED_CHECKPOINTS:
         return _bundled(name) / part
     if name in EMBEDDED_MOVIES:
@@ -116,12 +124,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     return cached_entry(name).path / part
 
 
-def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+def resolve(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -> Path:
     """Return a path that exists, fetching what a name stands for.
 
     Parameters
     ----------
-    name_or_path
+    name_or_path, kind
         As for `locate`.
 
     Returns
@@ -136,10 +144,10 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     DataError
         What the name stands for cannot be fetched.
     """
-    path = Path(name_or_path).expanduser()
-    if path.exists():
+    path = _local(name_or_path)
+    if path:
         return path
-    name, part = _split(name_or_path)
+    name, part = _split(name_or_path, kind)
     root = fetch(name)
     if not (root / part).exists():
         raise UsageError(f"{name_or_path}: {name} holds no {part}; it lies in {root}")
@@ -154,7 +162,7 @@ def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> Path:
     UsageError
         It is a folder; lists what there is to choose from.
     """
-    path = resolve(name_or_path)
+    path = resolve(name_or_path, kind="checkpoint")
     if path.is_dir():
         found = sorted(one.relative_to(path).as_posix() for one in path.rglob("*.ckpt"))
         choice = f"choose one of {', '.join(f'{name_or_path}/{one}' for one in found)}" if found else "it holds none"
@@ -165,8 +173,8 @@ def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> Path:
 def missing(*names_or_paths: str | os.PathLike[str]) -> Iterator[Entry]:
     """Yield the entries of the registry that would have to be fetched first."""
     for one in names_or_paths:
-        name = _split(one)[0]
-        if not Path(one).expanduser().exists() and name not in EMBEDDED and not cached_entry(name).is_ready():
+        name = None if _local(one) else _split(one)[0]
+        if name and name not in EMBEDDED and not cached_entry(name).is_ready():
             yield entries()[name]
 
 
@@ -196,13 +204,26 @@ def checkpoint_facts(digest: str) -> CheckpointFacts | None:
             return entry.facts
         if entry.facts and entry.is_directory:
             receipt = cached_entry(name).receipt()
-            if receipt and digest in receipt.sums().values():
+            sums = receipt.sums() if receipt else {}
+            if any(digest == one and PurePosixPath(file).match(entry.holds) for file, one in sums.items()):
                 return entry.facts
     return None
 
 
-def _split(name_or_path: str | os.PathLike[str]) -> tuple[str, PurePath]:
-    """Take a name and a part of it apart."""
+def _local(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """Return what lies on this machine under a path; None if nothing does."""
+    path = Path(name_or_path)
+    with suppress(RuntimeError):  # ~ of a user whom there is not
+        path = path.expanduser()
+    if not path.exists():
+        return None
+    if str(name_or_path) in names():
+        _log.info("%s: taking what lies here under that name, not what the registry knows by it", path.absolute())
+    return path
+
+
+def _split(name_or_path: str | os.PathLike[str], kind: Kind | None = None) -> tuple[str, PurePath]:
+    """Take a name and a part of it apart, and look whether it is of the right kind."""
     name, *parts = PurePath(name_or_path).parts or ("",)
     if name not in names():
         known = ", ".join(names())
@@ -211,6 +232,9 @@ def _split(name_or_path: str | os.PathLike[str]) -> tuple[str, PurePath]:
         )
     if ".." in parts:
         raise UsageError(f"{os.fspath(name_or_path)}: must not lead out of {name}")
+    is_movie = name in EMBEDDED_MOVIES or (name not in EMBEDDED and entries()[name].kind == "ome-zarr")
+    if kind and is_movie != (kind == "movie"):
+        raise UsageError(f"{name}: is {'an OME-Zarr store' if is_movie else 'a checkpoint'}, and a {kind} is needed")
     return name, PurePath(*parts)
 
 

@@ -7,9 +7,10 @@ everything grows until it may be moved to its final name.
 import errno
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from image_translation.catalogue import FILE_LIST, RECEIPT, Entry
 from image_translation.download import open_session
 from image_translation.errors import DataError
 from image_translation.file_list import read_file_list
+from image_translation.placement import put, remove, remove_strays, set_aside
 from image_translation.receipt import Mark, Receipt, read_receipt
 from image_translation.shelf import Wanted, get_file, get_files, progress
 from image_translation.unpack import ZARR_ROOT, Unpack
@@ -46,12 +48,18 @@ class CachedEntry:
         self.entry = entry
         self.folder = cache / entry.name
         self.path = self.folder / entry.final
+        self._root = self.path if entry.is_directory else self.folder  # what names of files are relative to
         self._partial = self.folder / PARTIAL
+
+    def receipt(self) -> Receipt | None:
+        """Return what was verified; None if nothing was, or if the registry has another content by now."""
+        receipt = self._last_receipt()
+        return receipt if receipt and receipt.digest == self._digest else None
 
     def is_ready(self) -> bool:
         """Tell whether it is complete and looks as it did when it was verified, without reading it."""
         receipt = self.receipt()
-        return receipt is not None and receipt.fits(self.path if self.entry.is_directory else self.folder)
+        return receipt is not None and receipt.fits(self._root)
 
     def is_begun(self) -> bool:
         """Tell whether there is something that the next fetch goes on from."""
@@ -60,12 +68,7 @@ class CachedEntry:
     def size(self) -> int | None:
         """Return its bytes: of what lies here, else as the registry says; None if neither is known."""
         receipt = self.receipt()
-        return (sum(mark.size for mark in receipt.marks.values()) if receipt else self.entry.size) or None
-
-    def receipt(self) -> Receipt | None:
-        """Return what was verified; None if nothing was, or if the registry has another content by now."""
-        receipt = read_receipt(self.folder / RECEIPT)
-        return receipt if receipt and receipt.digest == self._digest() else None
+        return (receipt.size() if receipt else self.entry.size) or None
 
     def fetch(self, *, verify: bool = False) -> Path:
         """Make sure that it is complete, and return where it lies.
@@ -87,32 +90,48 @@ class CachedEntry:
         DataError
             What was fetched is not what was published; or the cache cannot be written.
         """
-        if not verify and self.is_ready():
+        if not verify and self._is_settled():
             return self.path
+        if not self._digest:
+            raise self._list_is_lost()
         with _plain_errors(self.entry.name, self.folder):
             try:
                 lock = self._acquire()
             except OSError:
                 # Somebody else's cache, such as one that a laboratory shares, may be read all the same.
-                if self._compare(self._expected(), thorough=verify)[1] == []:
-                    return self.path
-                raise
+                if self._compare(self._expected() or {}, thorough=verify)[1] or not self.path.exists():
+                    raise
+                _log.warning("%s: what was verified cannot be noted there, and is hashed at every use", self.folder)
+                return self.path
             try:
-                if verify or not self.is_ready():
+                if verify or not self._is_settled():
                     self._complete(thorough=verify)
             finally:
                 lock.release()
         return self.path
 
+    @cached_property
     def _digest(self) -> str:
-        """Tell what content the registry asks for: the sum of the file, or of the list of files."""
+        """What content the registry asks for: the sum of the file, or of the list; empty if that cannot be read."""
         entry = self.entry
-        if entry.sha256 or entry.list_sha256:
-            return entry.sha256 or entry.list_sha256
         try:
-            return pooch.file_hash(entry.list)
-        except OSError as error:
-            raise DataError(f"{entry.name}: its list of files {entry.list} cannot be read: {error.strerror}") from error
+            return entry.sha256 or entry.list_sha256 or pooch.file_hash(entry.list)
+        except OSError:
+            return ""
+
+    @cached_property
+    def _listed(self) -> dict[str, str]:
+        """Sum of every file of a directory by name, once the list is there."""
+        return read_file_list(self.folder / FILE_LIST)
+
+    def _list_is_lost(self) -> DataError:
+        return DataError(f"{self.entry.name}: its list of files {self.entry.list} cannot be read")
+
+    def _last_receipt(self) -> Receipt | None:
+        return read_receipt(self.folder / RECEIPT)
+
+    def _is_settled(self) -> bool:
+        return self.is_ready() and not self._partial.exists()
 
     def _acquire(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -131,20 +150,137 @@ class CachedEntry:
         with open_session(THREADS) as session:
             if self.entry.list and not self._has_list():
                 self._fetch_list(session)
-            marks, wrong = self._compare(self._expected(), thorough=thorough)
-            if wrong:
-                _log.warning("%s: %d files are missing or were changed; fetching them again", self.path, len(wrong))
+            marks, wrong = self._take_stock(thorough=thorough)
             if wrong == []:
-                Receipt(self._digest(), marks).write(self.folder / RECEIPT)
+                self._note(marks)
             elif self.entry.list:
-                self._fetch_directory(session, wrong)
+                self._fetch_directory(session, marks, wrong)
             elif self.entry.is_archive:
-                self._fetch_archive(session, wrong)
+                self._fetch_archive(session, marks, wrong)
             else:
                 self._fetch_file(session)
         if thorough and self.entry.is_directory:
             self._tell_of_strays()
         shutil.rmtree(self._partial)
+
+    def _has_list(self) -> bool:
+        path = self.folder / FILE_LIST
+        return path.is_file() and pooch.file_hash(path) == self._digest
+
+    def _expected(self) -> dict[str, str] | None:
+        """Tell the sum of every file by name; None if that is not known without network."""
+        if not self.entry.is_directory:
+            return {self.entry.final: self.entry.sha256}
+        if self.entry.list:
+            return self._listed if self._has_list() else None
+        receipt = self.receipt()
+        return receipt.sums() if receipt else None
+
+    def _compare(self, expected: Mapping[str, str], *, thorough: bool) -> tuple[dict[str, Mark], list[str]]:
+        """Mark the files that are right, and name those that are missing or not."""
+        receipt = self.receipt()
+        known = receipt.marks if receipt and not thorough else {}
+        marks, wrong = dict[str, Mark](), list[str]()
+        with progress(len(expected), "file", f"{self.entry.name}: checking") as bar:
+            for name, digest in expected.items():
+                mark, path = known.get(name), self._root / name
+                if mark and mark.digest == digest and mark.fits(path):
+                    marks[name] = mark
+                elif path.is_file() and pooch.file_hash(path) == digest:
+                    marks[name] = Mark.of(path, digest)
+                else:
+                    wrong.append(name)
+                bar.update()
+        return marks, wrong
+
+    def _take_stock(self, *, thorough: bool) -> tuple[dict[str, Mark], list[str] | None]:
+        """Find out what has to be fetched: the wrong files, or None for all, where it is better to begin anew."""
+        if not self.path.exists():
+            return {}, None
+        earlier, expected = self._last_receipt(), self._expected()
+        if earlier and earlier.digest != self._digest:
+            _log.warning("%s: the registry has another content by now; fetching it", self.path)
+            return {}, None  # nothing is kept of what both have in common, lest something of the former stays
+        marks, wrong = self._compare(expected, thorough=thorough) if expected else ({}, None)
+        if wrong == []:
+            return marks, wrong
+        if expected and wrong and (earlier or not any((self._root / name).exists() for name in wrong)):
+            _log.warning("%s: %d files are missing or were changed; fetching them again", self.path, len(wrong))
+            # Should they not come, nothing may look as if it had been verified.
+            self._note(marks | {name: Mark.void(expected[name]) for name in wrong})
+            return marks, wrong
+        aside = set_aside(self.path)
+        _log.warning("%s was not fetched, nor is it what was published; it is now called %s", self.path, aside.name)
+        return {}, None
+
+    def _fetch_file(self, session: requests.Session) -> None:
+        fetched = self._get(session)
+        mark = Mark.of(fetched, self.entry.sha256)
+        self._note({self.path.name: mark})
+        put(fetched, self.path, self.folder)
+
+    def _fetch_archive(self, session: requests.Session, marks: Mapping[str, Mark], wrong: list[str] | None) -> None:
+        entry, carried = self.entry, self.folder / self.entry.file
+        unpack = Unpack(self._partial / "unpacked", (entry.holds,) if entry.holds else ZARR_ROOT)
+        if carried.is_file() and pooch.file_hash(carried) == entry.sha256:
+            root = Path(unpack(str(carried), "fetch", None))
+        else:
+            root = self._get(session, unpack)
+        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        with progress(len(names), "file", f"{entry.name}: hashing") as bar:
+            unpacked = {}
+            for name in names:
+                unpacked[name] = Mark.of(root / name, pooch.file_hash(root / name))
+                bar.update()
+        self._publish(root, marks, unpacked, wrong)
+
+    def _fetch_list(self, session: requests.Session) -> None:
+        entry = self.entry
+        if entry.list.startswith(("http://", "https://")):
+            wanted = Wanted(FILE_LIST, entry.list, entry.list_sha256)
+            fetched = get_file(wanted, self._partial, session, f"{entry.name}: list")
+        elif not Path(entry.list).is_file():
+            raise self._list_is_lost()
+        else:
+            fetched = Path(shutil.copyfile(entry.list, self._partial / FILE_LIST))
+            if (found := pooch.file_hash(fetched)) != self._digest:
+                raise DataError(f"{entry.list}: its sum is {found}, not {self._digest}, as the registry says")
+        read_file_list(fetched)
+        put(fetched, self.folder / FILE_LIST, self.folder)
+
+    def _fetch_directory(self, session: requests.Session, marks: Mapping[str, Mark], wrong: list[str] | None) -> None:
+        staging, address = self._partial / self.entry.final, self.entry.address
+        sums = self._listed if wrong is None else {name: self._listed[name] for name in wrong}
+        remove_strays(staging, sums)
+        files = [Wanted(name, f"{address}/{quote(name)}", digest) for name, digest in sums.items()]
+        get_files(files, staging, session, self.entry.name, threads=THREADS)
+        self._publish(staging, marks, {name: Mark.of(staging / name, digest) for name, digest in sums.items()}, wrong)
+
+    def _get(self, session: requests.Session, processor: Any = None) -> Path:
+        wanted = Wanted(self.entry.file, self.entry.address, self.entry.sha256)
+        return get_file(wanted, self._partial, session, self.entry.name, processor)
+
+    def _publish(
+        self, root: Path, marks: Mapping[str, Mark], fetched: Mapping[str, Mark], wrong: list[str] | None
+    ) -> None:
+        """Take note of a complete directory, or of the files that a finished one lacks, and move it to its final name.
+
+        In this order: killed in between, the files do not fit the receipt and are looked at again; without a
+        receipt they would look like somebody else's.
+        """
+        if wrong is None:
+            if self.path.exists():
+                remove(self._partial / "replaced")
+                self.path.replace(self._partial / "replaced")
+            self._note(fetched)
+            root.replace(self.path)
+        else:  # what somebody has added stays
+            self._note({**marks, **{name: fetched[name] for name in wrong}})
+            for name in wrong:
+                put(root / name, self.path / name, self.path)
+
+    def _note(self, marks: Mapping[str, Mark]) -> None:
+        Receipt(self._digest, marks).write(self.folder / RECEIPT)
 
     def _tell_of_strays(self) -> None:
         """Warn of what somebody has added; a chunk that was never published would be read as pixels."""
@@ -153,127 +289,6 @@ class CachedEntry:
         strays = sorted(files - set(receipt.marks if receipt else ()))
         if strays:
             _log.warning("%s holds %d files that were not published, such as %s", self.path, len(strays), strays[0])
-
-    def _has_list(self) -> bool:
-        path = self.folder / FILE_LIST
-        return path.is_file() and pooch.file_hash(path) == self._digest()
-
-    def _expected(self) -> dict[str, str] | None:
-        """Tell the sum of every file by name, as far as that is known without network."""
-        if not self.entry.is_directory:
-            return {self.entry.final: self.entry.sha256}
-        if self.entry.list:
-            return read_file_list(self.folder / FILE_LIST) if self._has_list() else None
-        receipt = self.receipt()
-        return receipt.sums() if receipt else None
-
-    def _compare(
-        self, expected: Mapping[str, str] | None, *, thorough: bool
-    ) -> tuple[dict[str, Mark], list[str] | None]:
-        """Mark the files that are right, and name those that are missing or not; None if all has to be fetched."""
-        earlier = read_receipt(self.folder / RECEIPT)
-        if earlier and earlier.digest != self._digest() and self.path.exists():
-            _log.warning("%s: the registry has another content by now; fetching it", self.path)
-            return {}, None  # what both have in common is not kept, lest something of the former stays
-        if expected is None or not self.path.exists():
-            return {}, None
-        known = earlier.marks if earlier and not thorough else {}
-        root = self.path if self.entry.is_directory else self.folder
-        marks, wrong = dict[str, Mark](), list[str]()
-        with progress(len(expected), "file", f"{self.entry.name}: checking") as bar:
-            for name, digest in expected.items():
-                mark = known.get(name)
-                if mark and mark.digest == digest and mark.fits(root / name):
-                    marks[name] = mark
-                elif (root / name).is_file() and pooch.file_hash(root / name) == digest:
-                    marks[name] = Mark.of(root / name, digest)
-                else:
-                    wrong.append(name)
-                bar.update()
-        return marks, wrong
-
-    def _fetch_file(self, session: requests.Session) -> None:
-        fetched = self._get(session, self.entry.file)
-        mark = Mark.of(fetched, self.entry.sha256)
-        _put(fetched, self.path, self.folder)
-        Receipt(self._digest(), {self.path.name: mark}).write(self.folder / RECEIPT)
-
-    def _fetch_archive(self, session: requests.Session, wrong: Iterable[str] | None) -> None:
-        entry = self.entry
-        unpack = Unpack(self._partial / "unpacked", (entry.holds,) if entry.holds else ZARR_ROOT)
-        carried = self.folder / entry.file
-        if carried.is_file() and pooch.file_hash(carried) == entry.sha256:
-            root = Path(unpack(str(carried), "fetch", None))
-        else:
-            root = self._get(session, entry.file, unpack)
-        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        with progress(len(names), "file", f"{entry.name}: hashing") as bar:
-            sums = {}
-            for name in names:
-                sums[name] = pooch.file_hash(root / name)
-                bar.update()
-        self._publish(root, sums, wrong)
-
-    def _fetch_list(self, session: requests.Session) -> None:
-        entry = self.entry
-        if entry.list.startswith(("http://", "https://")):
-            wanted = Wanted(FILE_LIST, entry.list, entry.list_sha256)
-            fetched = get_file(wanted, self._partial, session, f"{entry.name}: list")
-        else:
-            fetched = Path(shutil.copyfile(entry.list, self._partial / FILE_LIST))
-            if (found := pooch.file_hash(fetched)) != self._digest():
-                raise DataError(f"{entry.list}: its sum is {found}, not {self._digest()}, as the registry says")
-        read_file_list(fetched)
-        _put(fetched, self.folder / FILE_LIST, self.folder)
-
-    def _fetch_directory(self, session: requests.Session, wrong: Iterable[str] | None) -> None:
-        sums = read_file_list(self.folder / FILE_LIST)
-        staging = self._partial / self.entry.final
-        wanted = sums if wrong is None else {name: sums[name] for name in wrong}
-        _remove_strays(staging, wanted)
-        files = [Wanted(name, f"{self.entry.address}/{quote(name)}", digest) for name, digest in wanted.items()]
-        get_files(files, staging, session, self.entry.name, threads=THREADS)
-        self._publish(staging, sums, wrong)
-
-    def _get(self, session: requests.Session, name: str, processor: Any = None) -> Path:
-        wanted = Wanted(name, self.entry.address, self.entry.sha256)
-        return get_file(wanted, self._partial, session, self.entry.name, processor)
-
-    def _publish(self, root: Path, sums: Mapping[str, str], wrong: Iterable[str] | None) -> None:
-        """Move a complete directory, or the files that a finished one lacks, to the final name; remember the sums."""
-        if wrong is None:
-            if self.path.exists():
-                self.path.replace(self._partial / "replaced")
-            root.replace(self.path)
-        else:  # what somebody has added stays
-            for name in wrong:
-                _put(root / name, self.path / name, self.path)
-        marks = {name: Mark.of(self.path / name, digest) for name, digest in sums.items()}
-        Receipt(self._digest(), marks).write(self.folder / RECEIPT)
-
-
-def _put(source: Path, target: Path, root: Path) -> None:
-    """Move a file to its place below a root, whatever stands in the way."""
-    for parent in reversed(target.relative_to(root).parents[:-1]):
-        if (root / parent).is_symlink() or (root / parent).is_file():
-            (root / parent).unlink()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    source.replace(target)
-
-
-def _remove_strays(folder: Path, names: Iterable[str]) -> None:
-    """Remove what is not wanted, such as what a killed run was just receiving."""
-    files = set(names)
-    folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
-    for path in sorted(folder.rglob("*"), reverse=True):  # what lies in a folder before the folder
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() and not path.is_symlink():
-            if name not in folders:
-                path.rmdir()
-        elif name not in files or path.is_symlink():
-            path.unlink()
 
 
 @contextmanager

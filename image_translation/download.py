@@ -3,6 +3,7 @@
 import errno
 import logging
 import shutil
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pooch
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -27,7 +29,6 @@ HOPELESS = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
     requests.exceptions.MissingSchema,
-    requests.exceptions.SSLError,
     requests.exceptions.TooManyRedirects,
 )
 
@@ -48,6 +49,8 @@ class Downloader:
     ----------
     session
         Shared by many files of one server, so that connections are kept.
+    digest
+        SHA-256 sum of the file in hexadecimal.
     bar
         Told of every byte; None if the files are counted elsewhere.
     partial
@@ -59,13 +62,15 @@ class Downloader:
     def __init__(
         self,
         session: requests.Session,
+        digest: str,
+        *,
         bar: "tqdm[Any] | None" = None,
         partial: Path | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        self._session, self._bar, self._partial = session, bar, partial
+        self._session, self._digest, self._bar, self._partial = session, digest, bar, partial
         self._stop = stop or threading.Event()
-        self._attempts = 0
+        self._attempts = self._complete = 0
 
     def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
         """Write what lies at an address into a file; pooch then looks whether its sum is right.
@@ -76,27 +81,44 @@ class Downloader:
             Another attempt may succeed; pooch makes it.
         UnreachableError
             None will.
+        DataError
+            The server has sent a whole file of another sum, and not for the first time.
         """
         target = self._partial or Path(output_file)
         self._attempts += 1
+        if self._complete:
+            self._tell(url, "what came has another sum than what was published", going_on=False)
         while True:
             held = target.stat().st_size if target.exists() else 0
             try:
                 self._receive(url, target, held)
                 break
-            except (*HOPELESS, ValueError) as error:  # ValueError: a redirect to what is no address
-                raise UnreachableError(f"{url}: {reason(error)}") from error
             except requests.exceptions.RequestException as error:
+                if isinstance(error, HOPELESS) or any(
+                    isinstance(one, ssl.SSLCertVerificationError) for one in _causes(error)
+                ):
+                    raise UnreachableError(f"{url}: {reason(error)}") from error
                 came = target.stat().st_size - held if target.exists() else 0
                 going_on = bool(self._partial) and came > 0
-                self._tell(url, error, going_on=going_on)
+                self._tell(url, reason(error), going_on=going_on)
                 if not going_on:
                     raise
+            except ValueError as error:  # a redirect to what is no address
+                raise UnreachableError(f"{url}: {reason(error)}") from error
             time.sleep(PAUSE)
+        self._complete += 1
+        if self._complete > 1 and (found := pooch.file_hash(target)) != self._digest:
+            target.unlink()
+            raise DataError(
+                f"{url}: does not send what was published, nothing was kept: its SHA-256 sum is {found}, "
+                f"the published one {self._digest}"
+            )
         if self._partial:
             target.replace(output_file)
 
-    def _tell(self, url: str, error: Exception, *, going_on: bool) -> None:
+    def _tell(self, url: str, what: str, *, going_on: bool) -> None:
+        if self._stop.is_set():
+            raise _given_up(url)
         if going_on:
             outlook = "going on where it broke off"
         elif self._attempts <= RETRIES:
@@ -104,9 +126,11 @@ class Downloader:
         else:
             return
         level = logging.INFO if self._partial else logging.DEBUG  # of many small files a few fail often
-        _log.log(level, "%s: %s; %s", urlsplit(url).netloc, reason(error), outlook)
+        _log.log(level, "%s: %s; %s", urlsplit(url).netloc, what, outlook)
 
     def _receive(self, url: str, target: Path, held: int) -> None:
+        if self._stop.is_set():
+            raise _given_up(url)
         headers = {"Range": f"bytes={held}-"} if held else {}
         with self._session.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
             status = response.status_code
@@ -119,11 +143,13 @@ class Downloader:
             if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {held}-"):
                 target.unlink(missing_ok=True)
                 raise requests.exceptions.ContentDecodingError("the server sent another part than it was asked for")
+            if not resumed:
+                target.unlink(missing_ok=True)  # pooch's temporary file may be read by its owner alone
             self._announce(response, target, held if resumed else 0)
             with target.open("ab" if resumed else "wb") as file:
                 for piece in _pieces(response):
                     if self._stop.is_set():
-                        raise UnreachableError(f"{url}: given up, because another file cannot be fetched")
+                        raise _given_up(url)
                     file.write(piece)
                     if self._bar is not None:
                         self._bar.update(len(piece))
@@ -182,6 +208,10 @@ def _words(cause: BaseException) -> str | None:
     }
     if isinstance(cause, requests.exceptions.HTTPError) and cause.response is not None:
         return _answer(cause.response)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate of the server is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"no secure connection comes about: {cause.reason}"
     if type(cause) in known:  # a refused connection is a kind of ConnectTimeoutError for urllib3
         return known[type(cause)]
     if isinstance(cause, OSError) and not isinstance(cause, requests.exceptions.RequestException):
@@ -201,6 +231,10 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
 def _length(response: requests.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdecimal() else None
+
+
+def _given_up(url: str) -> UnreachableError:
+    return UnreachableError(f"{url}: given up, because another file cannot be fetched")
 
 
 def _answer(response: requests.Response) -> str:

@@ -70,7 +70,7 @@ class EvaluationOptions:
         others = ((f"--{name}", path) for name in ("raw", "truth", "phase") if (path := getattr(self, name)))
         for what, path in (*given, *others):
             try:
-                data.locate(path)
+                data.locate(path, kind="movie")
             except UsageError as error:
                 raise UsageError(f"{what} {error}") from error
         for name in (METRICS, SCORE_CARD):
@@ -132,11 +132,11 @@ def _resolved(options: EvaluationOptions) -> EvaluationOptions:
     """Replace names by paths."""
 
     def found(path: Path | None) -> Path | None:
-        return None if path is None else data.resolve(path)
+        return None if path is None else data.resolve(path, kind="movie")
 
     return replace(
         options,
-        predictions=tuple(data.resolve(path) for path in options.predictions),
+        predictions=tuple(data.resolve(path, kind="movie") for path in options.predictions),
         raw=found(options.raw),
         truth=found(options.truth),
         phase=found(options.phase),

@@ -24,8 +24,12 @@ _log = logging.getLogger(__name__)
 def add_fetch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fetch``, and what it runs, to its parser."""
     parser.set_defaults(run=_fetch)
+    parser.epilog = (
+        "They lie in your cache directory, or in IMAGE_TRANSLATION_DATA_DIR if that is set (--list tells). "
+        "IMAGE_TRANSLATION_REGISTRY may name a file of further entries."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch; its path is printed")
-    parser.add_argument("--all", action="store_true", help="everything that has a name")
+    parser.add_argument("--all", action="store_true", help="everything that has a name; may be very large")
     parser.add_argument("--list", action="store_true", help="show the names, what they are, and what is here already")
     parser.add_argument("--verify", action="store_true", help="hash every file anew, and fetch again what is damaged")
 
@@ -88,7 +92,7 @@ def _table() -> Iterator[str]:
     yield f"\nThe cache is {data.cache_directory()}; to use another, set {data.CACHE_VARIABLE}."
     yield "Where no licence is stated, ask its authors before you publish what you made of it."
     if "?" in sizes:
-        yield "? where the server could not be asked for the size."
+        yield "? where the size is not known without fetching it."
 
 
 def _sizes(cached: "Sequence[CachedEntry]") -> list[str]:
@@ -122,7 +126,7 @@ def _registry(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{directory}: is no OME-Zarr store, it has none of {', '.join(ZARR_ROOT)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     text = format_file_list(sums)
-    target.write_text(text, encoding="utf-8")
+    target.write_text(text, encoding="utf-8", newline="\n")  # on every system, or its sum would be another
     size = sum((directory / name).stat().st_size for name in sums)
     say(
         f"# For a file that {REGISTRY_VARIABLE} names; fill in the address, the licence and whom to cite.\n"
@@ -130,6 +134,6 @@ def _registry(arguments: argparse.Namespace) -> None:
         'kind = "ome-zarr"\ntitle = "..."\naddress = "https://..."\n'
         f"list = {json.dumps(target.name)}  # beside that file; or an address\n"
         f'list_sha256 = "{sha256(text.encode()).hexdigest()}"\nsize = {size}\n'
-        'licence = "..."\ncitation = "..."\n'
+        'licence = "..."\ncitation = "..."'
     )
-    say(target)
+    _log.info("wrote %s", target)

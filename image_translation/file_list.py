@@ -1,5 +1,6 @@
 """Lists of the files of a directory and their sums, in the format of pooch's registry files."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -72,13 +73,15 @@ def require_safe(source: Path, names: Iterable[str]) -> None:
         odd = any(part in {"", ".", ".."} for part in parts) or not name.isprintable() or "\\" in name
         if odd or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
             raise DataError(f"{source}: {name!r:.100} is no name of a file inside the directory; nothing was written")
-        if name in files:
-            raise DataError(f"{source}: {name!r:.100} is there twice")
-        files.add(name)
+        if name.casefold() in files:
+            raise DataError(f"{source}: {name!r:.100} is there twice, or differs from another in capitals alone")
+        files.add(name.casefold())
     for name in files:
-        for parent in PurePosixPath(name).parents:
-            if str(parent) in files:
-                raise DataError(f"{source}: {str(parent)!r:.100} is both a file and a folder")
+        parent = name
+        while "/" in parent:
+            parent = parent.rpartition("/")[0]
+            if parent in files:
+                raise DataError(f"{source}: {parent!r:.100} is both a file and a folder")
 
 
 def list_files(directory: Path) -> dict[str, str]:
@@ -103,19 +106,25 @@ def list_files(directory: Path) -> dict[str, str]:
     """
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; give the OME-Zarr directory that is to be published")
-    files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if not path.is_dir()}
-    files = {name: path for name, path in files.items() if path.name not in JUNK}
-    if not files:
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    names = []
+    for folder, folders, found in os.walk(directory, onerror=refuse):
+        paths = [Path(folder, name) for name in sorted((*folders, *found)) if name not in JUNK]
+        odd = [path for path in paths if path.is_symlink() or not (path.is_file() or path.is_dir())]
+        if odd:
+            raise UsageError(f"{odd[0]}: is a link, or no ordinary file, and cannot be published")
+        names += [path.relative_to(directory).as_posix() for path in paths if path.is_file()]
+    if not names:
         raise UsageError(f"{directory}: holds no file")
-    odd = [name for name, path in files.items() if path.is_symlink() or not path.is_file()]
-    if odd:
-        raise UsageError(f"{directory / odd[0]}: is a link, or no ordinary file, and cannot be published")
     try:
-        require_safe(directory, files)
+        require_safe(directory, names)
     except DataError as error:
         raise UsageError(f"{error}; rename it") from error
     try:
-        return {name: pooch.file_hash(str(files[name])) for name in sorted(files)}
+        return {name: pooch.file_hash(str(directory / name)) for name in sorted(names)}
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 

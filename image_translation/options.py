@@ -40,7 +40,7 @@ class SmoothOptions:
     Attributes
     ----------
     checkpoint, movie
-        Paths, or names of embedded ones.
+        Paths, or names that `data.resolve` knows.
     output
         Directory for the results.
     positions
@@ -126,8 +126,8 @@ class SmoothOptions:
         start, stop = self.frames
         if stop is not None and (start or 0) >= stop:
             raise UsageError(f"--frames {start or 0}:{stop} holds no frame; START must be less than STOP")
-        data.locate(self.checkpoint)
-        self._check_output(data.locate(self.movie).resolve())
+        data.locate(self.checkpoint, kind="checkpoint")
+        self._check_output(data.locate(self.movie, kind="movie").resolve())
 
     def _check_output(self, movie: Path) -> None:
         if self.output.exists() and not self.output.is_dir():

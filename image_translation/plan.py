@@ -147,7 +147,7 @@ def make_plan(options: SmoothOptions) -> Plan:
     DataError
         If the movie or the checkpoint cannot be read.
     """
-    checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie)
+    checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie, kind="movie")
     store = open_store(path)
     positions = [store.position(name) for name in store.select(options.positions)]
     choices = [(position, select_channel(position, options.channel)) for position in positions]

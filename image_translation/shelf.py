@@ -4,13 +4,14 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pooch
 import requests
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from image_translation import download
 from image_translation.download import Downloader, UnreachableError, reason
@@ -66,7 +67,8 @@ def get_file(wanted: Wanted, folder: Path, session: requests.Session, what: str,
     partial = folder / f"{wanted.digest[:16]}.part"
     with progress(None, "B", what) as bar, _plain_transfer(wanted.address):
         shelf = _shelf([wanted], folder)
-        return Path(shelf.fetch(wanted.name, downloader=Downloader(session, bar, partial), processor=processor))
+        downloader = Downloader(session, wanted.digest, bar=bar, partial=partial)
+        return Path(shelf.fetch(wanted.name, downloader=downloader, processor=processor))
 
 
 def get_files(wanted: Sequence[Wanted], folder: Path, session: requests.Session, what: str, *, threads: int) -> None:
@@ -90,7 +92,7 @@ def get_files(wanted: Sequence[Wanted], folder: Path, session: requests.Session,
 
     def get(one: Wanted) -> None:
         with _plain_transfer(one.address):
-            shelf.fetch(one.name, downloader=Downloader(session, stop=stop))
+            shelf.fetch(one.name, downloader=Downloader(session, one.digest, stop=stop))
         bar.update()
 
     with progress(len(wanted), "file", what) as bar, ThreadPoolExecutor(threads, thread_name_prefix="fetch") as pool:
@@ -103,11 +105,12 @@ def get_files(wanted: Sequence[Wanted], folder: Path, session: requests.Session,
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def progress(total: int | None, unit: str, what: str) -> "tqdm[Any]":
-    """Show a bar on stderr, if that is a terminal."""
-    return tqdm(
-        total=total, unit=unit, unit_scale=unit == "B", desc=what, disable=None, dynamic_ncols=True, leave=False
-    )
+@contextmanager
+def progress(total: int | None, unit: str, what: str) -> "Iterator[tqdm[Any]]":
+    """Show a bar on stderr, if that is a terminal; what is logged meanwhile is written above it."""
+    bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", desc=what, disable=None, dynamic_ncols=True, leave=False)
+    with bar, nullcontext() if bar.disable else logging_redirect_tqdm():
+        yield bar
 
 
 def _shelf(wanted: Sequence[Wanted], folder: Path) -> pooch.Pooch:
@@ -128,5 +131,5 @@ def _plain_transfer(address: str) -> Iterator[None]:
         yield
     except requests.exceptions.RequestException as error:
         raise UnreachableError(f"{address}: {reason(error)}") from error
-    except ValueError as error:  # pooch's, of a wrong sum; it has deleted the file
+    except ValueError as error:  # pooch's, of a wrong sum in the last of its attempts; it has deleted the file
         raise DataError(f"{address}: does not send what was published, nothing was kept: {error}") from error

@@ -1,5 +1,6 @@
 """What becomes of an archive: looked through first, unpacked aside, and only its root is kept."""
 
+import gzip
 import lzma
 import shutil
 import stat
@@ -15,7 +16,16 @@ from image_translation.file_list import require_safe
 
 ZARR_ROOT = (".zgroup", ".zattrs", "zarr.json")
 APPLE_DOUBLE = "__MACOSX"  # what macOS adds to its zip files
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,  # encrypted
+    ValueError,
+)
 
 
 class Unpack:

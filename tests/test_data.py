@@ -13,12 +13,13 @@ from image_translation.errors import DataError, UsageError
 
 CHECKPOINT = published.checkpoint().with_entry(normalization="mean_std", output_channels=["Nucl", "Mem"])
 STORE = published.archive(published.zipped(published.below("tiny.ome.zarr", published.store_files())))
+OTHER = published.noise(77)
 TRAINED = {f"phase2fluor/version_{n}/checkpoints/epoch={n}.ckpt": published.noise(50 + n) for n in (0, 1)}
 LOGS = published.archive(
-    published.tarred(published.below("data/logs", TRAINED | {"phase2fluor/version_0/hparams.yaml": b"x"})),
+    published.tarred(published.below("data/logs", TRAINED | {"fluor2phase/other.ckpt": OTHER})),
     name="tiny_logs",
     file="logs.tar.gz",
-    content=TRAINED | {"phase2fluor/version_0/hparams.yaml": b"x"},
+    content=TRAINED | {"fluor2phase/other.ckpt": OTHER},
     kind="checkpoints",
     holds="phase2fluor/version_*/checkpoints/*.ckpt",
     normalization="none",
@@ -74,6 +75,36 @@ def test_the_place_of_a_name_is_known_before_it_is_there(cache: Path) -> None:
         "train",
     ]
     assert not cache.exists()
+
+
+def test_a_name_must_be_of_the_kind_that_is_needed(server: LoopbackServer) -> None:
+    for find in (data.locate, data.resolve):
+        for name in ("tiny_zip", "movie", "demo_movie", "train/0"):
+            with pytest.raises(UsageError, match="is an OME-Zarr store, and a checkpoint is needed"):
+                find(name, kind="checkpoint")
+        for name in ("tiny_ckpt", "tiny_logs", "pretrained_ckpt", "demo_ckpt"):
+            with pytest.raises(UsageError, match="is a checkpoint, and a movie is needed"):
+                find(name, kind="movie")
+    with pytest.raises(UsageError, match="a checkpoint is needed"):
+        data.resolve_checkpoint("movie")
+    assert server.requests == []
+
+
+def test_the_home_of_somebody_unknown_is_no_path() -> None:
+    with pytest.raises(UsageError, match="no such file or directory"):
+        data.locate("~nobody-of-that-name/x")
+
+
+def test_a_list_that_is_lost_harms_no_other_name(
+    server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = published.directory("listed").with_entry(list="gone.txt")
+    published.write_registry(tmp_path / "own.toml", server.address, [entry, CHECKPOINT])
+    data.fetch("tiny_ckpt")
+    assert data.cached_entry("tiny_ckpt").is_ready()
+    assert not data.cached_entry("listed").is_ready()
+    with pytest.raises(DataError, match=r"listed: its list of files .*gone\.txt cannot be read"):
+        data.fetch("listed")
 
 
 def test_the_default_cache_belongs_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +163,7 @@ def test_checkpoints_of_a_folder_are_known_when_it_has_been_fetched(server: Loop
     facts = data.checkpoint_facts(digest)
     assert facts is not None
     assert facts.normalization == "none"
+    assert data.checkpoint_facts(hashlib.sha256(OTHER).hexdigest()) is None
 
 
 def test_without_network_the_error_says_what_can_be_done(

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from fetch_site import Site, needs_posix
-from loopback_server import (
-    Act,
-    status,
-)
+from loopback_server import Act
+from loopback_server import status as answer
 from published import (
     PAGE,
     Published,
@@ -215,13 +213,60 @@ def test_an_archive_that_was_saved_by_hand_is_unpacked_and_left(site: Site, file
 def test_what_was_saved_by_hand_and_is_another_thing_is_not_used(site: Site) -> None:
     thing, single = archive(zipped(below("tiny.ome.zarr", store_files()))), checkpoint()
     site.offer(thing, single)
-    site.carried.add("tiny.ome.zarr.zip")
+    site.carried |= {"tiny.ome.zarr.zip", "tiny.ckpt.aside"}
     for one, content in ((thing, zipped(below("tiny.ome.zarr", store_files(2)))), (single, PAGE)):
         folder = site.cache / one.name
         folder.mkdir(parents=True)
         (folder / one.source.removeprefix("/")).write_bytes(content)
         site.fetched(one)
     assert set(site.server.counts().values()) == {1}
+    assert (site.cache / single.name / "tiny.ckpt.aside").read_bytes() == PAGE
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["archive", "directory"])
+def test_a_store_of_somebody_else_is_set_aside(site: Site, caplog: pytest.LogCaptureFixture, *, packed: bool) -> None:
+    thing = archive(zipped(below("tiny.ome.zarr", store_files()))) if packed else directory()
+    site.offer(thing)
+    theirs = {".zattrs": b"theirs", "labels/0": b"precious"}
+    for place in (thing.final, f"{thing.final}.aside"):
+        for name, content in theirs.items():
+            (site.cache / thing.name / place / name).parent.mkdir(parents=True, exist_ok=True)
+            (site.cache / thing.name / place / name).write_bytes(content)
+    site.carried = {f"{thing.final}.aside{number}/{name}" for number in ("", 1) for name in theirs}
+    site.fetched(thing)
+    assert "is now called tiny.ome.zarr.aside1" in caplog.text
+    assert files_below(site.cache / thing.name / "tiny.ome.zarr.aside1") == theirs
+
+
+def test_damage_that_was_found_is_not_forgotten_where_it_cannot_be_mended(site: Site) -> None:
+    for thing in (checkpoint(), archive(zipped(below("tiny.ome.zarr", store_files()))), directory()):
+        site.offer(thing)
+        path = site.fetched(thing)
+        file = path if path.is_file() else path / ".zattrs"
+        content, status = file.read_bytes(), file.stat()
+        file.write_bytes(bytes(len(content)))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        site.server.script(thing.source, *[answer(404)] * 9)
+        site.server.script("/tiny.ome.zarr/.zattrs", *[answer(404)] * 9)
+        for verify in (True, False):
+            with pytest.raises(DataError, match="404"):
+                data.fetch(thing.name, verify=verify)
+        site.server.scripts.clear()
+        site.fetched(thing)
+
+
+@needs_posix
+def test_others_may_read_what_was_fetched(site: Site) -> None:
+    things = [checkpoint(), archive(tarred(below("tiny.ome.zarr", store_files()))), directory()]
+    site.offer(*things)
+    earlier = os.umask(0o022)
+    try:
+        for thing in things:
+            site.fetched(thing)
+    finally:
+        os.umask(earlier)
+    modes = {path.stat().st_mode & 0o444 for path in site.cache.rglob("*") if path.name != ".lock"}
+    assert modes == {0o444}
 
 
 def test_a_checkpoint_that_was_saved_by_hand_needs_no_network(site: Site) -> None:
@@ -320,7 +365,7 @@ def test_nothing_of_a_former_content_is_left(site: Site, *, packed: bool) -> Non
 def test_files_that_are_not_on_the_list_never_get_to_the_final_name(site: Site) -> None:
     thing = directory()
     site.offer(thing)
-    site.server.script("/tiny.ome.zarr/0/7/0/0/0/0", status(404))
+    site.server.script("/tiny.ome.zarr/0/7/0/0/0/0", answer(404))
     site.refused(thing)
     folders = [path for path in (site.cache / thing.name / ".partial").rglob("*") if path.is_dir()]
     assert folders
@@ -337,7 +382,7 @@ def test_files_that_are_not_on_the_list_never_get_to_the_final_name(site: Site) 
 def test_a_wrong_file_among_the_unfinished_is_fetched_again(site: Site) -> None:
     thing = directory()
     site.offer(thing)
-    site.server.script("/tiny.ome.zarr/0/7/0/0/0/0", status(404))
+    site.server.script("/tiny.ome.zarr/0/7/0/0/0/0", answer(404))
     site.refused(thing)
     finished = [path for path in (site.cache / thing.name / ".partial").rglob(".z*") if path.is_file()]
     assert finished

@@ -123,7 +123,11 @@ def test_verify_finds_what_looks_as_before(server: LoopbackServer, tmp_path: Pat
 
 
 def test_what_was_published_with_the_command_can_be_fetched(
-    server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: LoopbackServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files = published.store_files() | {"0/a name": b"x"}
     store = tmp_path / "my movie.ome.zarr"
@@ -131,13 +135,13 @@ def test_what_was_published_with_the_command_can_be_fetched(
         (store / name).parent.mkdir(parents=True, exist_ok=True)
         (store / name).write_bytes(content)
     assert main(["registry", str(store)]) == 0
-    *entry, last = capsys.readouterr().out.splitlines()
+    entry = capsys.readouterr().out
     written = tmp_path / "registry_my movie.txt"
-    assert last == str(written)
+    assert f"wrote {written}" in caplog.text
     assert set(read_file_list(written)) == set(files)
 
     server.files = {f"/m/{name}": content for name, content in files.items()}
-    text = "\n".join(entry).replace('"https://..."', f'"{server.address}/m"')
+    text = entry.replace('"https://..."', f'"{server.address}/m"')
     assert tomllib.loads(text)["my_movie"]["size"] == sum(map(len, files.values()))
     (tmp_path / "mine.toml").write_text(text)
     monkeypatch.setenv(catalogue.REGISTRY_VARIABLE, str(tmp_path / "mine.toml"))

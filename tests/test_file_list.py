@@ -1,6 +1,7 @@
 import hashlib
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pooch
 import pytest
@@ -53,11 +54,32 @@ def test_what_cannot_be_published_is_named(tmp_path: Path) -> None:
     (lay(tmp_path / "linked", {".zgroup": b"{}"}) / "0").symlink_to("/etc/hostname")
     with pytest.raises(UsageError, match="linked/0: is a link"):
         list_files(tmp_path / "linked")
+    (lay(tmp_path / "aliased", {".zgroup": b"{}"}) / "1").symlink_to(tmp_path / "linked", target_is_directory=True)
+    with pytest.raises(UsageError, match="aliased/1: is a link"):
+        list_files(tmp_path / "aliased")
     os.mkfifo(lay(tmp_path / "piped", {".zgroup": b"{}"}) / "pipe")
     with pytest.raises(UsageError, match="piped/pipe: is a link, or no ordinary file"):
         list_files(tmp_path / "piped")
     with pytest.raises(UsageError, match=r"'a\\\\b' is no name of a file.*rename it"):
         list_files(lay(tmp_path / "odd", {"a\\b": b"x"}))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_a_folder_that_cannot_be_read_is_not_left_out() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (lay(folder, {".zgroup": b"{}", "0/0": b"x"}) / "0").chmod(0)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(DataError, match="/0: cannot be read: Permission denied"):
+                list_files(folder)
+        finally:
+            if is_root:
+                os.seteuid(0)
+            (folder / "0").chmod(0o755)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +94,7 @@ def test_names_that_reach_out_are_refused(name: str) -> None:
 def test_names_that_no_directory_can_hold_are_refused() -> None:
     with pytest.raises(DataError, match="'0' is both a file and a folder"):
         require_safe(Path("list"), ["0/1/2", "0"])
-    with pytest.raises(DataError, match="'0' is there twice"):
-        require_safe(Path("list"), ["0", "0"])
+    for other in ("a", "A"):
+        with pytest.raises(DataError, match=f"'{other}' is there twice, or differs from another in capitals alone"):
+            require_safe(Path("list"), ["a", other])
     require_safe(Path("list"), ["0/1", "0/2", "...", "..a", ".zattrs", "a b", "ä"])
