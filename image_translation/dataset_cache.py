@@ -23,7 +23,7 @@ from image_translation.download import open_session
 from image_translation.errors import DataError
 from image_translation.file_list import read_file_list
 from image_translation.placement import put, remove, remove_strays, set_aside
-from image_translation.receipt import Mark, Receipt, read_receipt
+from image_translation.receipt import Mark, Receipt, compare, read_receipt
 from image_translation.shelf import Wanted, get_file, get_files, progress
 from image_translation.unpack import ZARR_ROOT, Unpack
 
@@ -177,21 +177,9 @@ class CachedEntry:
         return receipt.sums() if receipt else None
 
     def _compare(self, expected: Mapping[str, str], *, thorough: bool) -> tuple[dict[str, Mark], list[str]]:
-        """Mark the files that are right, and name those that are missing or not."""
         receipt = self.receipt()
-        known = receipt.marks if receipt and not thorough else {}
-        marks, wrong = dict[str, Mark](), list[str]()
         with progress(len(expected), "file", f"{self.entry.name}: checking") as bar:
-            for name, digest in expected.items():
-                mark, path = known.get(name), self._root / name
-                if mark and mark.digest == digest and mark.fits(path):
-                    marks[name] = mark
-                elif path.is_file() and pooch.file_hash(path) == digest:
-                    marks[name] = Mark.of(path, digest)
-                else:
-                    wrong.append(name)
-                bar.update()
-        return marks, wrong
+            return compare(self._root, expected, {} if thorough or not receipt else receipt.marks, bar.update)
 
     def _take_stock(self, *, thorough: bool) -> tuple[dict[str, Mark], list[str] | None]:
         """Find out what has to be fetched: the wrong files, or None for all, where it is better to begin anew."""
@@ -245,7 +233,7 @@ class CachedEntry:
             fetched = Path(shutil.copyfile(entry.list, self._partial / FILE_LIST))
             if (found := pooch.file_hash(fetched)) != self._digest:
                 raise DataError(f"{entry.list}: its sum is {found}, not {self._digest}, as the registry says")
-        read_file_list(fetched)
+        self._listed = read_file_list(fetched)
         put(fetched, self.folder / FILE_LIST, self.folder)
 
     def _fetch_directory(self, session: requests.Session, marks: Mapping[str, Mark], wrong: list[str] | None) -> None:

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import pooch
 
 FORMAT = 1
 
@@ -103,3 +105,37 @@ def read_receipt(path: Path) -> Receipt | None:
         return Receipt(str(content["digest"]), marks)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
+
+
+def compare(
+    root: Path, sums: Mapping[str, str], known: Mapping[str, Mark], step: Callable[[], object]
+) -> tuple[dict[str, Mark], list[str]]:
+    """Look which files are as they should be, and read only those that do not look as they did.
+
+    Parameters
+    ----------
+    root
+        Folder that the names are relative to.
+    sums
+        Name to SHA-256 sum, of all the files that there should be.
+    known
+        Marks of an earlier time; none if all files are to be read.
+    step
+        Called after each file.
+
+    Returns
+    -------
+    dict, list
+        Name to mark of the files that are right, and the names of those that are missing or not right.
+    """
+    marks, wrong = dict[str, Mark](), list[str]()
+    for name, digest in sums.items():
+        mark, path = known.get(name), root / name
+        if mark and mark.digest == digest and mark.fits(path):
+            marks[name] = mark
+        elif path.is_file() and pooch.file_hash(path) == digest:
+            marks[name] = Mark.of(path, digest)
+        else:
+            wrong.append(name)
+        step()
+    return marks, wrong

@@ -7,11 +7,9 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from zenodo_imitation import TOKEN, Stored, Zenodo
@@ -21,10 +19,18 @@ SCRIPT = ROOT / "upload_zenodo.sh"
 GUIDE = (ROOT / "docs" / "publishing.md").read_text()
 FILES = {"nuclei.bin": bytes(range(256)) * 40, "figures.txt": b"figures\n"}
 META = {"metadata": {"title": "t", "upload_type": "dataset", "description": "d", "creators": [{"name": "A, B"}]}}
-STATUSES = (401, 403, 404, 413, 429, 500, 503, 502)
 REDIRECT = "redirect http://127.0.0.1:1/x"
-FAULTS = (*STATUSES, "truncated", "page", "hang up", "stall", REDIRECT)
-LENIENT = {404, "truncated", "page"}  # of a deletion: the file is gone, whatever the answer holds
+FAILURES: dict[str, list[str | int]] = {  # every step, and how it goes wrong in one run after the other
+    "create": [401, "truncated", "no id"],
+    "newversion": [403, "hang up"],
+    "read": [404, "list", "no bucket"],
+    "delete": [500, "lost"],
+    "metadata": [429, "empty", "lost"],
+    "upload": ["stall", "page", "cut"],
+    "second upload": [413],
+    "check": ["truncated", "stall"],  # the draft is read once more before publishing
+    "publish": [502, REDIRECT],
+}
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("bash", "curl", "jq"))), reason="bash, curl and jq are needed to upload"
@@ -49,7 +55,6 @@ class Desk:
             "TMPDIR": str(self.home / "tmp"),
             "ZENODO_TOKEN": TOKEN,
             "ZENODO_URL": self.server.address,
-            "ZENODO_RETRIES": "0",
             "ZENODO_STALL_SECONDS": "30",
             **changes,
         }
@@ -64,6 +69,7 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def finish(self, process: "subprocess.Popen[str]") -> tuple[int, str, str]:
@@ -92,9 +98,10 @@ class Desk:
         assert (code == 2) == (len(self.server.asked) == before)
         return err
 
-    def state(self) -> Any:
-        path = self.home / "data" / ".zenodo_draft.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+    def noted(self) -> list[str]:
+        """The drafts that the next run would go on with."""
+        notes = sorted((self.home / "data").glob(".zenodo_draft-*"))
+        return [note.read_text().split()[0] for note in notes if note.read_text()]
 
 
 @pytest.fixture
@@ -108,161 +115,73 @@ def sums(files: dict[str, bytes] = FILES) -> dict[str, str]:
 
 
 def test_files_and_metadata_arrive_in_a_draft(desk: Desk) -> None:
-    assert desk.upload() == f"{desk.server.address}/deposit/101"
+    assert desk.upload() == f"{desk.server.address}/uploads/101"
     (draft,) = desk.server.drafts()
     assert draft.sums() == sums()
     assert draft.metadata == META["metadata"]
-    assert desk.server.steps() == ["create", "metadata", "upload", "upload"]
+    assert desk.server.steps() == ["create", "read", "metadata", "upload", "upload"]
 
 
 def test_the_same_command_with_publish_publishes_that_draft_and_forgets_it(desk: Desk) -> None:
     desk.upload()
     assert desk.upload("--publish", *FILES) == f"{desk.server.address}/records/101"
-    assert desk.server.steps()[4:] == ["read", "metadata", "read", "publish"]
+    assert desk.server.steps()[5:] == ["read", "metadata", "read", "publish"]
     assert desk.server.depositions[101].published
-    assert desk.state() == {}
+    assert desk.noted() == []
     desk.upload()
     assert [draft.id for draft in desk.server.drafts()] == [103]
 
 
-def after_failures(desk: Desk, step: str, faults: Sequence[str | int], *arguments: str, skip: int = 0) -> None:
-    """Every run fails at a step, each in another way; the last one publishes."""
-    for fault in faults:
-        desk.server.fail(step, *[""] * skip, fault)
-        err = desk.refuse(*arguments, ZENODO_STALL_SECONDS="3" if fault == "stall" else "30")
-        assert desk.server.steps()[-1] == step
+def fail_and_repeat(desk: Desk, place: str) -> None:
+    """Every run fails at one step, each in another way; the last one publishes."""
+    step = {"check": "read", "second upload": "upload"}.get(place, place)
+    arguments = ["--publish", *FILES]
+    if place != "create":
+        arguments += ["--new-version-of", str(desk.server.record(old_txt=b"old").id)]
+    records = len(desk.server.depositions)
+    for fault in FAILURES[place]:
+        desk.server.fail(step, *([""] if step != place else []), fault)
+        err = desk.refuse(*arguments, ZENODO_STALL_SECONDS="1" if fault == "stall" else "30")
         last = desk.server.asked[-1]
-        assert f"{last.method} " in err
-        assert last.path in err
-        assert "epeat the same command" in err or fault in {413, REDIRECT}
-        assert "nothing moved for 3 seconds (ZENODO_STALL_SECONDS)" in err or fault != "stall"
-        if fault in STATUSES:
-            assert f"answered {fault}" in err
-            assert ("Gateway down" if fault == 502 else f"Fault {fault}.") in err
+        assert last.step == step
+        assert f"{last.method} {last.path}" in err
+        assert "repeat the same command" in err
+        assert "curl: (28) Operation too slow" in err or fault != "stall"
+        if isinstance(fault, int):
+            assert f"answered {fault}: {'Gateway down Sorry' if fault == 502 else f'Fault {fault}.'}" in err
     desk.upload(*arguments)
-    assert not desk.server.drafts() or "--publish" not in arguments
-
-
-def fail_with_a_new_record(desk: Desk, step: str) -> None:
-    name, faults, skip = step, FAULTS, 0
-    if step == "second upload":
-        name, faults, skip = "upload", (503,), 1
-    elif step == "check":  # the draft is read before publishing
-        desk.upload()
-        name, faults, skip = "read", (403, 404, 503, "truncated", "hang up"), 1
-    after_failures(desk, name, faults, "--publish", *FILES, skip=skip)
-    assert [found.sums() for found in desk.server.depositions.values()] == [sums()]
-    assert desk.server.stored == list(FILES)
-
-
-def fail_with_a_new_version(desk: Desk, step: str) -> None:
-    name, faults = step, [fault for fault in FAULTS if step != "delete" or fault not in LENIENT]
-    if step == "latest_draft":  # what the link leads to; later runs read the draft that is remembered
-        desk.server.style, name, faults = "old", "read", faults[:1]
-    record = desk.server.record(nuclei_bin=FILES["nuclei.bin"], old_txt=b"old")
-    after_failures(desk, name, faults, "--publish", "--new-version-of", str(record.id), *FILES)
-    assert [found.sums() for found in desk.server.depositions.values()] == [record.sums(), sums()]
-    assert desk.server.stored == ["figures.txt"]
-
-
-def fail_to_look_at_the_draft(desk: Desk, step: str) -> None:
-    desk.upload()
-    after_failures(desk, step, [fault for fault in FAULTS if fault != 404])
-    assert list(desk.server.depositions) == [101]
+    drafts = list(desk.server.depositions.values())[records:]
+    assert [draft.sums() for draft in drafts if draft.published] == [sums()]
+    assert len(drafts) == 1 + FAILURES[place].count("no id")  # nobody knows the draft whose number was not told
     assert desk.server.stored == list(FILES)
 
 
 def test_whatever_fails_the_repeated_command_goes_on_with_one_draft_and_sends_no_file_twice(tmp_path: Path) -> None:
-    jobs: list[tuple[Callable[[Desk, str], None], str]] = [
-        *(
-            (fail_with_a_new_record, step)
-            for step in ("create", "metadata", "upload", "second upload", "check", "publish")
-        ),
-        *((fail_with_a_new_version, step) for step in ("newversion", "latest_draft", "delete")),
-        (fail_to_look_at_the_draft, "read"),
-    ]
-
-    def work(job: Callable[[Desk, str], None], step: str) -> None:
+    def work(place: str) -> None:
         with Zenodo() as server:
-            job(Desk(tmp_path / step, server), step)
+            fail_and_repeat(Desk(tmp_path / place, server), place)
 
     with ThreadPoolExecutor(4) as pool:  # while one waits for a stalled server, others work
-        for future in [pool.submit(work, *job) for job in jobs]:
+        for future in [pool.submit(work, place) for place in FAILURES]:
             future.result()
-
-
-@pytest.mark.parametrize(
-    ("step", "fault"),
-    [("create", "list"), ("metadata", "empty"), ("upload", "empty"), ("upload", "list"), ("create", "echo")],
-)
-def test_odd_answers_stop_it(desk: Desk, step: str, fault: str) -> None:
-    desk.server.fail(step, fault)
-    err = desk.refuse()
-    assert desk.server.steps()[-1] == step
-    assert "\x1b" not in err
-    assert "Bearer ***" in err or fault != "echo"
-
-
-def test_what_may_be_repeated_safely_is_tried_again_at_once(desk: Desk) -> None:
-    desk.server.fail("upload", 503)
-    desk.upload("figures.txt", ZENODO_RETRIES="1")
-    assert desk.server.steps() == ["create", "metadata", "upload", "upload"]
-    desk.server.fail("publish", 503, 503)
-    desk.refuse("figures.txt", "--publish", ZENODO_RETRIES="1")
-    assert desk.server.steps().count("publish") == 1
 
 
 def test_an_answer_to_publishing_that_was_lost_does_not_publish_twice(desk: Desk) -> None:
     desk.server.fail("publish", "lost")
-    assert "Repeat the same command" in desk.refuse("--publish", *FILES)
+    desk.refuse("--publish", *FILES)
     assert desk.upload("--publish", *FILES) == f"{desk.server.address}/records/101"
-    assert list(desk.server.depositions) == [101]
     assert desk.server.steps().count("publish") == 1
-    assert desk.state() == {}
+    assert desk.noted() == []
 
 
-@pytest.mark.parametrize(
-    ("step", "fault", "hint"),
-    [
-        ("create", "lost", "it is empty: see"),
-        ("create", "cut", "it is empty: see"),
-        ("newversion", "lost", "by --draft ID"),
-        ("newversion", "no id", "by --draft ID"),
-    ],
-)
-def test_an_answer_that_is_lost_says_where_the_draft_may_be(desk: Desk, step: str, fault: str, hint: str) -> None:
+def test_a_draft_whose_number_was_lost_can_be_named(desk: Desk) -> None:
     record = desk.server.record(old_txt=b"old")
-    arguments = ("--new-version-of", str(record.id)) if step == "newversion" else ()
-    desk.server.fail(step, fault)
-    err = desk.refuse(*arguments, *FILES)
-    assert hint in err
-    assert f"{desk.server.address}/me/uploads" in err
-    if step == "newversion":  # today's server refuses a second draft
-        err = desk.refuse(*arguments, *FILES)
-        assert "files.enabled: Please remove all files first." in err
-        assert "--draft ID" in err
-        desk.upload("--draft", str(desk.server.drafts()[0].id), *FILES)
-    else:
-        desk.upload()
-
-
-@pytest.mark.parametrize(
-    ("step", "fault"), [("upload", "lost"), ("upload", "cut"), ("delete", "lost"), ("metadata", "lost")]
-)
-def test_an_answer_that_is_lost_does_no_harm(desk: Desk, step: str, fault: str) -> None:
-    record = desk.server.record(old_txt=b"old")
-    desk.server.fail(step, fault)
-    arguments = ("--new-version-of", str(record.id), *FILES)
-    desk.refuse(*arguments)
-    desk.upload(*arguments)
-    assert sorted(desk.server.uploads()) == sorted(FILES)
-    assert desk.server.drafts()[0].sums() == sums()
-
-
-def test_a_deletion_whose_answer_was_lost_is_tried_again_without_harm(desk: Desk) -> None:
-    record = desk.server.record(old_txt=b"old")
-    desk.server.fail("delete", 404)
-    desk.upload("--new-version-of", str(record.id), *FILES)
+    desk.server.fail("newversion", "lost")
+    assert f"{desk.server.address}/me/uploads" in desk.refuse("--new-version-of", str(record.id), *FILES)
+    err = desk.refuse("--new-version-of", str(record.id), *FILES)  # today's server refuses a second draft
+    assert "files.enabled: Please remove all files first." in err
+    assert "--draft" in err
+    desk.upload("--draft", str(desk.server.drafts()[0].id), *FILES)
 
 
 def test_a_wrong_sum_stops_and_says_both(desk: Desk) -> None:
@@ -278,28 +197,15 @@ def test_the_token_goes_to_no_other_host(desk: Desk) -> None:
     with Zenodo() as elsewhere:
         other = elsewhere.address.replace("127.0.0.1", "localhost")
         userinfo = desk.server.address + "@" + elsewhere.address.removeprefix("http://")
-        for target in (elsewhere.address, other, userinfo, "//" + other.removeprefix("http://"), "ftp://127.0.0.1"):
-            desk.server.fail("create", f"bucket {target}/api/files/1")
-            assert "the token is not sent there" in desk.refuse("--fresh", *FILES)
+        for target in (elsewhere.address, other, userinfo, "//" + other.removeprefix("http://")):
+            desk.server.fail("read", f"bucket {target}/api/files/1")
+            assert "the token is not sent there" in desk.refuse()
             assert "upload" not in desk.server.steps()
-        for step in ("create", "metadata", "upload", "publish"):
+        for step in ("read", "upload"):
             desk.server.fail(step, f"redirect {elsewhere.address}/api/deposit/depositions")
-            assert "redirects" in desk.refuse("--fresh", "--publish", *FILES)
-        proxies = dict.fromkeys(("http_proxy", "all_proxy", "ALL_PROXY"), elsewhere.address)
-        desk.upload(**proxies)
+            assert "answered 302" in desk.refuse()
+        desk.upload(**dict.fromkeys(("http_proxy", "all_proxy", "ALL_PROXY"), elsewhere.address))
         assert elsewhere.asked == []
-
-
-def test_a_link_without_a_host_is_of_the_server(desk: Desk) -> None:
-    desk.server.fail("create", "bucket /api/files/none")
-    assert "PUT /api/files/none/nuclei.bin answered 404" in desk.refuse()
-
-
-def test_an_answer_without_a_bucket_stops(desk: Desk) -> None:
-    desk.server.fail("create", "no bucket")
-    assert "lacks links.bucket" in desk.refuse()
-    desk.upload()
-    assert list(desk.server.depositions) == [101]
 
 
 def test_metadata_that_the_server_accepts_but_for_a_field_stop(desk: Desk) -> None:
@@ -309,9 +215,8 @@ def test_metadata_that_the_server_accepts_but_for_a_field_stop(desk: Desk) -> No
     assert desk.server.uploads() == []
 
 
-@pytest.mark.parametrize("style", ["new", "old"])
-def test_a_new_version_has_the_given_files_alone(tmp_path: Path, style: str) -> None:
-    with Zenodo(style) as server:
+def test_a_new_version_has_the_given_files_alone(tmp_path: Path) -> None:
+    with Zenodo("old") as server:  # it answers with the record, and a link to the draft
         desk = Desk(tmp_path / "desk", server)
         record = server.record(nuclei_bin=FILES["nuclei.bin"], figures_txt=b"other", old_txt=b"old")
         arguments = ("--new-version-of", str(record.id), *FILES)
@@ -320,7 +225,7 @@ def test_a_new_version_has_the_given_files_alone(tmp_path: Path, style: str) -> 
         assert draft.sums() == sums()
         assert server.uploads() == ["figures.txt"]  # the other one is there already
         draft.files["added.txt"] = Stored("added.txt", b"in the browser")
-        assert "it also holds added.txt" in desk.refuse("--publish", *arguments)
+        assert "the draft also holds added.txt." in desk.refuse("--publish", *arguments)
         del draft.files["added.txt"]
         desk.upload("--publish", *arguments)
         assert draft.published
@@ -334,15 +239,16 @@ def test_files_of_the_version_before_stay_if_asked_for(desk: Desk) -> None:
     assert "delete" not in desk.server.steps()
 
 
-def test_a_draft_that_is_named_loses_no_file_and_is_not_remembered(desk: Desk) -> None:
+def test_a_draft_that_is_named_loses_no_file_and_is_not_noted(desk: Desk) -> None:
     draft = desk.server.add()
     draft.files["mine.txt"] = Stored("mine.txt", b"mine")
     desk.upload("--draft", str(draft.id), *FILES)
-    desk.upload("--draft", str(draft.id), "--publish", *FILES)
+    assert "also holds mine.txt" in desk.refuse("--draft", str(draft.id), "--publish", *FILES)
+    assert not draft.published
+    desk.upload("--draft", str(draft.id), "--publish", "--keep-files", *FILES)
     assert draft.published
-    assert set(draft.files) == {*FILES, "mine.txt"}
-    assert desk.state() == {}
-    assert len(desk.server.uploads()) == 2
+    assert draft.sums() == sums({**FILES, "mine.txt": b"mine"})
+    assert desk.noted() == []
 
 
 def test_a_draft_that_is_named_must_be_one(desk: Desk) -> None:
@@ -352,44 +258,32 @@ def test_a_draft_that_is_named_must_be_one(desk: Desk) -> None:
     assert desk.server.uploads() == []
 
 
-def test_a_draft_that_is_gone_or_published_with_other_files_is_replaced(desk: Desk) -> None:
+def test_a_noted_draft_that_is_gone_or_published_with_other_files_says_how_to_begin_another(desk: Desk) -> None:
     desk.upload("nuclei.bin")
+    (note,) = (desk.home / "data").glob(".zenodo_draft-*")
     desk.server.depositions[101].gone = True
+    err = desk.refuse("nuclei.bin")
+    assert "answered 410: The record has been deleted." in err
+    assert f"delete data/{note.name}" in err
+    note.unlink()
     desk.upload("nuclei.bin")
     desk.server.depositions[103].published = True
+    assert f"delete data/{note.name}" in desk.refuse("figures.txt").splitlines()[-1]
+    note.unlink()
     desk.upload("figures.txt")
     assert desk.server.depositions[105].sums() == sums({"figures.txt": FILES["figures.txt"]})
-    del desk.server.depositions[105]
-    desk.upload("figures.txt")
-    assert desk.server.uploads() == ["nuclei.bin", "nuclei.bin", "figures.txt", "figures.txt"]
 
 
-def test_drafts_are_remembered_by_server_and_record(desk: Desk) -> None:
+def test_drafts_are_noted_by_server_and_record(desk: Desk) -> None:
     record = desk.server.record(old_txt=b"old")
     desk.upload()
     desk.upload("--new-version-of", str(record.id), *FILES)
-    assert len(desk.server.drafts()) == 2
-    desk.upload("--publish", *FILES)
-    assert [entry["draft"] for entry in desk.state().values()] == [105]
     with Zenodo() as other:
-        desk.upload(ZENODO_URL=other.address)
-        assert len(other.drafts()) == 1
-    desk.upload("--fresh", "--new-version-of", str(desk.server.record(a_txt=b"a").id), *FILES)
-    desk.upload("--fresh", *FILES)
-    desk.upload("--fresh", *FILES)
-    assert len(desk.server.drafts()) == 4
-
-
-def test_a_draft_that_differs_is_not_published(desk: Desk) -> None:
-    desk.upload()
-    (draft,) = desk.server.drafts()
-    draft.files["other.txt"] = Stored("other.txt", b"other")
-    err = desk.refuse("--publish", *FILES)
-    assert "it also holds other.txt" in err
-    assert "--keep-files" in err
-    assert not draft.published
-    desk.upload("--publish", "--keep-files", *FILES)
-    assert draft.published
+        desk.upload("figures.txt", ZENODO_URL=other.address)
+        assert [draft.id for draft in other.drafts()] == [101]
+    assert sorted(desk.noted()) == ["101", "103", "105"]
+    desk.upload("--publish", *FILES)
+    assert sorted(desk.noted()) == ["101", "105"]
 
 
 def test_a_file_that_changed_is_sent_again(desk: Desk) -> None:
@@ -424,29 +318,23 @@ def test_a_dry_run_says_what_it_would_do_and_sends_nothing(desk: Desk) -> None:
     code, out, err = desk.run(*arguments, ZENODO_TOKEN="")
     assert (code, desk.server.asked) == (0, [])
     assert "nothing was sent" in err
-    assert f"nuclei.bin, 10240 bytes, MD5 {sums()['nuclei.bin']}" in out
-    assert "POST /api/deposit/depositions/7/actions/newversion" in out
-    assert "DELETE /api/deposit/depositions/ID/files" in out
+    assert f"nuclei.bin, MD5 {sums()['nuclei.bin']}" in out
+    assert "a new version of 7" in out
+    assert "deleted: files of the version before" in out
     assert '"title": "t"' in out
-    assert "/actions/publish" in out
+    assert "published: yes" in out
     assert not (desk.home / "data").exists()
     desk.upload()
     again = desk.run("--dry-run", *FILES)[1]
-    assert "GET /api/deposit/depositions/101" in again
-    assert "DELETE" not in again
+    assert "draft: 101, begun before" in again
+    assert "published: no" in again
+    assert "deleted" not in again
 
 
 def test_servers(desk: Desk) -> None:
     for arguments, server in (([], "https://zenodo.org"), (["--sandbox"], "https://sandbox.zenodo.org")):
         assert f"server: {server}\n" in desk.run("--dry-run", *arguments, *FILES, ZENODO_URL="")[1]
-    for address in (
-        "http://zenodo.org",
-        "http://127.0.0.1.evil.org",
-        "ftp://a",
-        "https://a/b",
-        "https://a@b",
-        "https://",
-    ):
+    for address in ("http://zenodo.org", "http://127.0.0.1.evil.org", "ftp://a", "https://a@b", "https://"):
         assert "ZENODO_URL" in desk.refuse(code=2, ZENODO_URL=address)
 
 
@@ -464,6 +352,7 @@ def test_the_token_shows_nowhere(desk: Desk) -> None:
     code, _, err = desk.finish(desk.start("--publish", *FILES, options=("-x",), **changes))  # looks into all files
     assert code == 1
     assert "Bearer ***" in err
+    assert "\x1b" not in err
     code, _, err = desk.finish(desk.start("--publish", *FILES, **changes))
     assert code == 0, err
     seen = (desk.home / "seen").read_text()
@@ -471,11 +360,11 @@ def test_the_token_shows_nowhere(desk: Desk) -> None:
     assert not (desk.home / "trace").exists()
 
 
-@pytest.mark.parametrize("token", ["", "two words", 'quo"te', "line\nbreak", "back\\slash", "tab\t"])
-def test_a_token_that_cannot_be_one_is_refused(desk: Desk, token: str) -> None:
-    err = desk.refuse(code=2, ZENODO_TOKEN=token)
-    assert "ZENODO_TOKEN" in err
-    assert not token or token not in err
+def test_a_token_that_cannot_be_one_is_refused(desk: Desk) -> None:
+    for token in ("", "two words", 'quo"te', "line\nbreak", "back\\slash"):
+        err = desk.refuse(code=2, ZENODO_TOKEN=token)
+        assert "ZENODO_TOKEN is not set, or it is not a token" in err
+        assert not token or token not in err
 
 
 @pytest.mark.parametrize("tool", ["curl", "jq"])
@@ -484,47 +373,34 @@ def test_a_tool_that_is_missing_is_named(desk: Desk, tool: str) -> None:
     tools.mkdir()
     for name in {"bash", "dirname", "mktemp", "md5sum", "curl", "jq", "rm", "cat"} - {tool}:
         (tools / name).symlink_to(shutil.which(name) or "/nowhere")
-    assert f"not installed: {tool}." in desk.refuse(code=2, PATH=str(tools))
+    assert f"{tool} is not installed" in desk.refuse(code=2, PATH=str(tools))
 
 
-@pytest.mark.parametrize(
-    ("meta", "says"),
-    [
-        ("{", "not valid JSON"),
-        ("", "lacks one JSON object"),
-        ("[]", "lacks an object"),
-        ("{}", "lacks metadata"),
-        (json.dumps({"metadata": {**META["metadata"], "title": " "}}), "lacks metadata.title;"),
-        (json.dumps({"metadata": {"title": "t"}}), "metadata.upload_type, metadata.description, metadata.creators;"),
-        (json.dumps({"metadata": {**META["metadata"], "creators": [{}]}}), "metadata.creators[0].name"),
-    ],
-)
-def test_bad_metadata_are_refused(desk: Desk, meta: str, says: str) -> None:
-    (desk.home / "meta.json").write_text(meta)
-    assert says in desk.refuse(code=2)
+def test_bad_metadata_are_refused(desk: Desk) -> None:
+    nameless = {**META["metadata"], "creators": [{}]}
+    for meta in ("{", "", "[]", "{}", '{"metadata": {"title": "t"}}', json.dumps({"metadata": nameless})):
+        (desk.home / "meta.json").write_text(meta)
+        assert "meta.json must be JSON with metadata: title, upload_type" in desk.refuse(code=2)
 
 
 def test_wrong_arguments_are_refused(desk: Desk) -> None:
     (desk.home / "empty").touch()
     (desk.home / "more").mkdir()
     shutil.copy(desk.home / "nuclei.bin", desk.home / "more")
-    (desk.home / "data").mkdir()
     for arguments, says in (
         (["--unknown"], "unknown option --unknown"),
-        (["nowhere.bin"], "there is no file nowhere.bin"),
-        (["empty"], "empty is empty"),
-        (["more"], "more is a directory"),
-        (["nuclei.bin", "more/nuclei.bin"], "the same name"),
-        (["--draft"], "--draft needs a value"),
-        (["--draft", "10.5281/zenodo.7", "nuclei.bin"], "give the number"),
-        (["--draft", "7", "--new-version-of", "8", "nuclei.bin"], "give one"),
-        (["--draft", "7", "--fresh", "nuclei.bin"], "give one"),
-        (["--meta", "nowhere.json", "nuclei.bin"], "cannot read nowhere.json"),
+        (["nowhere.bin"], "nowhere.bin is not there"),
+        (["empty"], "it is empty"),
+        (["more"], "a directory"),
+        (["nuclei.bin", "more/nuclei.bin"], "two of the files are called nuclei.bin"),
+        (["--draft"], "--draft needs the number"),
+        (["--draft", "10.5281/zenodo.7", "nuclei.bin"], "--draft needs the number"),
+        (["--draft", "7", "--new-version-of", "8", "nuclei.bin"], "give one of them"),
+        (["--meta", "nowhere.json", "nuclei.bin"], "nowhere.json"),
     ):
         assert says in desk.refuse(*arguments, code=2)
-    assert "ZENODO_STALL_SECONDS=0" in desk.refuse(code=2, ZENODO_STALL_SECONDS="0")
-    assert "ZENODO_RETRIES=many" in desk.refuse(code=2, ZENODO_RETRIES="many")
-    (desk.home / "data" / ".zenodo_draft.json").write_text("[1")
+    desk.upload()
+    next((desk.home / "data").glob(".zenodo_draft-*")).write_text("[1")
     assert "is spoilt" in desk.refuse(code=2)
     code, out, err = desk.run("--help")
     assert (code, err) == (0, "")
@@ -551,16 +427,14 @@ def test_the_archive_of_the_guide_is_what_is_uploaded_by_default(desk: Desk) -> 
     assert desk.server.uploads() == ["image_translation_outputs.tar.gz"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_stopped_ends_at_once_and_leaves_nothing(desk: Desk, number: signal.Signals, code: int) -> None:
+def test_a_run_that_is_stopped_by_the_keyboard_says_how_to_go_on_and_leaves_nothing(desk: Desk) -> None:
     desk.server.fail("upload", "stall")
     process = desk.start(*FILES)
     assert desk.server.stalled.wait(30)
-    begin = time.monotonic()
-    process.send_signal(number)
-    found, out, err = desk.finish(process)
-    assert (found, out) == (code, "")
-    assert time.monotonic() - begin < 10
+    os.killpg(process.pid, signal.SIGINT)
+    code, out, err = desk.finish(process)
+    assert (code, out) == (1, "")
+    assert "stopped" in err
     assert "goes on with draft 101" in err
     desk.upload()
     assert list(desk.server.depositions) == [101]
@@ -569,7 +443,8 @@ def test_a_run_that_is_stopped_ends_at_once_and_leaves_nothing(desk: Desk, numbe
 def test_no_server_is_told(desk: Desk) -> None:
     code, out, err = desk.run(*FILES, ZENODO_URL="http://127.0.0.1:1")
     assert (code, out) == (1, "")
-    assert "no connection to the server" in err
+    assert "Failed to connect to 127.0.0.1" in err
+    assert "no whole answer came from http://127.0.0.1:1" in err
 
 
 def test_the_metadata_of_the_project_are_complete(desk: Desk) -> None:
@@ -587,6 +462,6 @@ def test_the_guide_names_options_that_there_are() -> None:
     commands = re.findall(r"upload_zenodo\.sh ?(.*)", "".join(re.findall(r"```sh\n(.*?)```", GUIDE, flags=re.DOTALL)))
     options = {word for command in commands for word in command.split() if word.startswith("--")}
     assert {"--sandbox", "--publish", "--new-version-of", "--dry-run"} <= options
-    text = SCRIPT.read_text()
+    usage = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True, check=True).stdout
     for option in options:
-        assert re.search(rf"^ +{option}\)", text, flags=re.MULTILINE), option
+        assert re.search(rf"^  {option} ", usage, flags=re.MULTILINE), option
