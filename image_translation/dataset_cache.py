@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pooch
 import requests
@@ -147,6 +147,10 @@ class CachedEntry:
 
     def _complete(self, *, thorough: bool) -> None:
         self._partial.mkdir(exist_ok=True)
+        if not self.path.exists():
+            entry, host = self.entry, urlsplit(self.entry.address).netloc
+            _log.info("fetching %s from %s into %s", entry.name, host, self.folder)
+            _log.info("its licence: %s; to cite: %s", entry.licence, entry.citation)
         with open_session(THREADS) as session:
             if self.entry.list and not self._has_list():
                 self._fetch_list(session)

@@ -35,9 +35,11 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_paths_are_printed_a_line_each(
-    server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main(["fetch", "tiny_movie", "tiny_ckpt", "tiny_movie"]) == 0
+    assert f"fetching tiny_ckpt from {server.address.removeprefix('http://')} into " in caplog.text
+    assert "its licence: CC0; to cite: nobody" in caplog.text
     paths = [tmp_path / "cache" / thing.name / thing.final for thing in (MOVIE, CHECKPOINT)]
     assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]
     published.require_sound(tmp_path / "cache", THINGS)
