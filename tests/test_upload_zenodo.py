@@ -24,12 +24,12 @@ FAILURES: dict[str, list[str | int]] = {  # every step, and how it goes wrong in
     "create": [401, "truncated", "no id"],
     "newversion": [403, "hang up"],
     "read": [404, "list", "no bucket"],
-    "delete": [500, "lost"],
+    "delete": [REDIRECT, "lost"],
     "metadata": [429, "empty", "lost"],
     "upload": ["stall", "page", "cut"],
     "second upload": [413],
     "check": ["truncated", "stall"],  # the draft is read once more before publishing
-    "publish": [502, REDIRECT],
+    "publish": [502, "list"],
 }
 
 pytestmark = pytest.mark.skipif(
@@ -191,6 +191,12 @@ def test_a_wrong_sum_stops_and_says_both(desk: Desk) -> None:
     assert "0" * 32 in err
     desk.upload()
     assert len(desk.server.depositions) == 1
+
+
+def test_a_draft_that_lost_a_file_meanwhile_is_not_published(desk: Desk) -> None:
+    desk.server.fail("read", "", "no files")
+    assert "not published: the draft lacks nuclei.bin figures.txt" in desk.refuse("--publish", *FILES)
+    assert "publish" not in desk.server.steps()
 
 
 def test_the_token_goes_to_no_other_host(desk: Desk) -> None:

@@ -352,7 +352,7 @@ class Handler(BaseHTTPRequestHandler):
         """An answer that looks right, but for one field."""
         match words:
             case ["no", name]:
-                content = {**content, "id": None} if name == "id" else {**content, "links": {}}
+                content = {**content, {"bucket": "links"}.get(name, name): None}
             case ["bucket", target]:
                 content = {**content, "links": {**content["links"], "bucket": target}}
             case ["wrong", "sum"]:
