@@ -183,8 +183,8 @@ def test_frames_without_an_image_are_left_out(stores: Path, cells: CellMovie, tm
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nothing.zarr"], "the prediction nothing.zarr does not exist"),
-        (["{}", "--truth", "nothing.zarr"], "--truth nothing.zarr does not exist"),
+        (["nothing.zarr"], "the prediction nothing.zarr: no such file or directory; give a path"),
+        (["{}", "--truth", "nothing.zarr"], "--truth nothing.zarr: no such file or directory; give a path"),
         (["{}/steady.ome.zarr", "{}/phase"], "none of steady, phase is called raw; name the raw prediction with --raw"),
         (["{}", "--truth", "{}/phase"], "the truth has no channel Nuclei, Membrane"),
         (["{}", "--channels", "DAPI"], "the raw prediction has no channel DAPI"),
