@@ -112,7 +112,8 @@ def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
 
     @cache
     def statistics(position: str) -> Statistics:
-        return field_statistics(next(one for one in plan.series if one.position.name == position), plan.normalization)
+        series = next(one for one in plan.series if one.position.name == position)
+        return field_statistics(series.position, series.channel, plan.normalization)
 
     results = []
     total = sum(len(series.frames) for series in plan.series)

@@ -15,6 +15,7 @@ from image_translation.frame import Frame
 from image_translation.plan import Plan, Series
 from image_translation.predict import Predictor
 from image_translation.sink import SeriesResult, Sink, Workspace, prediction
+from image_translation.store import Position
 
 AHEAD = 2  # batches that are read before, and finished behind, the one in the network
 SAMPLED_FRAMES = 32
@@ -23,7 +24,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def field_statistics(series: Series, method: normalize.Method) -> normalize.Statistics:
+def field_statistics(position: Position, channel: int, method: normalize.Method) -> normalize.Statistics:
     """Find what to normalise a field of view by: the store's own statistics, else an estimate from its frames.
 
     The estimate is from a few frames spread over the whole movie and all its planes, whichever are to be stained, so
@@ -31,12 +32,11 @@ def field_statistics(series: Series, method: normalize.Method) -> normalize.Stat
 
     Parameters
     ----------
-    series
-        Any series of the position.
+    position, channel
+        The image, and the index of one of its channels.
     method
         Method of normalisation.
     """
-    position, channel = series.position, series.channel
     stored = normalize.from_metadata(position.attributes, position.channels[channel], method)
     if stored is not None:
         return stored
