@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from image_translation.errors import UsageError
-from image_translation.journal import remove
+from image_translation.placement import remove
 
 _MADE_HERE = re.compile(
     r".+_(combined|kymograph|difference)\.png|(corrcoef|tradeoff|score_card)\.png|comparison\.mp4|report\.html"

@@ -71,7 +71,7 @@ def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], result
         for name, image in stains.items():
             lines.setdefault(name, []).append(image[:, excerpt.row].copy())
     change, gain = maps.change(), maps.gain() if series.truth else excerpt.less_raw()
-    channels, size = plan.spec.output_channels, _pixel_size(series.position)
+    channels, size = plan.spec.output_channels, series.position.pixel_size
     labels = [f"frame {t}" for t in excerpt.frames]
     close_up_change = excerpt.close_up_change()
     for c, (channel, stem) in enumerate(zip(channels, file_stems(channels), strict=True)):
@@ -141,12 +141,6 @@ def _time(position: Position, frame: int) -> str:
     if interval < 60:
         return f"    {seconds // 60} min {seconds % 60:02d} s"
     return f"    {seconds // 3600} h {seconds // 60 % 60:02d} min"
-
-
-def _pixel_size(position: Position) -> float | None:
-    """Width of a pixel in micrometres; a scale of exactly 1 is what writers put where they do not know it."""
-    size = position.levels[0].scale[-1]
-    return size if position.units.get("x") == "micrometer" and 0 < size < inf and size != 1 else None
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -7,7 +7,6 @@ their final names, so that a store under its final name is always finished.
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +14,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from image_translation.errors import DataError, UsageError
+from image_translation.placement import remove
 
 PARTIAL = ".partial"
 STORE_SUFFIX = ".ome.zarr"
@@ -189,14 +189,6 @@ def write_json(path: Path, value: Any) -> None:
     with scratch.open("w") as file:
         json.dump(value, file)  # piece by piece: the metrics of a long movie are long, too
     os.replace(scratch, path)  # noqa: PTH105 - the atomic one
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a whole directory, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:

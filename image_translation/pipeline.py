@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from image_translation import models
 from image_translation.figures import write_figures
-from image_translation.journal import STORE_SUFFIX, Journal, remove, write_json
+from image_translation.journal import STORE_SUFFIX, Journal, write_json
 from image_translation.normalize import Statistics
 from image_translation.output import create_store, finish_image, image_path
+from image_translation.placement import remove
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
 from image_translation.results import FIGURES, METRICS, Survey, survey

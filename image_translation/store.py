@@ -85,6 +85,12 @@ class Position:
         """Number of pixels along T, C, Z, Y, X."""
         return self.levels[0].shape
 
+    @property
+    def pixel_size(self) -> float | None:
+        """Width of a pixel in micrometres; a scale of exactly 1 is what writers put where they do not know it."""
+        size = self.levels[0].scale[-1]
+        return size if self.units.get("x") == "micrometer" and 0 < size < math.inf and size != 1 else None
+
     @cached_property
     def _array(self) -> Any:
         return open_array(self.path / self.levels[0].path, self.zarr_format)

@@ -86,23 +86,6 @@ def test_the_frames_with_most_flicker_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "unit", "expected"),
-    [
-        (0.325, "micrometer", 0.325),
-        (1.0, "micrometer", None),
-        (0.325, "", None),
-        (0.0, "micrometer", None),
-        (-0.5, "micrometer", None),
-        (float("inf"), "micrometer", None),
-        (float("nan"), "micrometer", None),
-    ],
-)
-def test_pixel_sizes_are_finite_and_positive(size: float, unit: str, expected: float | None) -> None:
-    position: Any = SimpleNamespace(levels=[SimpleNamespace(scale=(1, 1, 1, size, size))], units={"x": unit})
-    assert figures._pixel_size(position) == expected
-
-
-@pytest.mark.parametrize(
     ("interval", "unit", "frame", "expected"),
     [
         (300, "second", 13, "1 h 05 min"),

@@ -19,9 +19,10 @@ from stores import phase, write_image, write_plate
 from image_translation import pipeline
 from image_translation import series as series_module
 from image_translation.cli import main
-from image_translation.journal import PARTIAL, Journal, remove
+from image_translation.journal import PARTIAL, Journal
 from image_translation.motion_filter import MotionFilter
 from image_translation.normalize import METHODS
+from image_translation.placement import remove
 from image_translation.predict import Predictor
 from image_translation.rows import read_csv
 from image_translation.smooth import apply

@@ -12,7 +12,8 @@ import zarr
 from stores import phase, write_image, write_plate
 
 from image_translation.errors import DataError, UsageError
-from image_translation.store import open_store, select_channel, select_planes
+from image_translation.ome_metadata import AXES, Level
+from image_translation.store import Position, open_store, select_channel, select_planes
 from image_translation.zarr_access import open_array
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -322,3 +323,21 @@ def test_stores_of_other_writers() -> None:
         assert {position: store.position(position).shape for position in store.names} == expected
         first = store.position(store.names[0])
         assert first.read(0, 0, 0).shape == first.shape[3:]
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "expected"),
+    [
+        (0.325, "micrometer", 0.325),
+        (1.0, "micrometer", None),
+        (0.325, "", None),
+        (0.0, "micrometer", None),
+        (-0.5, "micrometer", None),
+        (float("inf"), "micrometer", None),
+        (float("nan"), "micrometer", None),
+    ],
+)
+def test_pixel_sizes_are_finite_and_positive(size: float, unit: str, expected: float | None) -> None:
+    level = Level("0", (1.0, 1.0, 1.0, size, size), (0.0,) * 5, (1, 1, 1, 4, 4))
+    position = Position("fov", Path(), AXES, {"x": unit}, (level,), ("Phase",), {}, np.dtype(np.uint8), zarr_format=2)
+    assert position.pixel_size == expected

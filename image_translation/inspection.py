@@ -1,0 +1,180 @@
+"""What the network makes of one image: which image, how it is normalised, and what every stage returns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation import data, models, normalize
+from image_translation.errors import DataError, UsageError
+from image_translation.features import FeatureExtractor
+from image_translation.plan import DEFAULT_NORMALIZATION
+from image_translation.series import field_statistics
+from image_translation.store import Position, select_channel
+
+
+class Crop(NamedTuple):
+    """A rectangle of a field of view, in pixels.
+
+    Attributes
+    ----------
+    y, x
+        Upper left corner.
+    height, width
+        Size.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def of(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut it out of an image of shape (..., Y, X)."""
+        return image[..., self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+@dataclass(frozen=True)
+class View:
+    """An image, and what the network makes of it.
+
+    Attributes
+    ----------
+    image
+        What the network is shown: (C_in, Y, X) float32, normalised.
+    image_channels
+        Names of its channels.
+    prediction
+        Shape (C_out, Y, X), float32.
+    features
+        Name of each stage to (C, H, W) float32.
+    truth
+        The channels of the store that are called like the network's outputs, (C_out, Y, X) float32; None without them.
+    """
+
+    image: NDArray[np.float32]
+    image_channels: tuple[str, ...]
+    prediction: NDArray[np.float32]
+    features: dict[str, NDArray[np.float32]]
+    truth: NDArray[np.float32] | None
+
+
+class Inspector:
+    """A network that is loaded once, to look at any image with.
+
+    Parameters
+    ----------
+    checkpoint
+        Path, or a name that `data.resolve_checkpoint` knows.
+    normalization
+        Method for the input; None takes what the checkpoint says, else median and IQR.
+    device
+        See `predict.resolve_device`.
+
+    Attributes
+    ----------
+    spec
+        What is known of the checkpoint.
+    stages
+        Names of the stages, in order.
+    """
+
+    def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
+        self.spec, weights = models.read_spec(data.resolve_checkpoint(checkpoint))
+        self._method = normalization or self.spec.normalization or DEFAULT_NORMALIZATION
+        self._extractor = FeatureExtractor(models.build(self.spec, weights), self.spec.stride, device=device)
+        self._statistics: dict[tuple[str, int], normalize.Statistics] = {}
+        self.stages = self._extractor.stages
+
+    def channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
+        """Choose what the network is shown.
+
+        Parameters
+        ----------
+        position
+            Image to choose from.
+        names
+            Names of channels, in the order of the network's inputs. Without any, those that the network was trained
+            with; for a network of one input otherwise the obvious one, as `store.select_channel` finds it.
+
+        Raises
+        ------
+        UsageError
+            There are no such channels, or not as many as the network takes.
+        """
+        trained, wanted = self.spec.input_channels, self.spec.architecture.in_channels
+        if not names and trained and set(trained) <= set(position.channels):
+            names = trained
+        if not names and wanted == 1:
+            return (select_channel(position, None),)
+        if len(names) != wanted:
+            raise UsageError(
+                f"--channel {' '.join(names) or '(none given)'}: the network takes {wanted} channels "
+                f"({', '.join(trained) or 'of unknown names'}), and {position.path} has {', '.join(position.channels)}"
+            )
+        return tuple(select_channel(position, name) for name in names)
+
+    def look(
+        self, position: Position, t: int, z: int, *, channels: Sequence[str] = (), crop: Crop | None = None
+    ) -> View:
+        """Show the network one image.
+
+        Parameters
+        ----------
+        position, t, z
+            Image, and the indices of time and plane.
+        channels
+            As for `channels`.
+        crop
+            The part that the network is shown; the whole field if None. Normalisation is by the whole field in any
+            case, but the network's response norms are of what it is shown, so that a crop is not quite a part of the
+            whole.
+
+        Returns
+        -------
+        View
+            All arrays are of the crop.
+
+        Raises
+        ------
+        UsageError
+            The indices, the channels or the crop are not in the image.
+        DataError
+            The image is blank, or cannot be read.
+        """
+        _require_inside(position, t, z, crop)
+        inputs = self.channels(position, channels)
+        planes = [self._read(position, t, channel, z, crop) for channel in inputs]
+        prediction, features = self._extractor.extract(np.stack(planes))
+        outputs = [position.channels.index(name) for name in self.spec.output_channels if name in position.channels]
+        truth = None
+        if len(outputs) == len(self.spec.output_channels) and not set(outputs) & set(inputs):
+            truth = np.stack([_cut(position.read(t, channel, z), crop) for channel in outputs])
+        names = tuple(position.channels[channel] for channel in inputs)
+        return View(np.stack(planes), names, prediction, features, truth)
+
+    def _read(self, position: Position, t: int, channel: int, z: int, crop: Crop | None) -> NDArray[np.float32]:
+        image = position.read(t, channel, z)
+        if not normalize.is_valid(image):
+            raise DataError(
+                f"{position.path}: frame {t} (channel {position.channels[channel]}, plane {z}) is blank; choose another"
+            )
+        key = (str(position.path), channel)
+        if key not in self._statistics:
+            self._statistics[key] = field_statistics(position, channel, self._method)
+        return _cut(normalize.apply(image, self._statistics[key]), crop)
+
+
+def _cut(image: NDArray[np.float32], crop: Crop | None) -> NDArray[np.float32]:
+    return np.ascontiguousarray(crop.of(image) if crop else image, dtype=np.float32)
+
+
+def _require_inside(position: Position, t: int, z: int, crop: Crop | None) -> None:
+    frames, _, depth, height, width = position.shape
+    for what, index, count in (("frame", t, frames), ("plane", z, depth)):
+        if not 0 <= index < count:
+            raise UsageError(f"{what} {index} is not in {position.path}; it has 0 to {count - 1}")
+    if crop and not (0 <= crop.y < crop.y + crop.height <= height and 0 <= crop.x < crop.x + crop.width <= width):
+        raise UsageError(f"the crop {tuple(crop)} (Y, X, height, width) is not in {position.path}, {height} x {width}")
