@@ -49,7 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_add_smooth, _add_demo, _add_evaluate, _add_fetch, _add_registry, _add_simulate, _add_train):
+    for add in (
+        _add_smooth,
+        _add_demo,
+        _add_evaluate,
+        _add_inspect,
+        _add_fetch,
+        _add_registry,
+        _add_simulate,
+        _add_train,
+    ):
         add(commands)
     return parser
 
@@ -131,6 +140,12 @@ def _add_evaluate(commands: "argparse._SubParsersAction[Parser]") -> None:
     from image_translation.evaluation_cli import add_arguments
 
     add_arguments(_command(commands, "evaluate", "Score predictions that lie on disk: how steady, faithful and sharp."))
+
+
+def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
+    from image_translation.inspect_cli import add_arguments
+
+    add_arguments(_command(commands, "inspect", "Show what every stage of a network makes of an image."))
 
 
 def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:

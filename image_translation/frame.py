@@ -1,6 +1,7 @@
-"""The unit that travels through the package: one time point of a movie."""
+"""The unit that travels through the package, one time point of a movie; and a part of its field."""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,3 +30,24 @@ class Frame:
     data: NDArray[np.float32]
     valid: bool = True
     phase: NDArray[np.float32] | None = None
+
+
+class Crop(NamedTuple):
+    """A rectangle of a field of view, in pixels.
+
+    Attributes
+    ----------
+    y, x
+        Upper left corner.
+    height, width
+        Size.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def of(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Cut it out of an image of shape (..., Y, X)."""
+        return image[..., self.y : self.y + self.height, self.x : self.x + self.width]

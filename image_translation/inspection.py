@@ -1,8 +1,9 @@
 """What the network makes of one image: which image, how it is normalised, and what every stage returns."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,30 +11,13 @@ from numpy.typing import NDArray
 from image_translation import data, models, normalize
 from image_translation.errors import DataError, UsageError
 from image_translation.features import FeatureExtractor
+from image_translation.frame import Crop
 from image_translation.plan import DEFAULT_NORMALIZATION
+from image_translation.predict import resolve_device
 from image_translation.series import field_statistics
 from image_translation.store import Position, select_channel
 
-
-class Crop(NamedTuple):
-    """A rectangle of a field of view, in pixels.
-
-    Attributes
-    ----------
-    y, x
-        Upper left corner.
-    height, width
-        Size.
-    """
-
-    y: int
-    x: int
-    height: int
-    width: int
-
-    def of(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut it out of an image of shape (..., Y, X)."""
-        return image[..., self.y : self.y + self.height, self.x : self.x + self.width]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +46,7 @@ class View:
 
 
 class Inspector:
-    """A network that is loaded once, to look at any image with.
+    """A network that is loaded once, when it is first used, to look at any image with.
 
     Parameters
     ----------
@@ -77,16 +61,18 @@ class Inspector:
     ----------
     spec
         What is known of the checkpoint.
-    stages
-        Names of the stages, in order.
     """
 
     def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
-        self.spec, weights = models.read_spec(data.resolve_checkpoint(checkpoint))
+        self.spec, self._weights = models.read_spec(data.resolve_checkpoint(checkpoint))
+        self._device = resolve_device(device)
         self._method = normalization or self.spec.normalization or DEFAULT_NORMALIZATION
-        self._extractor = FeatureExtractor(models.build(self.spec, weights), self.spec.stride, device=device)
         self._statistics: dict[tuple[str, int], normalize.Statistics] = {}
-        self.stages = self._extractor.stages
+
+    @cached_property
+    def _extractor(self) -> FeatureExtractor:
+        _log.info("loading the network; this takes up to a minute")
+        return FeatureExtractor(models.build(self.spec, self._weights), self.spec.stride, device=str(self._device))
 
     def channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
         """Choose what the network is shown.

@@ -11,6 +11,8 @@ ARRAY_MODULES = [
     "display_window",
     "errors",
     "evaluate",
+    "feature_colours",
+    "feature_map",
     "flicker",
     "frame",
     "image_statistics",
@@ -45,7 +47,16 @@ def test_array_modules_load_arrays_alone() -> None:
 
 
 def test_figures_are_drawn_without_torch() -> None:
-    modules = ["plot", "plot_metrics", "plot_score_card", "spotlight", "difference_maps", "comparison_movie", "report"]
+    modules = [
+        "plot",
+        "plot_metrics",
+        "plot_score_card",
+        "plot_features",
+        "spotlight",
+        "difference_maps",
+        "comparison_movie",
+        "report",
+    ]
     assert loaded_after("\n".join(f"import image_translation.{name}" for name in modules)) == {"matplotlib"}
 
 
@@ -61,6 +72,8 @@ def test_the_package_loads_nothing_until_a_name_is_used() -> None:
         ["smooth", "--help"],
         ["evaluate", "--help"],
         ["fetch"],
+        ["inspect", "--help"],
+        ["inspect", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out", "--crop", "0,0,4,4"],
         ["fetch", "no_such_name"],
         ["smooth", "-c", "demo_ckpt", "-m", "no/such/movie", "-o", "out"],
         ["smooth", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out"],
