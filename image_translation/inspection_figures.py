@@ -1,6 +1,7 @@
 """What an inspection shows and writes: pictures of all stages, and how much each changes from frame to frame."""
 
 import csv
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +17,16 @@ from image_translation.feature_colours import composite, limits, to_rgb
 from image_translation.feature_map import Basis, change, fit_basis, project, spectrum
 from image_translation.inspect_options import CHANGE, COMPARISON, OVERVIEW, STAGE, TABLE, InspectOptions
 from image_translation.inspection import Inspector, View
-from image_translation.plot_features import Tile, change_figure, comparison_figure, component_figure, overview_figure
+from image_translation.plot_features import Tile, comparison_figure, overview_figure
+from image_translation.plot_stages import change_figure, component_figure
 from image_translation.store import Position, open_store, select_planes
 
 SHOWN_COMPONENTS = 6  # of a single stage
 INPUT = "input"
 WATCHED_FRAMES = 8  # whose change is measured, if nothing else is asked for
 DPI = 200
+
+_log = logging.getLogger(__name__)
 
 
 class StageColours(NamedTuple):
@@ -85,7 +89,10 @@ def inspect(options: InspectOptions) -> Path:
     changes: dict[str, NDArray[np.float64]] = {}
     if len(frames) > 1:
         changes = stage_changes(look, frames)
-        figures[CHANGE] = change_figure({Path(options.movie).name: changes}, list(frames))
+        if np.nan_to_num(changes[INPUT]).any():
+            figures[CHANGE] = change_figure({Path(options.movie).name: changes}, list(frames))
+        else:
+            _log.warning("the frames %d to %d do not change: no %s", frames[0], frames[-1], CHANGE)
     options.output.mkdir(parents=True, exist_ok=True)
     for name in (OVERVIEW, COMPARISON, CHANGE, STAGE):
         if name in figures:
@@ -209,5 +216,7 @@ def _write_table(
         writer.writerow(["stage", "channels", "height", "width", "pc1", "pc2", "pc3", "change"])
         for stage, features in {INPUT: view.image, **view.features}.items():
             shares = list(colours[stage].basis.explained) if stage in colours else []
-            mean = float(np.nanmean(changes[stage])) if stage in changes else ""
+            known = changes.get(stage, np.array([]))
+            known = known[np.isfinite(known)]
+            mean = float(known.mean()) if known.size else ""
             writer.writerow([stage, *features.shape, *(shares + [""] * 3)[:3], mean])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from image_translation.rows import PHASE, RAW, TRUTH
 
 WIDTH = 180 / 25.4  # inches
-TEXT, SMALL = 8, 7  # points
+TITLE_TEXT, TEXT, SMALL = 9, 8, 7  # points
 PLAIN: dict[str, Any] = {"fontsize": TEXT, "parse_math": False}  # names may hold dollar signs
 PHASE_COLOURS, STAIN_COLOURS = "gray", "magma"
 DISPLAY_PERCENTILES = (0.5, 99.8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import end_to_end, filters, isolated, measures, temporal
+from benchmarks import end_to_end, feature_map, filters, isolated, measures, temporal
 from benchmarks.measures import Job
 from benchmarks.movies import write_movie
 from benchmarks.table import Line, format_lines
@@ -147,3 +147,10 @@ def test_the_temporal_benchmark_says_what_is_missed() -> None:
     assert "0.750 ±0.125" in nuclei
     assert "0.90  | NO" in nuclei
     assert "0.75  | yes" in membrane
+
+
+def test_components_of_all_stages_are_those_of_all_pixels(tiny_checkpoint: Path) -> None:
+    seconds, angle = feature_map.seconds_and_angle(32, 1, str(tiny_checkpoint))
+    assert set(seconds) == {"ours", *feature_map.SOLVERS}
+    assert all(value > 0 for value in seconds.values())
+    assert 0 <= angle < 0.01

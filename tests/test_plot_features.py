@@ -4,13 +4,8 @@ from figure_helpers import draw, is_hatched, overlapping_texts, panels_of, rando
 from matplotlib.figure import Figure
 
 from image_translation.errors import UsageError
-from image_translation.plot_features import (
-    Tile,
-    change_figure,
-    comparison_figure,
-    component_figure,
-    overview_figure,
-)
+from image_translation.plot_features import Tile, comparison_figure, overview_figure
+from image_translation.plot_stages import change_figure, component_figure
 
 
 def colours(*shape: int, seed: int = 0) -> np.ndarray:
