@@ -1,6 +1,7 @@
 """What becomes of an archive: looked through first, unpacked aside, and only its root is kept."""
 
 import gzip
+import logging
 import lzma
 import shutil
 import stat
@@ -26,6 +27,8 @@ DAMAGE = (
     RuntimeError,  # encrypted
     ValueError,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Unpack:
@@ -62,6 +65,7 @@ class Unpack:
             holds no root, or several.
         """
         archive = Path(fname)
+        _log.info("unpacking %s", archive.name)
         if self._scratch.exists():
             shutil.rmtree(self._scratch)
         self._scratch.mkdir(parents=True)
