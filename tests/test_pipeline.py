@@ -575,20 +575,6 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
     assert json.loads((tmp_path / "out" / "raw.ome.zarr" / ".zattrs").read_text())["image_translation"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("no right to mount a small file system here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_a_real_disk_that_is_full_can_be_enlarged(
     run: Any, tmp_path: Path, small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
