@@ -218,7 +218,7 @@ def _check(refuse: Any, entry: Entry) -> None:
         raise refuse("has a list of files, and so neither a sha256 of its own nor the kind checkpoint")
     if not re.fullmatch(r'[^./\\:*?"<>|][^/\\:*?"<>|]*', entry.file) or entry.final in {"", RECEIPT, FILE_LIST}:
         raise refuse(f"file = {entry.file!r}; must be a plain name of a file: give one if the address does not end so")
-    if entry.kind == "checkpoints" and entry.is_archive and not entry.holds:
+    if entry.kind == "checkpoints" and not entry.holds:  # says which files are the checkpoints
         raise refuse("needs the key holds, such as holds = '*/checkpoints/*.ckpt'")
     if PurePosixPath(entry.holds).is_absolute() or ".." in PurePosixPath(entry.holds).parts:
         raise refuse(f"holds = {entry.holds!r}; must be a pattern relative to the archive's root")

@@ -179,7 +179,8 @@ def open_session(connections: int) -> requests.Session:
 def ask_size(address: str, timeout: float) -> int | None:
     """Ask a server for the number of bytes of a file; None if it does not say so in time."""
     try:
-        response = requests.head(address, timeout=timeout, allow_redirects=True)
+        with open_session(1) as session:
+            response = session.head(address, timeout=timeout, allow_redirects=True)
     except requests.exceptions.RequestException:
         return None
     return _length(response) if response.ok else None

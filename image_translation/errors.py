@@ -1,4 +1,6 @@
-"""The two ways in which a run can fail through no fault of the program."""
+"""The two ways in which a run can fail through no fault of the program, and words for them."""
+
+from collections.abc import Sequence
 
 
 class ImageTranslationError(Exception):
@@ -21,3 +23,9 @@ def first_line(error: BaseException) -> str:
     """Return what an error of a library says in its first line, without tensorstore's list of source locations."""
     text = str(error).strip() or repr(error)
     return text.splitlines()[0].split(" [source locations=")[0]
+
+
+def listing(items: Sequence[object], most: int = 20) -> str:
+    """Write down names or numbers, the first few of many."""
+    shown = ", ".join(str(item) for item in items[:most])
+    return shown if len(items) <= most else f"{shown}, ... ({len(items)} in all)"

@@ -19,7 +19,8 @@ from image_translation.journal import STORE_SUFFIX
 from image_translation.output import ATTRIBUTE
 from image_translation.rows import RAW, TRUTH, Row, write_csv
 from image_translation.score_card import score_cards, write_score_cards
-from image_translation.store import Position, Store, open_store, select_channel
+from image_translation.selection import select_channel
+from image_translation.store import Position, Store, open_store
 
 METRICS, SCORE_CARD = "metrics.csv", "score_card.csv"
 

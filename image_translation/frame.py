@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from image_translation.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -51,3 +53,10 @@ class Crop(NamedTuple):
     def of(self, image: NDArray[Any]) -> NDArray[Any]:
         """Cut it out of an image of shape (..., Y, X)."""
         return image[..., self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+def require_frames(frames: tuple[int | None, int | None]) -> None:
+    """Raise a ``UsageError`` if frames are asked for of which there are none in any movie."""
+    start, stop = frames
+    if stop is not None and (start or 0) >= stop:
+        raise UsageError(f"--frames {start or 0}:{stop} holds no frame; START must be less than STOP")

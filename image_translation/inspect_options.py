@@ -5,7 +5,7 @@ from pathlib import Path
 
 from image_translation import data
 from image_translation.errors import UsageError
-from image_translation.frame import Crop
+from image_translation.frame import Crop, require_frames
 from image_translation.normalize import Method
 
 OVERVIEW, COMPARISON, CHANGE, STAGE, TABLE = (
@@ -62,6 +62,7 @@ class InspectOptions:
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the arguments alone show that it cannot be done."""
+        require_frames(self.frames)
         data.locate(self.checkpoint, kind="checkpoint")
         data.locate(self.movie, kind="movie")
         if self.output.exists() and not self.output.is_dir():

@@ -14,10 +14,15 @@ from image_translation.features import FeatureExtractor
 from image_translation.frame import Crop
 from image_translation.plan import DEFAULT_NORMALIZATION
 from image_translation.predict import resolve_device
+from image_translation.selection import select_channel
 from image_translation.series import field_statistics
-from image_translation.store import Position, select_channel
+from image_translation.store import Position
 
 _log = logging.getLogger(__name__)
+
+
+class BlankFrameError(DataError):
+    """A dropped frame, which a network is never shown."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,10 @@ class Inspector:
         ------
         UsageError
             The indices, the channels or the crop are not in the image.
+        BlankFrameError
+            The image is blank.
         DataError
-            The image is blank, or cannot be read.
+            It cannot be read.
         """
         _require_inside(position, t, z, crop)
         inputs = self.channels(position, channels)
@@ -144,7 +151,7 @@ class Inspector:
     def _read(self, position: Position, t: int, channel: int, z: int, crop: Crop | None) -> NDArray[np.float32]:
         image = position.read(t, channel, z)
         if not normalize.is_valid(image):
-            raise DataError(
+            raise BlankFrameError(
                 f"{position.path}: frame {t} (channel {position.channels[channel]}, plane {z}) is blank; choose another"
             )
         key = (str(position.path), channel)

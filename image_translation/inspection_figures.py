@@ -16,10 +16,11 @@ from image_translation.errors import DataError, UsageError
 from image_translation.feature_colours import composite, limits, to_rgb
 from image_translation.feature_map import Basis, change, fit_basis, project, spectrum
 from image_translation.inspect_options import CHANGE, COMPARISON, OVERVIEW, STAGE, TABLE, InspectOptions
-from image_translation.inspection import Inspector, View
+from image_translation.inspection import BlankFrameError, Inspector, View
 from image_translation.plot_features import Tile, comparison_figure, overview_figure
 from image_translation.plot_stages import change_figure, component_figure
-from image_translation.store import Position, open_store, select_planes
+from image_translation.selection import select_frames, select_planes
+from image_translation.store import open_store
 
 SHOWN_COMPONENTS = 6  # of a single stage
 INPUT = "input"
@@ -64,7 +65,10 @@ def inspect(options: InspectOptions) -> Path:
     (plane, *more) = select_planes(position, options.z)
     if more:
         raise UsageError("--z all: one plane is shown; give its index, or 'middle'")
-    frames = _frames(position, options)
+    frames = select_frames(position, options.frames)
+    if options.frames == (None, None):
+        first = min(options.time, max(0, len(frames) - WATCHED_FRAMES))
+        frames = frames[first : first + WATCHED_FRAMES]
     inspector = Inspector(options.checkpoint, normalization=options.normalization, device=options.device)
 
     def look(t: int) -> View:
@@ -175,7 +179,7 @@ def stage_changes(look: Callable[[int], View], frames: Iterable[int]) -> dict[st
         try:
             view = look(t)
             now = {INPUT: view.image, **view.features}
-        except DataError:  # a blank frame
+        except BlankFrameError:
             now = None
         if number:
             for stage in now or before or found:
@@ -195,17 +199,6 @@ def _stage_figure(view: View, stage: str, pixel_size: float | None) -> Figure:
     size = None if pixel_size is None else pixel_size * view.image.shape[-1] / features.shape[-1]
     shares = [float(share) for share in basis.explained]
     return component_figure(stage, project(features, basis), shares, spectrum(features), pixel_size=size)
-
-
-def _frames(position: Position, options: InspectOptions) -> range:
-    count = position.shape[0]
-    start, stop = options.frames
-    if (start or 0) >= count or (stop or 0) > count:
-        raise UsageError(f"--frames is not in {position.path}; it has the frames 0 to {count - 1}, so 0:{count}")
-    if start is None and stop is None:
-        first = min(options.time, max(0, count - WATCHED_FRAMES))
-        return range(count)[first : first + WATCHED_FRAMES]
-    return range(count)[start:stop]
 
 
 def _write_table(

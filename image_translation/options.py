@@ -11,6 +11,7 @@ from typing import Literal
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.frame import require_frames
 from image_translation.median_filter import MedianFilter
 from image_translation.motion_filter import causal, centred
 from image_translation.normalize import Method
@@ -123,9 +124,7 @@ class SmoothOptions:
         self.filters()
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: must be 1 or more")
-        start, stop = self.frames
-        if stop is not None and (start or 0) >= stop:
-            raise UsageError(f"--frames {start or 0}:{stop} holds no frame; START must be less than STOP")
+        require_frames(self.frames)
         data.locate(self.checkpoint, kind="checkpoint")
         self._check_output(data.locate(self.movie, kind="movie").resolve())
 

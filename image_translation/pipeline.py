@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from image_translation import models
+from image_translation.errors import listing
 from image_translation.figures import write_figures
 from image_translation.journal import STORE_SUFFIX, Journal, write_json
 from image_translation.normalize import Statistics
@@ -152,16 +153,16 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
         )
     flat = [result.position for result in results if result.statistics.degenerate]
     if flat:
-        _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", _listing(flat))
+        _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", listing(flat))
     invalid = {result.name: result.invalid for result in results if result.invalid}
     if invalid:
         _log.warning(
             "%d frames without an image (zero, constant or not finite) are NaN in the results: %s",
             sum(len(numbers) for numbers in invalid.values()),
-            "; ".join(f"{name}: {_listing(numbers)}" for name, numbers in invalid.items()),
+            "; ".join(f"{name}: {listing(numbers)}" for name, numbers in invalid.items()),
         )
     if plan.store.unreadable:
-        _log.warning("left out, because they cannot be read: %s", _listing(plan.store.unreadable))
+        _log.warning("left out, because they cannot be read: %s", listing(plan.store.unreadable))
 
 
 def _finish_store(plan: Plan, method: str, path: Path, results: Sequence[SeriesResult]) -> None:
@@ -181,8 +182,3 @@ def _finish_store(plan: Plan, method: str, path: Path, results: Sequence[SeriesR
             "libraries": {library: version(library) for library in LIBRARIES},
         }
         finish_image(image_path(path, name), image, windows, provenance)
-
-
-def _listing(items: Sequence[object], most: int = 20) -> str:
-    shown = ", ".join(str(item) for item in items[:most])
-    return shown if len(items) <= most else f"{shown}, ... ({len(items)} in all)"

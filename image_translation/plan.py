@@ -14,7 +14,8 @@ from image_translation.options import SmoothOptions
 from image_translation.output import ImageSpec
 from image_translation.predict import resolve_device, resolve_precision
 from image_translation.rows import RAW
-from image_translation.store import Position, Store, open_store, select_channel, select_planes
+from image_translation.selection import select_channel, select_frames, select_planes
+from image_translation.store import Position, Store, open_store
 
 DEFAULT_NORMALIZATION: normalize.Method = "median_iqr"
 
@@ -157,7 +158,7 @@ def make_plan(options: SmoothOptions) -> Plan:
     spec.require_in_channels(1)
     series = []
     for (position, channel), depths in zip(choices, planes, strict=True):
-        frames, truth = _frames(position, options), _truth(position, channel, spec)
+        frames, truth = select_frames(position, options.frames), _truth(position, channel, spec)
         for plane, z in enumerate(depths):
             blank = _is_blank(position, channel, z, frames, options)
             series.append(Series(position, channel, truth, z, plane, frames, blank))
@@ -175,15 +176,6 @@ def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]
     if not set(spec.output_channels) <= set(names) or names[channel] in spec.output_channels:
         return ()
     return tuple(names.index(name) for name in spec.output_channels)
-
-
-def _frames(position: Position, options: SmoothOptions) -> range:
-    count = position.shape[0]
-    start, stop = options.frames
-    if (start or 0) >= count or (stop or 0) > count:
-        text = ":".join("" if number is None else str(number) for number in options.frames)
-        raise UsageError(f"--frames {text} is not in {position.path}; it has the frames 0 to {count - 1}, so 0:{count}")
-    return range(count)[start:stop]
 
 
 def _is_blank(position: Position, channel: int, z: int, frames: range, options: SmoothOptions) -> bool:

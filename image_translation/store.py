@@ -16,14 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from image_translation.errors import DataError, UsageError, first_line
+from image_translation.errors import DataError, UsageError, first_line, listing
 from image_translation.ome_metadata import (
     Level,
     entry,
     parse_axes,
     parse_channel_names,
     parse_images,
-    parse_labels,
     parse_level,
     parse_path,
     parse_version,
@@ -39,7 +38,6 @@ from image_translation.zarr_access import (
 )
 
 FOV_NAME = "fov"
-PREFERRED_CHANNEL = "Phase3D"
 
 Layout = Literal["fov", "plate", "series"]
 
@@ -176,11 +174,11 @@ class Store:
             if well in self.unreadable:
                 raise UsageError(
                     f"--position {pattern} cannot be read: the metadata of the well {self.path / well} are missing "
-                    f"or broken; the other wells have {_listing(self.names)}"
+                    f"or broken; the other wells have {listing(self.names)}"
                 )
             if not fnmatch.filter(self.names, pattern):
                 raise UsageError(
-                    f"--position {pattern} matches nothing in {self.path}; it has {_listing(self.names)} "
+                    f"--position {pattern} matches nothing in {self.path}; it has {listing(self.names)} "
                     "(names and patterns such as 'B/*/0' are allowed)"
                 )
         return tuple(name for name in self.names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
@@ -217,61 +215,6 @@ def open_store(path: Path) -> Store:
             raise DataError(f"the image series {path} has no image; bioformats2raw numbers them 0, 1, ...")
         return Store(path, "series", parse_version(ome_attributes(path / names[0])), names, ome)
     raise DataError(f"{path} is a Zarr group but no OME-Zarr store: it has no 'multiscales' and no 'plate' metadata")
-
-
-def select_channel(position: Position, name: str | None) -> int:
-    """Choose the channel to stain from.
-
-    Parameters
-    ----------
-    position
-        Image to choose from.
-    name
-        Name of the channel; None takes ``Phase3D`` if there is one, else the only channel.
-
-    Raises
-    ------
-    UsageError
-        If there is no such channel, or the choice is open.
-    """
-    if name is None:
-        if PREFERRED_CHANNEL in position.channels:
-            return position.channels.index(PREFERRED_CHANNEL)
-        if len(position.channels) == 1:
-            return 0
-        raise UsageError(
-            f"{position.path} has the channels {_listing(position.channels)}; choose one with --channel NAME"
-        )
-    if name not in position.channels:
-        labels = parse_labels(position.attributes.get("ome", position.attributes))
-        numbered = ", numbered because its labels do not name each channel once" if name in labels else ""
-        raise UsageError(f"--channel {name} is not in {position.path}; it has {_listing(position.channels)}{numbered}")
-    return position.channels.index(name)
-
-
-def select_planes(position: Position, z: str) -> tuple[int, ...]:
-    """Choose the planes to stain.
-
-    Parameters
-    ----------
-    position
-        Image to choose from.
-    z
-        ``middle``, ``all``, or an index from 0.
-
-    Raises
-    ------
-    UsageError
-        If there is no such plane.
-    """
-    depth = position.shape[2]
-    if z == "middle":
-        return (depth // 2,)
-    if z == "all":
-        return tuple(range(depth))
-    if z not in map(str, range(depth)):
-        raise UsageError(f"--z {z:.20} is not in {position.path}; allowed are 0 to {depth - 1}, 'middle', and 'all'")
-    return (int(z),)
 
 
 def _plate_names(path: Path, ome: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -319,8 +262,3 @@ def _open_position(name: str, path: Path) -> Position:
     require_moderate(path / levels[0].path, first)
     channels = parse_channel_names(ome, levels[0].shape[1])
     return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)
-
-
-def _listing(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

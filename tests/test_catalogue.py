@@ -113,6 +113,7 @@ def test_names_of_files_are_taken_from_addresses(own: Path) -> None:
         ({"file": "verified.json"}, "file = 'verified.json'; must be a plain name"),
         ({"file": "C:net"}, "file = 'C:net'; must be a plain name"),
         ({"kind": "checkpoints"}, "needs the key holds"),
+        ({"kind": "checkpoints", "list": "files.txt", "drop": ("sha256",)}, "needs the key holds"),
         ({"kind": "checkpoints", "holds": "/etc/*"}, "must be a pattern relative"),
         ({"kind": "checkpoints", "holds": "../*"}, "must be a pattern relative"),
     ],

@@ -13,7 +13,7 @@ from image_translation.cli import main
 from image_translation.errors import DataError, UsageError
 from image_translation.frame import Crop
 from image_translation.inspect_options import InspectOptions
-from image_translation.inspection import Inspector
+from image_translation.inspection import BlankFrameError, Inspector
 from image_translation.inspection_figures import stage_changes, stage_colours, tile_rows
 from image_translation.predict import Predictor
 from image_translation.store import open_store
@@ -85,7 +85,7 @@ def test_a_blank_frame_leaves_a_gap(inspector: Inspector, movie: Path) -> None:
 
     def look(t: int) -> Any:
         if t in {0, 3}:
-            raise DataError("blank")
+            raise BlankFrameError("blank")
         return inspector.look(position, t, 0)
 
     changes = stage_changes(look, range(6))
@@ -93,6 +93,12 @@ def test_a_blank_frame_leaves_a_gap(inspector: Inspector, movie: Path) -> None:
         np.testing.assert_array_equal(np.isfinite(values), [False, True, False, False, True])
     with pytest.raises(DataError, match="all frames"):
         stage_changes(lambda _: look(0), range(3))
+
+    def corrupt(t: int) -> Any:
+        raise DataError("a truncated chunk")
+
+    with pytest.raises(DataError, match="a truncated chunk"):
+        stage_changes(corrupt, range(3))
 
 
 def test_equal_views_have_equal_colours(inspector: Inspector, movie: Path) -> None:
@@ -133,7 +139,8 @@ def test_the_command_writes_pictures_and_numbers(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--frames", "4:9"], "--frames is not in"),
+        (["--frames", "4:9"], "--frames 4:9 is not in"),
+        (["--frames", "4:2"], "--frames 4:2 holds no frame"),
         (["--time", "-1"], "frame -1 is not in"),
         (["--position", "B/1/1"], "B/1/1"),
         (["--device", "abacus"], "abacus"),

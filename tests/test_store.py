@@ -13,7 +13,8 @@ from stores import phase, write_image, write_plate
 
 from image_translation.errors import DataError, UsageError
 from image_translation.ome_metadata import AXES, Level
-from image_translation.store import Position, open_store, select_channel, select_planes
+from image_translation.selection import select_channel, select_planes
+from image_translation.store import Position, open_store
 from image_translation.zarr_access import open_array
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
