@@ -1,9 +1,10 @@
 """What the network makes of one image: which image, how it is normalised, and what every stage returns."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from image_translation.selection import select_channel
 from image_translation.series import field_statistics
 from image_translation.store import Position
 
+Disturbance = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
 _log = logging.getLogger(__name__)
 
 
@@ -25,29 +28,39 @@ class BlankFrameError(DataError):
     """A dropped frame, which a network is never shown."""
 
 
-@dataclass(frozen=True)
-class View:
-    """An image, and what the network makes of it.
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """What a network is shown.
 
     Attributes
     ----------
     image
-        What the network is shown: (C_in, Y, X) float32, normalised.
+        Shape (C_in, Y, X), float32, normalised.
     image_channels
         Names of its channels.
-    prediction
-        Shape (C_out, Y, X), float32.
-    features
-        Name of each stage to (C, H, W) float32.
     truth
         The channels of the store that are called like the network's outputs, (C_out, Y, X) float32; None without them.
     """
 
     image: NDArray[np.float32]
     image_channels: tuple[str, ...]
+    truth: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class View(NetworkInput):
+    """What a network is shown, and what it makes of it.
+
+    Attributes
+    ----------
+    prediction
+        Shape (C_out, Y, X), float32.
+    features
+        Name of each stage to (C, H, W) float32.
+    """
+
     prediction: NDArray[np.float32]
     features: dict[str, NDArray[np.float32]]
-    truth: NDArray[np.float32] | None
 
 
 class Inspector:
@@ -66,13 +79,15 @@ class Inspector:
     ----------
     spec
         What is known of the checkpoint.
+    normalization
+        Method for the input; may be set to another one, for which the network need not be loaded again.
     """
 
     def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
         self.spec, self._weights = models.read_spec(data.resolve_checkpoint(checkpoint))
         self._device = resolve_device(device)
-        self._method = normalization or self.spec.normalization or DEFAULT_NORMALIZATION
-        self._statistics: dict[tuple[str, int], normalize.Statistics] = {}
+        self.normalization: normalize.Method = normalization or self.spec.normalization or DEFAULT_NORMALIZATION
+        self._statistics: dict[tuple[str, int, str], normalize.Statistics] = {}
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
@@ -110,7 +125,20 @@ class Inspector:
     def look(
         self, position: Position, t: int, z: int, *, channels: Sequence[str] = (), crop: Crop | None = None
     ) -> View:
-        """Show the network one image.
+        """Show the network one image: `read`, then `see`."""
+        return self.see(self.read(position, t, z, channels=channels, crop=crop))
+
+    def read(
+        self,
+        position: Position,
+        t: int,
+        z: int,
+        *,
+        channels: Sequence[str] = (),
+        crop: Crop | None = None,
+        disturb: Disturbance | None = None,
+    ) -> NetworkInput:
+        """Read and normalise an image, without the network.
 
         Parameters
         ----------
@@ -122,10 +150,12 @@ class Inspector:
             The part that the network is shown; the whole field if None. Normalisation is by the whole field in any
             case, but the network's response norms are of what it is shown, so that a crop is not quite a part of the
             whole.
+        disturb
+            Done to the whole normalised field, (C_in, Y, X) float32, before it is cropped.
 
         Returns
         -------
-        View
+        NetworkInput
             All arrays are of the crop.
 
         Raises
@@ -139,28 +169,35 @@ class Inspector:
         """
         _require_inside(position, t, z, crop)
         inputs = self.channels(position, channels)
-        planes = [self._read(position, t, channel, z, crop) for channel in inputs]
-        prediction, features = self._extractor.extract(np.stack(planes))
+        field = np.stack([self._plane(position, t, channel, z) for channel in inputs])
         outputs = [position.channels.index(name) for name in self.spec.output_channels if name in position.channels]
         truth = None
         if len(outputs) == len(self.spec.output_channels) and not set(outputs) & set(inputs):
-            truth = np.stack([_cut(position.read(t, channel, z), crop) for channel in outputs])
+            truth = _cut(np.stack([position.read(t, channel, z) for channel in outputs]), crop)
         names = tuple(position.channels[channel] for channel in inputs)
-        return View(np.stack(planes), names, prediction, features, truth)
+        return NetworkInput(_cut(disturb(field) if disturb else field, crop), names, truth)
 
-    def _read(self, position: Position, t: int, channel: int, z: int, crop: Crop | None) -> NDArray[np.float32]:
+    def see(self, shown: NetworkInput) -> View:
+        """Return what the network makes of what it is shown.
+
+        The network is loaded first, if it has not been, which takes up to a minute where it is the first one.
+        """
+        prediction, features = self._extractor.extract(shown.image)
+        return View(shown.image, shown.image_channels, shown.truth, prediction, features)
+
+    def _plane(self, position: Position, t: int, channel: int, z: int) -> NDArray[np.float32]:
         image = position.read(t, channel, z)
         if not normalize.is_valid(image):
             raise BlankFrameError(
                 f"{position.path}: frame {t} (channel {position.channels[channel]}, plane {z}) is blank; choose another"
             )
-        key = (str(position.path), channel)
+        key = (str(position.path), channel, self.normalization)
         if key not in self._statistics:
-            self._statistics[key] = field_statistics(position, channel, self._method)
-        return _cut(normalize.apply(image, self._statistics[key]), crop)
+            self._statistics[key] = field_statistics(position, channel, self.normalization)
+        return normalize.apply(image, self._statistics[key])
 
 
-def _cut(image: NDArray[np.float32], crop: Crop | None) -> NDArray[np.float32]:
+def _cut(image: NDArray[Any], crop: Crop | None) -> NDArray[np.float32]:
     return np.ascontiguousarray(crop.of(image) if crop else image, dtype=np.float32)
 
 

@@ -14,8 +14,9 @@ from image_translation.errors import DataError, UsageError
 from image_translation.frame import Crop
 from image_translation.inspect_options import InspectOptions
 from image_translation.inspection import BlankFrameError, Inspector
-from image_translation.inspection_figures import stage_changes, stage_colours, tile_rows
 from image_translation.predict import Predictor
+from image_translation.stage_numbers import stage_changes
+from image_translation.stage_tiles import stage_colours, tile_rows
 from image_translation.store import open_store
 
 STAGES = ["stem", "encoder 1", "encoder 2", "decoder 1", "head"]

@@ -1,0 +1,87 @@
+"""Views of a network as tiles: which colours its stages have, and what each picture is called."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation.feature_colours import composite, limits, to_rgb
+from image_translation.feature_map import Basis, fit_basis, project
+from image_translation.inspection import View
+from image_translation.plot_features import Tile
+
+
+class StageColours(NamedTuple):
+    """How a stage is coloured: its basis, and the range of each component."""
+
+    basis: Basis
+    contrast: NDArray[np.float64]
+
+
+def stage_colours(views: Iterable[View]) -> dict[str, StageColours]:
+    """Find colours for every stage that mean the same in all views: one basis, and one range for each component.
+
+    Parameters
+    ----------
+    views
+        Of one network.
+    """
+    shown = list(views)
+    colours = {}
+    for stage in shown[0].features:
+        maps = [view.features[stage] for view in shown]
+        basis = fit_basis(maps)
+        colours[stage] = StageColours(basis, limits([project(one, basis) for one in maps]))
+    return colours
+
+
+def picture_tiles(view: View, pixel_size: float | None = None) -> list[Tile]:
+    """Return what goes in, what comes out, and the truth where it is known, as tiles.
+
+    Parameters
+    ----------
+    view
+        What is shown.
+    pixel_size
+        Side of a pixel of the image in micrometres.
+    """
+    tiles = [
+        Tile(f"input {name}", image, pixel_size=pixel_size)
+        for name, image in zip(view.image_channels, view.image, strict=True)
+    ]
+    for name, images in (("prediction", view.prediction), ("truth", view.truth)):
+        if images is not None:
+            tiles.append(Tile(name, composite(list(images)) if len(images) == 2 else images[0], pixel_size=pixel_size))
+    return tiles
+
+
+def tile_rows(
+    view: View, colours: Mapping[str, StageColours], pixel_size: float | None = None
+) -> list[tuple[str, list[Tile]]]:
+    """Arrange a view as tiles: the pictures, and the stages of the encoder and of the decoder.
+
+    Parameters
+    ----------
+    view
+        What is shown.
+    colours
+        Of every stage.
+    pixel_size
+        Side of a pixel of the image in micrometres.
+    """
+    rows: dict[str, list[Tile]] = {"pictures": picture_tiles(view, pixel_size), "encoder": [], "decoder": []}
+    for stage, (basis, contrast) in colours.items():
+        features = view.features[stage]
+        explained = tuple(float(share) for share in basis.explained)
+        size = stage_pixel_size(view, stage, pixel_size)
+        tile = Tile(stage, to_rgb(project(features, basis), contrast), features.shape, explained, size)
+        rows["decoder" if stage.startswith(("decoder", "head")) else "encoder"].append(tile)
+    return list(rows.items())
+
+
+def stage_pixel_size(view: View, stage: str, pixel_size: float | None) -> float | None:
+    """Return the side of a pixel of a stage in micrometres, from that of a pixel of the image; None where unknown."""
+    if pixel_size is None:
+        return None
+    return pixel_size * view.image.shape[-1] / view.features[stage].shape[-1]
