@@ -25,9 +25,10 @@ Kind = Literal["checkpoint", "movie"]
 _log = logging.getLogger(__name__)
 
 
-def names() -> tuple[str, ...]:
-    """List every name: of the embedded data, and of the registry."""
-    return (*EMBEDDED, *entries())
+def names(kind: Kind | None = None) -> tuple[str, ...]:
+    """List every name, or those of one kind: of the embedded data, and of the registry."""
+    everything = (*EMBEDDED, *entries())
+    return tuple(name for name in everything if kind is None or _is_movie(name) == (kind == "movie"))
 
 
 def require_name(name: str) -> None:
@@ -232,10 +233,14 @@ def _split(name_or_path: str | os.PathLike[str], kind: Kind | None = None) -> tu
         )
     if ".." in parts:
         raise UsageError(f"{os.fspath(name_or_path)}: must not lead out of {name}")
-    is_movie = name in EMBEDDED_MOVIES or (name not in EMBEDDED and entries()[name].kind == "ome-zarr")
-    if kind and is_movie != (kind == "movie"):
-        raise UsageError(f"{name}: is {'an OME-Zarr store' if is_movie else 'a checkpoint'}, and a {kind} is needed")
+    if kind and name not in names(kind):
+        what = "an OME-Zarr store" if _is_movie(name) else "a checkpoint"
+        raise UsageError(f"{name}: is {what}, and a {kind} is needed")
     return name, PurePath(*parts)
+
+
+def _is_movie(name: str) -> bool:
+    return name in EMBEDDED_MOVIES or (name not in EMBEDDED and entries()[name].kind == "ome-zarr")
 
 
 def _bundled(name: str) -> Path:

@@ -80,7 +80,7 @@ class Inspector:
     spec
         What is known of the checkpoint.
     normalization
-        Method for the input; may be set to another one, for which the network need not be loaded again.
+        Method for the input.
     """
 
     def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
@@ -93,6 +93,21 @@ class Inspector:
     def _extractor(self) -> FeatureExtractor:
         _log.info("loading the network; this takes up to a minute")
         return FeatureExtractor(models.build(self.spec, self._weights), self.spec.stride, device=str(self._device))
+
+    @property
+    def device(self) -> str:
+        """Where the network runs, as PyTorch names it."""
+        return str(self._device)
+
+    @cached_property
+    def stages(self) -> dict[str, int]:
+        """Names of the stages in the order in which an image passes, and the number of channels of each.
+
+        The network is loaded, which takes up to a minute where it is the first one.
+        """
+        size = self.spec.stride
+        _, features = self._extractor.extract(np.zeros((self.spec.architecture.in_channels, size, size), np.float32))
+        return {name: len(maps) for name, maps in features.items()}
 
     def channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
         """Choose what the network is shown.
@@ -137,6 +152,7 @@ class Inspector:
         channels: Sequence[str] = (),
         crop: Crop | None = None,
         disturb: Disturbance | None = None,
+        normalization: normalize.Method | None = None,
     ) -> NetworkInput:
         """Read and normalise an image, without the network.
 
@@ -152,6 +168,8 @@ class Inspector:
             whole.
         disturb
             Done to the whole normalised field, (C_in, Y, X) float32, before it is cropped.
+        normalization
+            Another method than the network's own.
 
         Returns
         -------
@@ -169,7 +187,8 @@ class Inspector:
         """
         _require_inside(position, t, z, crop)
         inputs = self.channels(position, channels)
-        field = np.stack([self._plane(position, t, channel, z) for channel in inputs])
+        method = normalization or self.normalization
+        field = np.stack([self._plane(position, t, channel, z, method) for channel in inputs])
         outputs = [position.channels.index(name) for name in self.spec.output_channels if name in position.channels]
         truth = None
         if len(outputs) == len(self.spec.output_channels) and not set(outputs) & set(inputs):
@@ -178,22 +197,19 @@ class Inspector:
         return NetworkInput(_cut(disturb(field) if disturb else field, crop), names, truth)
 
     def see(self, shown: NetworkInput) -> View:
-        """Return what the network makes of what it is shown.
-
-        The network is loaded first, if it has not been, which takes up to a minute where it is the first one.
-        """
+        """Return what the network makes of what it is shown; it is loaded first, if it has not been."""
         prediction, features = self._extractor.extract(shown.image)
         return View(shown.image, shown.image_channels, shown.truth, prediction, features)
 
-    def _plane(self, position: Position, t: int, channel: int, z: int) -> NDArray[np.float32]:
+    def _plane(self, position: Position, t: int, channel: int, z: int, method: normalize.Method) -> NDArray[np.float32]:
         image = position.read(t, channel, z)
         if not normalize.is_valid(image):
             raise BlankFrameError(
                 f"{position.path}: frame {t} (channel {position.channels[channel]}, plane {z}) is blank; choose another"
             )
-        key = (str(position.path), channel, self.normalization)
+        key = (str(position.path), channel, method)
         if key not in self._statistics:
-            self._statistics[key] = field_statistics(position, channel, self.normalization)
+            self._statistics[key] = field_statistics(position, channel, method)
         return normalize.apply(image, self._statistics[key])
 
 

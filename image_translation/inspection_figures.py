@@ -10,18 +10,17 @@ from tqdm import tqdm
 
 from image_translation import data
 from image_translation.errors import UsageError
-from image_translation.feature_map import fit_basis, project, spectrum
 from image_translation.inspect_options import CHANGE, COMPARISON, OVERVIEW, STAGE, TABLE, InspectOptions
 from image_translation.inspection import Inspector, View
 from image_translation.plot_features import comparison_figure, overview_figure
-from image_translation.plot_stages import change_figure, component_figure
+from image_translation.plot_stages import change_figure
+from image_translation.presets import WATCHED_FRAMES
 from image_translation.selection import select_frames, select_planes
+from image_translation.stage_detail import look_at
 from image_translation.stage_numbers import INPUT, stage_changes, stage_table
-from image_translation.stage_tiles import stage_colours, stage_pixel_size, tile_rows
+from image_translation.stage_tiles import stage_colours, tile_rows
 from image_translation.store import open_store
 
-SHOWN_COMPONENTS = 6  # of a single stage
-WATCHED_FRAMES = 8  # whose change is measured, if nothing else is asked for
 DPI = 200
 
 _log = logging.getLogger(__name__)
@@ -79,7 +78,10 @@ def inspect(options: InspectOptions) -> Path:
         ]
         figures[COMPARISON] = comparison_figure(columns, title)
     if options.stage:
-        figures[STAGE] = stage_figure(views[options.time], options.stage, position.pixel_size)
+        if options.stage not in views[options.time].features:
+            raise UsageError(f"--stage {options.stage}: the stages are {', '.join(views[options.time].features)}")
+        detail = look_at(views[options.time], options.stage, "components", 1, position.pixel_size)
+        figures[STAGE] = detail.figure()
     changes: dict[str, NDArray[np.float64]] = {}
     if len(frames) > 1:
         changes = stage_changes(look, tqdm(frames, unit="frame", disable=None, dynamic_ncols=True, desc="inspecting"))
@@ -95,29 +97,3 @@ def inspect(options: InspectOptions) -> Path:
             (options.output / name).unlink(missing_ok=True)  # of an earlier run with other options
     (options.output / TABLE).write_text(stage_table(views[options.time], colours, changes), encoding="utf-8")
     return options.output / OVERVIEW
-
-
-def stage_figure(view: View, stage: str, pixel_size: float | None = None, components: int = SHOWN_COMPONENTS) -> Figure:
-    """Draw the first components of a stage one by one.
-
-    Parameters
-    ----------
-    view, stage
-        What is shown, and the name of a stage.
-    pixel_size
-        Side of a pixel of the image in micrometres.
-    components
-        How many; there are at most as many as channels.
-
-    Raises
-    ------
-    UsageError
-        There is no such stage.
-    """
-    if stage not in view.features:
-        raise UsageError(f"--stage {stage}: the stages are {', '.join(view.features)}")
-    features = view.features[stage]
-    basis = fit_basis([features], components)
-    shares = [float(share) for share in basis.explained]
-    size = stage_pixel_size(view, stage, pixel_size)
-    return component_figure(stage, project(features, basis), shares, spectrum(features), pixel_size=size)

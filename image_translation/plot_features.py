@@ -54,6 +54,8 @@ class Tile:
         Share of the variance of each component that is shown, largest first.
     pixel_size
         Side of a pixel of this image in micrometres, for a scale bar.
+    note
+        What else is to be said below.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Tile:
     shape: tuple[int, ...] | None = None
     explained: tuple[float, ...] = ()
     pixel_size: float | None = None
+    note: str = ""
 
 
 def overview_figure(rows: Sequence[tuple[str, Sequence[Tile]]], title: str) -> Figure:
@@ -97,7 +100,7 @@ def overview_figure(rows: Sequence[tuple[str, Sequence[Tile]]], title: str) -> F
     return grid.figure
 
 
-def comparison_figure(columns: Sequence[tuple[str, Sequence[Tile]]], title: str) -> Figure:
+def comparison_figure(columns: Sequence[tuple[str, Sequence[Tile]]], title: str, legend: str = ONE_BASIS) -> Figure:
     """Show the stages of variants beside each other, a row per stage, so that equal colours mean equal features.
 
     Parameters
@@ -107,9 +110,11 @@ def comparison_figure(columns: Sequence[tuple[str, Sequence[Tile]]], title: str)
         their colours from one basis; no name is used twice in a variant.
     title
         Title of the figure.
+    legend
+        What the colours mean.
     """
     variants = [{tile.name: tile for tile in tiles} for _, tiles in columns]
-    names = _merge(variants)
+    names = merge_names(variants)
     if not names:
         raise UsageError("there is nothing to compare: choose a picture or a stage")
     blocks = 2 if len(columns) <= 3 and len(names) > 4 else 1  # beside each other, or else the page would be long
@@ -128,7 +133,7 @@ def comparison_figure(columns: Sequence[tuple[str, Sequence[Tile]]], title: str)
     ]
     coloured = any(tile.image.ndim == 3 for tiles in variants for tile in tiles.values())
     above = max(head.count("\n") + 1 for head in heads) * 0.135 + 0.05
-    grid = _page((title, ONE_BASIS if coloured else ONE_GREY), lefts, (width, proportion), captions, (0.03, above))
+    grid = _page((title, legend if coloured else ONE_GREY), lefts, (width, proportion), captions, (0.03, above))
     for place, name in enumerate(names):
         block, row = divmod(place, down)
         greys = [tiles[name].image for tiles in variants if name in tiles and tiles[name].image.ndim == 2]
@@ -177,11 +182,13 @@ def _caption(tile: Tile, width: float, name: str = "") -> str:
         numbers = "1" if len(tile.explained) == 1 else f"1-{len(tile.explained)}"
         words = (f"PC {numbers}:", f"{' + '.join(map(percent, tile.explained))} %")
         lines += [" ".join(words)] if text_length(" ".join(words), SMALL) <= width else words
+    if tile.note:
+        lines += wrap(tile.note, width, SMALL, 2)
     return "\n".join(lines)
 
 
-def _merge(variants: Iterable[Iterable[str]]) -> list[str]:
-    """Return all names, each behind the one that it follows in its own variant."""
+def merge_names(variants: Iterable[Iterable[str]]) -> list[str]:
+    """Return the names of all variants, each behind the one that it follows in its own variant."""
     merged: list[str] = []
     for names in variants:
         place = 0

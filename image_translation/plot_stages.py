@@ -152,6 +152,35 @@ def component_figure(
     return figure
 
 
+def distribution_figure(
+    name: str, values: NDArray[Any], spectrum: Sequence[float] | NDArray[Any], count: int
+) -> Figure:
+    """Show how the values of a map are distributed, and how much variance the first components of its stage hold.
+
+    Parameters
+    ----------
+    name
+        Name of the map.
+    values
+        The map, any shape; pixels that are not finite are left out.
+    spectrum
+        Shares of the variance of all components of the stage, (C,), largest first.
+    count
+        Number of components to mark.
+    """
+    figure = Figure((WIDTH, 1.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.hist(values[np.isfinite(values)], bins=80, color="#0072B2")
+    left.set_title(f"distribution of {name}", **PLAIN)
+    left.set_xlabel("value (a.u.)", fontsize=TEXT)
+    left.set_ylabel("pixels", fontsize=TEXT)
+    left.xaxis.set_major_formatter(lambda value, _: short_number(value))
+    left.spines[["top", "right"]].set_visible(False)
+    style(left)
+    _draw_spectrum(right, 100 * np.cumsum(spectrum), count)
+    return figure
+
+
 def _draw_spectrum(axes: Axes, percent: NDArray[Any], count: int) -> None:
     """Plot the variance that the first components hold together; dots are of those that are shown."""
     numbers = np.arange(len(percent)) + 1

@@ -104,11 +104,16 @@ def write(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, text, **look | options)
 
 
-def add_scale_bar(axes: Axes, width: int, pixel_size: float) -> None:
-    """Draw a bar of a round length, about a quarter of an image that is `width` pixels wide."""
+def bar_length(width: int, pixel_size: float) -> float:
+    """Return a round length in micrometres, about a quarter of an image that is `width` pixels wide."""
     wanted = width * pixel_size / 4
     power = 10.0 ** np.floor(np.log10(wanted))
-    length = power * max((step for step in (1, 2, 5) if step * power <= wanted), default=1)
+    return float(power * max((step for step in (1, 2, 5) if step * power <= wanted), default=1))
+
+
+def add_scale_bar(axes: Axes, width: int, pixel_size: float) -> None:
+    """Draw a bar of a round length, see `bar_length`, in an image that is `width` pixels wide."""
+    length = bar_length(width, pixel_size)
     start, stop = 0.92 - length / pixel_size / width, 0.92
     edge = [withStroke(linewidth=1.2, foreground="black")]
     axes.plot(

@@ -100,6 +100,13 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype | None:
     return _AUTOCAST.get(name)
 
 
+def empty_cache() -> None:
+    """Give memory of accelerators that no tensor needs any more back to the system."""
+    torch.cuda.empty_cache()  # does nothing where CUDA is not in use
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 class Predictor:
     """A network on a device, from normalised images to predicted ones.
 

@@ -1,15 +1,17 @@
 """Views of a network as tiles: which colours its stages have, and what each picture is called."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from image_translation.feature_colours import composite, limits, to_rgb
 from image_translation.feature_map import Basis, fit_basis, project
 from image_translation.inspection import View
 from image_translation.plot_features import Tile
+from image_translation.plot_stages import SIGNED_COLOURS
 
 
 class StageColours(NamedTuple):
@@ -85,3 +87,15 @@ def stage_pixel_size(view: View, stage: str, pixel_size: float | None) -> float 
     if pixel_size is None:
         return None
     return pixel_size * view.image.shape[-1] / view.features[stage].shape[-1]
+
+
+def channel_tiles(view: View, stage: str, channels: Sequence[int], pixel_size: float | None = None) -> list[Tile]:
+    """Return single channels of a stage, each in its own range of greys."""
+    size = stage_pixel_size(view, stage, pixel_size)
+    return [Tile(f"channel {number}", view.features[stage][number], pixel_size=size) for number in channels]
+
+
+def signed(plane: NDArray[np.float32], most: float) -> NDArray[np.uint8]:
+    """Return values, (H, W), as colours, (H, W, 3) uint8: blue at `-most`, white at 0, red at `most`."""
+    levels = np.clip((np.nan_to_num(plane) / most + 1) / 2, 0, 1)
+    return np.ascontiguousarray(colormaps[SIGNED_COLOURS](levels, bytes=True)[..., :3])

@@ -74,7 +74,8 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
     DataError
         If there is no readable array.
     """
-    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
+    place = {"driver": "file", "path": str(path.resolve())}  # tensorstore refuses paths that lead upwards
+    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": place}
     try:
         return ts.open(spec, read=True, write=write).result()
     except (ValueError, OSError) as error:

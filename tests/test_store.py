@@ -41,6 +41,20 @@ def test_image_has_the_axes_names_and_pixels_that_were_written(tmp_path: Path, v
     np.testing.assert_array_equal(position.read(2, 0, 0), data[2, 0, 0])
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_relative_paths_may_lead_upwards_and_through_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    data = phase(2)
+    (tmp_path / "data" / "inner").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "data" / "inner")
+    write_image(tmp_path / "data" / "a.zarr", data, version=version)
+    monkeypatch.chdir(tmp_path / "here")
+    for path in ("../data/a.zarr", "link/../a.zarr"):  # of a link, .. is the folder that holds its target
+        np.testing.assert_array_equal(open_store(Path(path)).position("fov").read(1, 0, 0), data[1, 0, 0])
+
+
 @pytest.mark.parametrize("axes", ["yx", "zyx", "cyx", "tyx", "tcyx", "tzyx", "czyx"])
 def test_missing_axes_have_length_one(tmp_path: Path, axes: str) -> None:
     sizes = {"t": 3, "c": 2, "z": 4, "y": 5, "x": 6}

@@ -1,0 +1,590 @@
+"""What every stage of a network makes of an image: ``marimo edit image_translation/part1_inspection_widget.py``.
+
+Controls and layout alone; what is shown comes from `explorer`, `stage_tiles`, `stage_comparison` and `stage_numbers`.
+Arguments choose what is shown first: ``marimo run NOTEBOOK -- --checkpoint CKPT --movie MOVIE --time 5``.
+"""
+
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="full", app_title="Inside the network")
+
+with app.setup(hide_code=True):
+    import io
+    import sys
+    from contextlib import nullcontext
+    from pathlib import Path
+
+    # Python looks for modules beside a notebook first, where data.py or plot.py would hide those of other packages.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
+    import marimo as mo
+
+    from image_translation import data, presets, tile_html
+    from image_translation.disturbance import DISTURBANCES
+    from image_translation.errors import ImageTranslationError
+    from image_translation.frame import Crop
+    from image_translation.normalize import METHODS
+    from image_translation.store import open_store
+
+    OTHER = "a path on this machine"
+    OVERVIEW, STAGE, COMPARE, FLICKER = "Overview", "A stage", "Compare", "Flicker"
+    ANOTHER_FRAME, ANOTHER_PLANE, DISTURBED, ANOTHER_NETWORK = (
+        "another frame", "another plane", "a disturbed image", "another network",
+    )  # fmt: skip
+    LARGE = 2**18  # pixels of an image from which on it is worth to say that the network is at work
+
+
+@app.cell(hide_code=True)
+def _():
+    def problem(error):
+        """Show an error as a message in the page."""
+        return mo.callout(mo.plain_text(str(error)), kind="danger")
+
+    def beside(*items):
+        """Lay controls out in a line that breaks on narrow screens."""
+        return mo.hstack([item for item in items if item is not None], justify="start", align="end", wrap=True, gap=1.5)
+
+    def sources(kind, chosen):
+        """Make the controls that choose a name or a path."""
+        known = data.names(kind)
+        name = mo.ui.dropdown([*known, OTHER], value=chosen if chosen in known else OTHER, label=kind, full_width=True)
+        path = mo.ui.text(value="" if chosen in known else chosen, placeholder="path", full_width=True)
+        browser = mo.ui.file_browser(
+            Path.cwd(),
+            selection_mode="directory" if kind == "movie" else "file",
+            filetypes=() if kind == "movie" else (".ckpt", ".pt", ".pth"),
+            multiple=False,
+            restrict_navigation=False,
+        )
+        return mo.ui.dictionary({"name": name, "path": path, "browser": browser})
+
+    def source(controls):
+        """Return the name or the path that is chosen."""
+        if controls["name"].value != OTHER:
+            return controls["name"].value
+        picked = controls["browser"].value
+        return str(picked[0].path) if picked else controls["path"].value.strip()
+
+    def fetching(name, kind):
+        """Return the button that fetches what is not here yet, and a notice that holds it; None if it is here."""
+        try:
+            data.locate(name, kind=kind)
+            missing = list(data.missing(name))
+        except ImageTranslationError as error:
+            mo.stop(True, problem(error))
+        if not missing:
+            return None, None
+        button = mo.ui.run_button(label=f"Fetch {name}")
+        notice = f"{name} is not on this machine yet, and may be large. It would come from {missing[0].address}"
+        return button, mo.callout(mo.vstack([mo.plain_text(notice), button]), kind="warn")
+
+    def shown_sources(controls):
+        """Return those of the controls that are needed."""
+        if controls["name"].value != OTHER:
+            return [controls["name"]]
+        return [controls["name"], controls["path"], mo.accordion({"browse": controls["browser"]})]
+
+    def panel(items):
+        """Put controls into the sidebar, below what is there."""
+        return mo.sidebar(mo.vstack(items, gap=0.6).style({"flex": "none", "font-size": "0.85rem"}), width="300px")
+
+    def downloads(name, draw, table):
+        """Offer a figure as PNG and as SVG, and its numbers as CSV; they are made when they are asked for."""
+
+        def drawn(kind):
+            def make():
+                file = io.BytesIO()
+                draw().savefig(file, format=kind, dpi=200)
+                return file.getvalue()
+
+            return mo.download(make, f"{name}.{kind}", label=kind.upper())
+
+        numbers = mo.download(lambda: table().encode(), f"{name}.csv", mimetype="text/csv", label="CSV")
+        return mo.hstack([mo.md("Save:"), drawn("png"), drawn("svg"), numbers], justify="start", align="center")
+
+    return beside, downloads, fetching, panel, problem, shown_sources, source, sources
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.Html("""<style>@media (max-width: 1023px) { .it-title { padding-top: 2rem; } }</style>
+    <div class="it-title" style="font-size: 1.8rem; font-weight: 600; line-height: 1.3">Inside the network</div>
+    What every stage of a virtual-staining network makes of an image: pixels that a stage takes for alike have like
+    colours.""")
+
+
+@app.cell(hide_code=True)
+def _():
+    tabs = mo.ui.tabs(dict.fromkeys((OVERVIEW, STAGE, COMPARE, FLICKER), ""), value=OVERVIEW)
+    interactive = mo.app_meta().mode in ("run", "edit")
+    mo.Html(f'<div style="height: 2.6rem; overflow: hidden">{tabs}</div>') if interactive else None
+    return interactive, tabs
+
+
+@app.cell(hide_code=True)
+def _(interactive, tabs):
+    def on(name):
+        """Tell whether a section is shown: the one that is chosen, or all of them in a report."""
+        return not interactive or tabs.value == name
+
+    def heading(name):
+        """Name a section, where no tab does."""
+        return [] if interactive else [mo.md(f"## {name}")]
+
+    return heading, on
+
+
+@app.cell(hide_code=True)
+def _(problem):
+    try:
+        given = presets.from_arguments(mo.cli_args().to_dict())
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    return (given,)
+
+
+@app.cell(hide_code=True)
+def _(given, sources):
+    movie_controls = sources("movie", given.movie)
+    checkpoint_controls = sources("checkpoint", given.checkpoint)
+    return checkpoint_controls, movie_controls
+
+
+@app.cell(hide_code=True)
+def _(checkpoint_controls, movie_controls, panel, shown_sources):
+    panel([*shown_sources(movie_controls), *shown_sources(checkpoint_controls)])
+
+
+@app.cell(hide_code=True)
+def _(fetching, movie_controls, source):
+    movie = source(movie_controls)
+    fetch_movie, _notice = fetching(movie, "movie")
+    _notice
+    return fetch_movie, movie
+
+
+@app.cell(hide_code=True)
+def _(checkpoint_controls, fetching, source):
+    checkpoint = source(checkpoint_controls)
+    fetch_checkpoint, _notice = fetching(checkpoint, "checkpoint")
+    _notice
+    return checkpoint, fetch_checkpoint
+
+
+@app.cell(hide_code=True)
+def _(fetch_movie, movie, problem):
+    mo.stop(fetch_movie is not None and not fetch_movie.value)
+    try:
+        with mo.status.spinner(f"Fetching {movie} ...") if fetch_movie else nullcontext():
+            store = open_store(data.resolve(movie, kind="movie"))
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    return (store,)
+
+
+@app.cell(hide_code=True)
+def _(given, store):
+    position_name = mo.ui.dropdown(
+        store.names,
+        value=given.position if given.position in store.names else store.names[0],
+        label="position",
+        searchable=len(store.names) > 12,
+    )
+    return (position_name,)
+
+
+@app.cell(hide_code=True)
+def _(position_name, problem, store):
+    try:
+        position = store.position(position_name.value)
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    return (position,)
+
+
+@app.cell(hide_code=True)
+def _(given, position):
+    _frames, _, _depth, *_field = position.shape
+    time = mo.ui.slider(0, _frames - 1, value=given.frame(_frames), label="frame", show_value=True, full_width=True)
+    plane = mo.ui.slider(0, _depth - 1, value=given.plane(_depth), label="plane", show_value=True, full_width=True)
+    _sizes = given.sizes(_field)
+    size = mo.ui.dropdown(_sizes, value=next(iter(_sizes)), label="part of the field", full_width=True)
+    return plane, size, time
+
+
+@app.cell(hide_code=True)
+def _(given, position, problem, size):
+    try:
+        _crop = given.place(position, size.value)
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    height, width = size.value
+    _down, _across = position.shape[-2] - height, position.shape[-1] - width
+    top = mo.ui.slider(0, _down, value=_crop.y, label="from row", show_value=True, full_width=True)
+    left = mo.ui.slider(0, _across, value=_crop.x, label="from column", show_value=True, full_width=True)
+    return height, left, top, width
+
+
+@app.cell(hide_code=True)
+def _(given):
+    with mo.status.spinner("Starting PyTorch ..."):
+        from image_translation.explorer import Explorer, likely_channels
+
+        explorer = Explorer(given.device)
+    return explorer, likely_channels
+
+
+@app.cell(hide_code=True)
+def _(checkpoint, explorer, fetch_checkpoint, problem):
+    mo.stop(fetch_checkpoint is not None and not fetch_checkpoint.value)
+    try:
+        with mo.status.spinner(f"Fetching {checkpoint} ...") if fetch_checkpoint else nullcontext():
+            network = explorer.network("first", checkpoint)
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    (mo.callout(mo.plain_text("\n".join(network.spec.notes)), kind="warn") if network.spec.notes else None)
+    return (network,)
+
+
+@app.cell(hide_code=True)
+def _(given, likely_channels, network, position, problem):
+    try:
+        _likely = given.channels or likely_channels(network.spec, position)
+        network.channels(position, _likely)
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    _labels = [f"channel as {name}" for name in network.spec.input_channels] or ["channel"] * len(_likely)
+    channels = mo.ui.array(
+        [
+            mo.ui.dropdown(position.channels, value=one, label=label, full_width=True)
+            for one, label in zip(_likely, _labels, strict=True)
+        ]
+    )
+    _own = network.normalization
+    normalization = mo.ui.dropdown(
+        {f"{_own}, as the checkpoint says" if network.spec.normalization else f"{_own}, a guess": None}
+        | {method: method for method in METHODS},
+        value=given.normalization,
+        allow_select_none=False,
+        label="normalisation",
+        full_width=True,
+    )
+    return channels, normalization
+
+
+@app.cell(hide_code=True)
+def _(channels, height, left, network, normalization, plane, position, problem, time, top, width):
+    crop = Crop(top.value, left.value, height, width)
+    reading = {"channels": channels.value, "crop": crop, "normalization": normalization.value}
+    try:
+        image = network.read(position, time.value, plane.value, **reading)
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    return crop, image, reading
+
+
+@app.cell(hide_code=True)
+def _(
+    channels,
+    crop,
+    left,
+    network,
+    normalization,
+    panel,
+    plane,
+    position,
+    position_name,
+    size,
+    store,
+    time,
+    top,
+):
+    _frames, _, _depth, _height, _width = position.shape
+    _field = position.read(time.value, position.channels.index(channels.value[0]), plane.value)
+    panel(
+        [
+            *([position_name] if len(store.names) > 1 else []),
+            *([time] if _frames > 1 else []),
+            *([plane] if _depth > 1 else []),
+            *(channels.elements if len(position.channels) > 1 else []),
+            size,
+            *([top] if crop.height < _height else []),
+            *([left] if crop.width < _width else []),
+            mo.Html(tile_html.field(_field, crop, position.pixel_size, channels.value[0])),
+            normalization,
+            mo.Html(
+                tile_html.note(
+                    f"The network is shown what lies in the frame; its response norms are of that alone. It has "
+                    f"{network.spec.n_parameters / 1e6:.1f} million weights, and runs on {network.device}. "
+                    f"{network.spec.description}"
+                )
+            ),
+        ]
+    )
+
+
+@app.cell(hide_code=True)
+def _(network, problem):
+    try:
+        with mo.status.spinner("Loading the network ...", "This takes up to a minute the first time."):
+            stages = network.stages
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    return (stages,)
+
+
+@app.cell(hide_code=True)
+def _(explorer, problem):
+    def looked(network, image):
+        """Return what a network makes of an image, or stop with a message."""
+        try:
+            with mo.status.spinner("The network is at work ...") if image.image.size > LARGE else nullcontext():
+                return explorer.see(network, image)
+        except ImageTranslationError as error:
+            mo.stop(True, problem(error))
+
+    return (looked,)
+
+
+@app.cell(hide_code=True)
+def _(checkpoint, crop, image, looked, movie, network, plane, position, stages, time):
+    view = looked(network, image) if stages else None
+    _names = Path(checkpoint).name, Path(movie).name
+    title = f"{_names[0]} on {_names[1]}, {position.name} z{plane.value}, frame {time.value}"
+    if crop[2:] != position.shape[3:]:
+        title += f", rows {crop.y}-{crop.y + crop.height}, columns {crop.x}-{crop.x + crop.width}"
+    return title, view
+
+
+@app.cell(hide_code=True)
+def _(downloads, heading, on, position, title, view):
+    mo.stop(not on(OVERVIEW))
+    from image_translation.plot_features import OWN_BASIS, overview_figure
+    from image_translation.stage_numbers import stage_table
+    from image_translation.stage_tiles import stage_colours, tile_rows
+
+    _colours = stage_colours([view])
+    _rows = tile_rows(view, _colours, position.pixel_size)
+    mo.vstack(
+        [
+            *heading(OVERVIEW),
+            mo.Html(tile_html.grid(_rows, f"{title}. {OWN_BASIS}.")),
+            downloads("overview", lambda: overview_figure(_rows, title), lambda: stage_table(view, _colours)),
+        ]
+    )
+
+
+@app.cell(hide_code=True)
+def _(given, stages):
+    stage = mo.ui.dropdown(
+        stages.keys(), value=given.stage if given.stage in stages else next(iter(stages)), label="stage"
+    )
+    kind = mo.ui.radio(["components", "channels"], value="components", label="show its", inline=True)
+    opacity = mo.ui.slider(0, 1, 0.05, value=0.5, label="overlay", show_value=True)
+    return kind, opacity, stage
+
+
+@app.cell(hide_code=True)
+def _(kind, stage, stages):
+    _count = min(6, stages[stage.value]) if kind.value == "components" else stages[stage.value]
+    _first = 1 if kind.value == "components" else 0
+    number = mo.ui.number(_first, _first + _count - 1, value=_first, label=f"{kind.value[:-1]} in detail")
+    return (number,)
+
+
+@app.cell(hide_code=True)
+def _(beside, downloads, heading, kind, number, on, opacity, position, stage, title, view):
+    mo.stop(not on(STAGE))
+    from image_translation.stage_detail import look_at
+    from image_translation.stage_tiles import picture_tiles
+
+    _detail = look_at(view, stage.value, kind.value, int(number.value), position.pixel_size)
+    _input = picture_tiles(view, position.pixel_size)[0]
+    mo.vstack(
+        [
+            *heading(STAGE),
+            beside(stage, kind, number, opacity),
+            mo.Html(tile_html.detail(_input, _detail.picture, opacity.value)),
+            mo.Html(tile_html.grid([(_detail.legend, _detail.tiles)], title)),
+            mo.Html(tile_html.drawing(_detail.distribution(), "distribution of the values, and of the variance")),
+            downloads(stage.value.replace(" ", "_"), _detail.figure, _detail.table),
+        ]
+    )
+
+
+@app.cell(hide_code=True)
+def _(given, position, sources):
+    _frames, _, _depth, *_ = position.shape
+    _ways = [
+        *([ANOTHER_FRAME] if _frames > 1 else []),
+        *([ANOTHER_PLANE] if _depth > 1 else []),
+        DISTURBED,
+        ANOTHER_NETWORK,
+    ]
+    way = mo.ui.radio(_ways, value=_ways[0], label="compare with", inline=True)
+    other_time = mo.ui.slider(0, _frames - 1, value=given.compared(_frames), label="frame", show_value=True)
+    other_plane = mo.ui.slider(0, _depth - 1, value=0, label="plane", show_value=True)
+    disturbance = mo.ui.dropdown(DISTURBANCES, value=next(iter(DISTURBANCES)), label="by")
+    other_checkpoint = sources("checkpoint", "demo_ckpt_fluor2phase")
+    return disturbance, other_checkpoint, other_plane, other_time, way
+
+
+@app.cell(hide_code=True)
+def _(disturbance):
+    _chosen = disturbance.value
+    strength = mo.ui.slider(
+        _chosen.least, _chosen.most, _chosen.step, value=_chosen.usual, label=_chosen.unit, show_value=True
+    )
+    return (strength,)
+
+
+@app.cell(hide_code=True)
+def _(beside, disturbance, heading, on, other_checkpoint, other_plane, other_time, shown_sources, strength, way):
+    mo.stop(not on(COMPARE))
+    _controls = {
+        ANOTHER_FRAME: [other_time],
+        ANOTHER_PLANE: [other_plane],
+        DISTURBED: [disturbance, strength],
+        ANOTHER_NETWORK: shown_sources(other_checkpoint),
+    }
+    mo.vstack([*heading(COMPARE), beside(way, *_controls[way.value])])
+
+
+@app.cell(hide_code=True)
+def _(explorer, likely_channels, on, other_checkpoint, position, problem, source, way):
+    # Beside the first network there is a second one only as long as it is compared with.
+    other_network = None
+    if on(COMPARE) and way.value == ANOTHER_NETWORK:
+        try:
+            other_network = explorer.network("second", source(other_checkpoint))
+            other_channels = likely_channels(other_network.spec, position)
+            other_network.channels(position, other_channels)
+        except ImageTranslationError as _error:
+            mo.stop(True, problem(_error))
+    else:
+        explorer.release("second")
+        other_channels = ()
+    return other_channels, other_network
+
+
+@app.cell(hide_code=True)
+def _(
+    checkpoint,
+    disturbance,
+    downloads,
+    looked,
+    network,
+    on,
+    other_channels,
+    other_checkpoint,
+    other_network,
+    other_plane,
+    other_time,
+    plane,
+    position,
+    problem,
+    reading,
+    source,
+    strength,
+    time,
+    title,
+    view,
+    way,
+):
+    mo.stop(not on(COMPARE))
+    from image_translation.plot_features import comparison_figure
+    from image_translation.stage_comparison import compare_images, compare_networks
+
+    _frame, _plane, _options = time.value, plane.value, reading
+    _labels = {
+        ANOTHER_FRAME: (f"frame {time.value}", f"frame {other_time.value}"),
+        ANOTHER_PLANE: (f"plane {plane.value}", f"plane {other_plane.value}"),
+        DISTURBED: ("as it is", f"{disturbance.value.name} {strength.value:g}"),
+        ANOTHER_NETWORK: (Path(checkpoint).name, Path(source(other_checkpoint)).name),
+    }[way.value]
+    if way.value == ANOTHER_FRAME:
+        _frame = other_time.value
+    elif way.value == ANOTHER_PLANE:
+        _plane = other_plane.value
+    elif way.value == DISTURBED:
+        _options = reading | {"disturb": lambda field: disturbance.value.apply(field, strength.value)}
+    else:
+        _options = reading | {"channels": other_channels, "normalization": None}
+    _network = other_network or network
+    try:
+        _image = _network.read(position, _frame, _plane, **_options)
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    _compare = compare_networks if other_network else compare_images
+    _comparison = _compare(_labels, (view, looked(_network, _image)), position.pixel_size)
+    mo.vstack(
+        [
+            mo.Html(tile_html.comparison(_comparison.columns, f"{title}. {_comparison.legend}")),
+            downloads(
+                "comparison",
+                lambda: comparison_figure(_comparison.columns, title, _comparison.legend),
+                _comparison.table,
+            ),
+        ]
+    )
+
+
+@app.cell(hide_code=True)
+def _(given, position):
+    watched = mo.ui.range_slider(
+        0, max(1, position.shape[0] - 1), value=given.watched(position.shape[0]), label="frames", show_value=True
+    )
+    return (watched,)
+
+
+@app.cell(hide_code=True)
+def _(beside, heading, on, position, watched):
+    mo.stop(not on(FLICKER))
+    mo.vstack(
+        [
+            *heading(FLICKER),
+            mo.md(
+                "How much each stage changes from frame to frame, against how much the input does: where it rises, the "
+                "network makes flicker of little; where it falls, it damps it."
+            ),
+            beside(watched if position.shape[0] > 1 else None),
+        ]
+    )
+
+
+@app.cell(hide_code=True)
+def _(downloads, looked, movie, network, on, plane, position, problem, reading, watched):
+    mo.stop(not on(FLICKER))
+    mo.stop(position.shape[0] == 1, mo.md("This image is a single frame: there is no flicker."))
+    mo.stop(watched.value[0] == watched.value[1], mo.md("Choose two frames or more."))
+    from image_translation.plot_stages import change_figure
+    from image_translation.stage_numbers import change_table, stage_changes
+
+    _frames = range(int(watched.value[0]), int(watched.value[1]) + 1)
+
+    def _look(t):
+        return looked(network, network.read(position, t, plane.value, **reading))
+
+    try:
+        with mo.status.progress_bar(total=len(_frames), title="frame by frame", remove_on_exit=True) as _bar:
+
+            def _passed():
+                for t in _frames:
+                    yield t
+                    _bar.update()
+
+            _changes = {Path(movie).name: stage_changes(_look, _passed())}
+        _figure = change_figure(_changes, list(_frames))
+    except ImageTranslationError as _error:
+        mo.stop(True, problem(_error))
+    mo.vstack(
+        [
+            mo.Html(tile_html.drawing(_figure, "change of every stage")),
+            downloads("change", lambda: _figure, lambda: change_table(_changes, _frames)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    app.run()
