@@ -1,5 +1,6 @@
 """The unit that travels through the package, one time point of a movie; and a part of its field."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,6 +54,20 @@ class Crop(NamedTuple):
     def of(self, image: NDArray[Any]) -> NDArray[Any]:
         """Cut it out of an image of shape (..., Y, X)."""
         return image[..., self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+def parse_crop(text: str) -> Crop:
+    """Read a crop that is written as ``Y,X,HEIGHT,WIDTH``, in pixels.
+
+    Raises
+    ------
+    UsageError
+        It is not, or it is empty.
+    """
+    match = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text)
+    if not match or not (int(match[3]) and int(match[4])):
+        raise UsageError(f"{text!r} is not Y,X,HEIGHT,WIDTH in pixels, such as 100,200,256,256")
+    return Crop(*map(int, match.groups()))
 
 
 def require_frames(frames: tuple[int | None, int | None]) -> None:

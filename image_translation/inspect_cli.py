@@ -1,24 +1,37 @@
-"""The command ``inspect``: arguments in, pictures of every stage of the network out."""
+"""The command ``inspect``: opens the explorer in a browser, or writes pictures of every stage of the network."""
 
 import argparse
-import re
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from image_translation.errors import UsageError
 from image_translation.program import parse_frames, parse_path, say
 
 if TYPE_CHECKING:
     from image_translation.frame import Crop
+
+PAGE = Path(__file__).with_name("part1_inspection_widget.py")
+_FOR_PICTURES = {
+    "frames": (None, None),
+    "overwrite": False,
+}  # what makes sense with -o alone, and what it is if not given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command, and what it runs, to its parser."""
     parser.set_defaults(run=run)
     group = parser.add_argument_group("what")
-    group.add_argument("-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or a name")
-    group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or a name")
     group.add_argument(
-        "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for figures and table"
+        "-c", "--checkpoint", metavar="CKPT", help="VisCy 2D checkpoint, or a name; without -o the embedded one will do"
     )
+    group.add_argument("-m", "--movie", help="OME-Zarr store, or a name; without -o the embedded one will do")
+    group.add_argument(
+        "-o", "--output", type=parse_path, metavar="DIR",
+        help="write figures and a table into this directory, instead of opening a page in the browser",
+    )  # fmt: skip
     group.add_argument("--position", metavar="NAME", help="position; needed if there are several")
     group.add_argument("--time", type=int, default=0, metavar="T", help="frame to show")
     group.add_argument("--z", default="middle", help="plane: an index or 'middle'")
@@ -43,14 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group = parser.add_argument_group("run")
     group.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    group.add_argument("--port", type=int, help="of the page; a free one if not given")
+    group.add_argument("--no-browser", action="store_true", help="serve the page, and open no browser")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Look inside the network, and say where the pictures are."""
+    """Open the page, or write the pictures and say where they are."""
+    if arguments.output is None:
+        _open_page(arguments)
+    else:
+        _write(arguments)
+
+
+def _write(arguments: argparse.Namespace) -> None:
     from dataclasses import fields
 
     from image_translation.inspect_options import InspectOptions
 
+    for name, flag in (("checkpoint", "-c"), ("movie", "-m")):
+        if getattr(arguments, name) is None:
+            raise UsageError(f"-o needs a {name}, too: {flag}, a path or a name such as those of 'fetch --list'")
+    if arguments.port or arguments.no_browser:
+        raise UsageError("--port and --no-browser are for the page, which is opened without -o")
     given = {field.name: getattr(arguments, field.name) for field in fields(InspectOptions)}
     options = InspectOptions(**given | {"channels": tuple(given["channels"])})
     options.check()
@@ -60,10 +87,36 @@ def run(arguments: argparse.Namespace) -> None:
     say(options.output)
 
 
-def _crop(text: str) -> "Crop":
-    match = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text)
-    if not match or not (int(match[3]) and int(match[4])):
-        raise argparse.ArgumentTypeError(f"{text!r} is not Y,X,HEIGHT,WIDTH in pixels, such as 100,200,256,256")
-    from image_translation.frame import Crop
+def _open_page(arguments: argparse.Namespace) -> None:
+    from image_translation import data
+    from image_translation.presets import from_arguments
 
-    return Crop(*map(int, match.groups()))
+    for name, nothing in _FOR_PICTURES.items():
+        if getattr(arguments, name) != nothing:
+            raise UsageError(f"--{name} is for pictures in a directory: add -o DIR")
+    names = ("checkpoint", "movie", "position", "time", "compare", "stage", "normalization", "device")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    presets = from_arguments(
+        given
+        | ({"z": arguments.z} if arguments.z != "middle" else {})
+        | ({"channel": arguments.channels} if arguments.channels else {})
+        | ({"crop": ",".join(map(str, arguments.crop))} if arguments.crop else {})
+    )
+    data.locate(presets.checkpoint, kind="checkpoint")
+    data.locate(presets.movie, kind="movie")
+    where = ["--port", str(arguments.port)] if arguments.port else []
+    where += ["--headless"] if arguments.no_browser else []
+    marimo = [sys.executable, "-m", "marimo", "-y", "run", str(PAGE), *where, "--", *presets.arguments()]
+    say("The page opens in a browser; Ctrl-C ends it.")
+    if os.name == "posix":
+        os.execv(sys.executable, marimo)  # noqa: S606 - its signals and its exit code are the page's own
+    sys.exit(subprocess.call(marimo))  # noqa: S603
+
+
+def _crop(text: str) -> "Crop":
+    from image_translation.frame import parse_crop
+
+    try:
+        return parse_crop(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -37,9 +37,15 @@ with app.setup(hide_code=True):
 
 @app.cell(hide_code=True)
 def _():
+    interactive = mo.app_meta().request is not None  # else it is a report or a script, which shows everything
+    return (interactive,)
+
+
+@app.cell(hide_code=True)
+def _(interactive):
     def problem(error):
         """Show an error as a message in the page."""
-        return mo.callout(mo.plain_text(str(error)), kind="danger")
+        return mo.callout(mo.Html(tile_html.message(error)), kind="danger")
 
     def beside(*items):
         """Lay controls out in a line that breaks on narrow screens."""
@@ -68,6 +74,7 @@ def _():
 
     def fetching(name, kind):
         """Return the button that fetches what is not here yet, and a notice that holds it; None if it is here."""
+        mo.stop(not name, mo.callout(f"Give the path of a {kind}, or choose one by browsing.", kind="info"))
         try:
             data.locate(name, kind=kind)
             missing = list(data.missing(name))
@@ -77,49 +84,60 @@ def _():
             return None, None
         button = mo.ui.run_button(label=f"Fetch {name}")
         notice = f"{name} is not on this machine yet, and may be large. It would come from {missing[0].address}"
-        return button, mo.callout(mo.vstack([mo.plain_text(notice), button]), kind="warn")
+        return button, mo.callout(mo.vstack([mo.Html(tile_html.message(notice)), button]), kind="warn")
 
     def shown_sources(controls):
         """Return those of the controls that are needed."""
         if controls["name"].value != OTHER:
             return [controls["name"]]
-        return [controls["name"], controls["path"], mo.accordion({"browse": controls["browser"]})]
+        return [
+            controls["name"],
+            controls["path"],
+            mo.accordion({"browse (what is chosen here comes first)": controls["browser"]}),
+        ]
 
     def panel(items):
         """Put controls into the sidebar, below what is there."""
         return mo.sidebar(mo.vstack(items, gap=0.6).style({"flex": "none", "font-size": "0.85rem"}), width="300px")
 
-    def downloads(name, draw, table):
-        """Offer a figure as PNG and as SVG, and its numbers as CSV; they are made when they are asked for."""
+    def section(name, parts, draw, table, file):
+        """Show the parts of a section, and offer its figure, itself as a page, and its numbers; made when asked for."""
 
         def drawn(kind):
             def make():
-                file = io.BytesIO()
-                draw().savefig(file, format=kind, dpi=200)
-                return file.getvalue()
+                buffer = io.BytesIO()
+                draw().savefig(buffer, format=kind, dpi=200)
+                return buffer.getvalue()
 
-            return mo.download(make, f"{name}.{kind}", label=kind.upper())
+            return mo.download(make, f"{file}.{kind}", label=kind.upper())
 
-        numbers = mo.download(lambda: table().encode(), f"{name}.csv", mimetype="text/csv", label="CSV")
-        return mo.hstack([mo.md("Save:"), drawn("png"), drawn("svg"), numbers], justify="start", align="center")
+        def page():
+            return tile_html.document(name, *parts).encode()
 
-    return beside, downloads, fetching, panel, problem, shown_sources, source, sources
+        saves = [
+            mo.md("Save:"),
+            drawn("png"),
+            drawn("svg"),
+            mo.download(page, f"{file}.html", mimetype="text/html", label="HTML"),
+            mo.download(lambda: table().encode(), f"{file}.csv", mimetype="text/csv", label="CSV"),
+        ]
+        return mo.vstack([*map(mo.Html, parts), *([beside(*saves)] if interactive else [])])
+
+    return beside, fetching, panel, problem, section, shown_sources, source, sources
 
 
 @app.cell(hide_code=True)
 def _():
     mo.Html("""<style>@media (max-width: 1023px) { .it-title { padding-top: 2rem; } }</style>
-    <div class="it-title" style="font-size: 1.8rem; font-weight: 600; line-height: 1.3">Inside the network</div>
-    What every stage of a virtual-staining network makes of an image: pixels that a stage takes for alike have like
-    colours.""")
+    <div class="it-title" style="font-size: 1.6rem; font-weight: 600; line-height: 1.3">Inside the network</div>
+    What every stage makes of an image. Pixels that a stage takes for alike have like colours.""")
 
 
 @app.cell(hide_code=True)
-def _():
+def _(interactive):
     tabs = mo.ui.tabs(dict.fromkeys((OVERVIEW, STAGE, COMPARE, FLICKER), ""), value=OVERVIEW)
-    interactive = mo.app_meta().mode in ("run", "edit")
     mo.Html(f'<div style="height: 2.6rem; overflow: hidden">{tabs}</div>') if interactive else None
-    return interactive, tabs
+    return (tabs,)
 
 
 @app.cell(hide_code=True)
@@ -243,7 +261,7 @@ def _(checkpoint, explorer, fetch_checkpoint, problem):
             network = explorer.network("first", checkpoint)
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
-    (mo.callout(mo.plain_text("\n".join(network.spec.notes)), kind="warn") if network.spec.notes else None)
+    (mo.callout(mo.Html(tile_html.message("\n".join(network.spec.notes))), kind="warn") if network.spec.notes else None)
     return (network,)
 
 
@@ -274,14 +292,23 @@ def _(given, likely_channels, network, position, problem):
 
 
 @app.cell(hide_code=True)
-def _(channels, height, left, network, normalization, plane, position, problem, time, top, width):
+def _(channels, checkpoint, height, left, movie, normalization, plane, position, top, width):
     crop = Crop(top.value, left.value, height, width)
     reading = {"channels": channels.value, "crop": crop, "normalization": normalization.value}
+    place = f"{Path(checkpoint).name} on {Path(movie).name}, {position.name} z{plane.value}"
+    if crop[2:] != position.shape[3:]:
+        place += f", rows {crop.y}-{crop.y + crop.height}, columns {crop.x}-{crop.x + crop.width}"
+    return crop, place, reading
+
+
+@app.cell(hide_code=True)
+def _(network, place, plane, position, problem, reading, time):
     try:
         image = network.read(position, time.value, plane.value, **reading)
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
-    return crop, image, reading
+    title = f"{place}, frame {time.value}"
+    return image, title
 
 
 @app.cell(hide_code=True)
@@ -348,17 +375,13 @@ def _(explorer, problem):
 
 
 @app.cell(hide_code=True)
-def _(checkpoint, crop, image, looked, movie, network, plane, position, stages, time):
+def _(image, looked, network, stages):
     view = looked(network, image) if stages else None
-    _names = Path(checkpoint).name, Path(movie).name
-    title = f"{_names[0]} on {_names[1]}, {position.name} z{plane.value}, frame {time.value}"
-    if crop[2:] != position.shape[3:]:
-        title += f", rows {crop.y}-{crop.y + crop.height}, columns {crop.x}-{crop.x + crop.width}"
-    return title, view
+    return (view,)
 
 
 @app.cell(hide_code=True)
-def _(downloads, heading, on, position, title, view):
+def _(heading, on, position, section, title, view):
     mo.stop(not on(OVERVIEW))
     from image_translation.plot_features import OWN_BASIS, overview_figure
     from image_translation.stage_numbers import stage_table
@@ -366,11 +389,13 @@ def _(downloads, heading, on, position, title, view):
 
     _colours = stage_colours([view])
     _rows = tile_rows(view, _colours, position.pixel_size)
+    _parts = [tile_html.grid(_rows, f"{title}. {OWN_BASIS}.")]
     mo.vstack(
         [
             *heading(OVERVIEW),
-            mo.Html(tile_html.grid(_rows, f"{title}. {OWN_BASIS}.")),
-            downloads("overview", lambda: overview_figure(_rows, title), lambda: stage_table(view, _colours)),
+            section(
+                title, _parts, lambda: overview_figure(_rows, title), lambda: stage_table(view, _colours), "overview"
+            ),
         ]
     )
 
@@ -394,21 +419,23 @@ def _(kind, stage, stages):
 
 
 @app.cell(hide_code=True)
-def _(beside, downloads, heading, kind, number, on, opacity, position, stage, title, view):
+def _(beside, heading, kind, number, on, opacity, position, stage, section, title, view):
     mo.stop(not on(STAGE))
     from image_translation.stage_detail import look_at
     from image_translation.stage_tiles import picture_tiles
 
     _detail = look_at(view, stage.value, kind.value, int(number.value), position.pixel_size)
     _input = picture_tiles(view, position.pixel_size)[0]
+    _parts = [
+        tile_html.detail(_input, _detail.picture, opacity.value),
+        tile_html.grid([(_detail.legend, _detail.tiles)], title),
+        tile_html.drawing(_detail.distribution(), "distribution of the values, and of the variance"),
+    ]
     mo.vstack(
         [
             *heading(STAGE),
             beside(stage, kind, number, opacity),
-            mo.Html(tile_html.detail(_input, _detail.picture, opacity.value)),
-            mo.Html(tile_html.grid([(_detail.legend, _detail.tiles)], title)),
-            mo.Html(tile_html.drawing(_detail.distribution(), "distribution of the values, and of the variance")),
-            downloads(stage.value.replace(" ", "_"), _detail.figure, _detail.table),
+            section(f"{stage.value}: {title}", _parts, _detail.figure, _detail.table, stage.value.replace(" ", "_")),
         ]
     )
 
@@ -472,7 +499,6 @@ def _(explorer, likely_channels, on, other_checkpoint, position, problem, source
 def _(
     checkpoint,
     disturbance,
-    downloads,
     looked,
     network,
     on,
@@ -485,6 +511,7 @@ def _(
     position,
     problem,
     reading,
+    section,
     source,
     strength,
     time,
@@ -518,15 +545,12 @@ def _(
         mo.stop(True, problem(_error))
     _compare = compare_networks if other_network else compare_images
     _comparison = _compare(_labels, (view, looked(_network, _image)), position.pixel_size)
-    mo.vstack(
-        [
-            mo.Html(tile_html.comparison(_comparison.columns, f"{title}. {_comparison.legend}")),
-            downloads(
-                "comparison",
-                lambda: comparison_figure(_comparison.columns, title, _comparison.legend),
-                _comparison.table,
-            ),
-        ]
+    section(
+        title,
+        [tile_html.comparison(_comparison.columns, f"{title}. {_comparison.legend}")],
+        lambda: comparison_figure(_comparison.columns, title, _comparison.legend),
+        _comparison.table,
+        "comparison",
     )
 
 
@@ -554,7 +578,7 @@ def _(beside, heading, on, position, watched):
 
 
 @app.cell(hide_code=True)
-def _(downloads, looked, movie, network, on, plane, position, problem, reading, watched):
+def _(looked, movie, network, on, place, plane, position, problem, reading, section, watched):
     mo.stop(not on(FLICKER))
     mo.stop(position.shape[0] == 1, mo.md("This image is a single frame: there is no flicker."))
     mo.stop(watched.value[0] == watched.value[1], mo.md("Choose two frames or more."))
@@ -578,11 +602,12 @@ def _(downloads, looked, movie, network, on, plane, position, problem, reading, 
         _figure = change_figure(_changes, list(_frames))
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
-    mo.vstack(
-        [
-            mo.Html(tile_html.drawing(_figure, "change of every stage")),
-            downloads("change", lambda: _figure, lambda: change_table(_changes, _frames)),
-        ]
+    section(
+        place,
+        [tile_html.drawing(_figure, "change of every stage")],
+        lambda: _figure,
+        lambda: change_table(_changes, _frames),
+        "change",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from image_translation.errors import UsageError
-from image_translation.frame import Crop
+from image_translation.frame import Crop, parse_crop
 from image_translation.normalize import METHODS, Method, is_valid
 from image_translation.spotlight import busiest
 from image_translation.store import Position
@@ -144,7 +144,7 @@ def from_arguments(given: Mapping[str, Any]) -> Presets:
         elif name in ("time", "z", "compare"):
             known[name] = _number(name, value)
         elif name == "crop":
-            known[name] = _crop(str(value))
+            known[name] = parse_crop(str(value))
         elif name == "normalization":
             if value not in METHODS:
                 raise UsageError(f"--normalization {value}: must be one of {', '.join(METHODS)}")
@@ -169,10 +169,3 @@ def _number(name: str, value: Any) -> int:
         return int(str(value))
     except ValueError as error:
         raise UsageError(f"--{name} {value}: must be a whole number") from error
-
-
-def _crop(text: str) -> Crop:
-    numbers = text.split(",")
-    if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers) or "0" in numbers[2:]:
-        raise UsageError(f"--crop {text}: must be Y,X,HEIGHT,WIDTH in pixels, such as 100,200,256,256")
-    return Crop(*map(int, numbers))

@@ -177,6 +177,24 @@ def detail(image: Tile, stage: Tile, opacity: float) -> str:
     return _page(_columns(240, "".join(figures)), "")
 
 
+def document(title: str, *parts: str) -> str:
+    """Return a page of its own, which needs nothing beside it."""
+    inside = f"<h1>{escape(title)}</h1>{''.join(parts)}"
+    look = (
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:1rem auto;padding:0 1rem}h1{font-size:1.2rem}"
+    )
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{look}</style></head><body>{inside}</body></html>"
+    )
+
+
+def message(text: object) -> str:
+    """Return a message whose long paths are broken where they must be."""
+    return f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;font-size:.9rem">{escape(str(text))}</div>'
+
+
 def note(text: str) -> str:
     """Return small print."""
     return f'<p style="font-size:.75rem;line-height:1.4;opacity:.75;margin:0">{escape(text)}</p>'
@@ -226,11 +244,12 @@ def _bar(width: int, pixel_size: float) -> str:
 
 
 def _numbers(tile: Tile) -> list[str]:
-    lines = []
+    lines: list[str] = []
     if tile.shape is not None:
         lines.append(" x ".join(map(str, tile.shape)))
     if tile.explained:
-        lines.append(f"PC {' + '.join(map(percent, tile.explained))} %")
+        of = "PC " if len(tile.explained) > 1 else ""
+        lines.append(f"{of}{' + '.join(map(percent, tile.explained))} %")
     return [*lines, *([tile.note] if tile.note else [])]
 
 
