@@ -72,7 +72,7 @@ def _blur(image: NDArray[np.float32], sigma: float) -> NDArray[Any]:
 
 
 def _shift(image: NDArray[np.float32], pixels: float) -> NDArray[Any]:
-    return _warp(image, np.array([[1, 0, -pixels], [0, 1, -pixels]]))
+    return _warp(image, np.array([[1, 0, -pixels], [0, 1, -pixels]], np.float64))
 
 
 def _magnify(image: NDArray[np.float32], factor: float) -> NDArray[Any]:

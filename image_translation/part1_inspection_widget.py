@@ -13,6 +13,7 @@ with app.setup(hide_code=True):
     import io
     import sys
     from contextlib import nullcontext
+    from functools import partial
     from pathlib import Path
 
     # Python looks for modules beside a notebook first, where data.py or plot.py would hide those of other packages.
@@ -101,7 +102,10 @@ def _(interactive):
         return mo.sidebar(mo.vstack(items, gap=0.6).style({"flex": "none", "font-size": "0.85rem"}), width="300px")
 
     def section(name, parts, draw, table, file):
-        """Show the parts of a section, and offer its figure, itself as a page, and its numbers; made when asked for."""
+        """Show the parts of a section, and offer its figure, itself as a page, and its numbers.
+
+        They are made when they are asked for, when names with an underscore are gone: bind these by ``partial``.
+        """
 
         def drawn(kind):
             def make():
@@ -394,7 +398,7 @@ def _(heading, on, position, section, title, view):
         [
             *heading(OVERVIEW),
             section(
-                title, _parts, lambda: overview_figure(_rows, title), lambda: stage_table(view, _colours), "overview"
+                title, _parts, partial(overview_figure, _rows, title), partial(stage_table, view, _colours), "overview"
             ),
         ]
     )
@@ -548,7 +552,7 @@ def _(
     section(
         title,
         [tile_html.comparison(_comparison.columns, f"{title}. {_comparison.legend}")],
-        lambda: comparison_figure(_comparison.columns, title, _comparison.legend),
+        partial(comparison_figure, _comparison.columns, title, _comparison.legend),
         _comparison.table,
         "comparison",
     )
@@ -599,14 +603,14 @@ def _(looked, movie, network, on, place, plane, position, problem, reading, sect
                     _bar.update()
 
             _changes = {Path(movie).name: stage_changes(_look, _passed())}
-        _figure = change_figure(_changes, list(_frames))
+        _figure = change_figure(_changes, _frames)
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
     section(
         place,
         [tile_html.drawing(_figure, "change of every stage")],
-        lambda: _figure,
-        lambda: change_table(_changes, _frames),
+        partial(change_figure, _changes, _frames),
+        partial(change_table, _changes, _frames),
         "change",
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,9 @@ from image_translation.errors import UsageError
 from image_translation.frame import Crop, parse_crop
 from image_translation.normalize import METHODS, Method, is_valid
 from image_translation.spotlight import busiest
-from image_translation.store import Position
+
+if TYPE_CHECKING:
+    from image_translation.store import Position
 
 SMALL_FIELD = 384  # pixels: a field up to here is shown to the network as a whole
 SIDE = 256  # pixels: of a larger one, so much
@@ -99,7 +101,7 @@ class Presets:
             return whole | parts
         return {f"{SIDE} px": parts[f"{SIDE} px"]} | parts | whole
 
-    def place(self, position: Position, size: tuple[int, int]) -> Crop:
+    def place(self, position: "Position", size: tuple[int, int]) -> Crop:
         """Return where a crop of a size is to lie first: as given, else where the field is liveliest.
 
         Raises

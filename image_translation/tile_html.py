@@ -14,7 +14,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from image_translation.errors import UsageError
 from image_translation.frame import Crop
 from image_translation.plot_features import Tile, merge_names
 from image_translation.plot_style import WIDTH, bar_length, display_window
@@ -56,9 +55,7 @@ def png(image: NDArray[Any], largest: int = LARGEST) -> bytes:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    done, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise UsageError(f"an image of shape {image.shape}, {image.dtype}, cannot be written as PNG")
+    _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return encoded.tobytes()
 
 

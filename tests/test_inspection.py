@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from stores import phase, write_image
 
+from image_translation import inspect_cli
 from image_translation.cli import main
 from image_translation.errors import DataError, UsageError
 from image_translation.frame import Crop
 from image_translation.inspect_options import InspectOptions
 from image_translation.inspection import BlankFrameError, Inspector
 from image_translation.predict import Predictor
+from image_translation.presets import Presets
 from image_translation.stage_numbers import stage_changes
 from image_translation.stage_tiles import stage_colours, tile_rows
 from image_translation.store import open_store
@@ -156,6 +158,63 @@ def test_wrong_arguments_are_answered_before_the_network_is_loaded(
     assert message in error
     assert "loading the network" not in caplog.text
     assert not (tmp_path / "out").exists()
+
+
+def test_without_an_output_the_page_is_opened(
+    tiny_checkpoint: Path, movie: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(inspect_cli.os, "execv", lambda _, command: started.append(command))
+    monkeypatch.setattr(inspect_cli.subprocess, "call", lambda _: 0)
+    given = [
+        "--time",
+        "2",
+        "--z",
+        "0",
+        "--channel",
+        "a",
+        "b c",
+        "--crop",
+        "1,2,3,4",
+        "--stage",
+        "stem",
+        "--compare",
+        "3",
+    ]
+    with pytest.raises(SystemExit):
+        main(["inspect", "-c", str(tiny_checkpoint), "-m", str(movie), *given, "--port", "2718", "--no-browser"])
+    (command,) = started
+    middle = command.index("--")
+    assert command[1:middle] == ["-m", "marimo", "-y", "run", str(inspect_cli.PAGE), "--port", "2718", "--headless"]
+    assert inspect_cli.PAGE.exists()
+    words = command[middle + 1 :]
+    presets = Presets(
+        str(tiny_checkpoint), str(movie), None, 2, 0, 3, ("a", "b c"), Crop(1, 2, 3, 4), "stem", None, "auto"
+    )
+    assert words == presets.arguments()
+    assert "The page opens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--frames", "0:3"], "--frames is for pictures in a directory: add -o DIR"),
+        (["--overwrite"], "--overwrite is for pictures in a directory: add -o DIR"),
+        (["--z", "all"], "--z all: must be a whole number"),
+        (["-c", "demo_movie"], "demo_movie: is an OME-Zarr store, and a checkpoint is needed"),
+        (["-o", "out"], "-o needs a checkpoint, too: -c"),
+        (["-o", "out", "-c", "demo_ckpt"], "-o needs a movie, too: -m"),
+        (
+            ["-o", "out", "-c", "demo_ckpt", "-m", "demo_movie", "--port", "1"],
+            "--port and --no-browser are for the page",
+        ),
+    ],
+)
+def test_what_belongs_to_the_page_and_what_to_pictures(
+    caplog: pytest.LogCaptureFixture, arguments: list[str], message: str
+) -> None:
+    assert main(["inspect", *arguments]) == 2
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize("crop", ["1,2,3", "0,0,0,5", "a,b,c,d", "-1,0,5,5"])

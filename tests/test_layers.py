@@ -9,10 +9,12 @@ HEAVY = ("iohub", "lightning", "matplotlib", "scipy.signal", "tensorstore", "tor
 ARRAY_MODULES = [
     "bands",
     "display_window",
+    "disturbance",
     "errors",
     "evaluate",
     "feature_colours",
     "feature_map",
+    "feature_match",
     "flicker",
     "frame",
     "image_statistics",
@@ -23,6 +25,7 @@ ARRAY_MODULES = [
     "ome_metadata",
     "optics",
     "population",
+    "presets",
     "rows",
     "scene",
     "score_card",
@@ -56,6 +59,7 @@ def test_figures_are_drawn_without_torch() -> None:
         "difference_maps",
         "comparison_movie",
         "report",
+        "tile_html",
     ]
     assert loaded_after("\n".join(f"import image_translation.{name}" for name in modules)) == {"matplotlib"}
 
@@ -74,6 +78,8 @@ def test_the_package_loads_nothing_until_a_name_is_used() -> None:
         ["fetch"],
         ["inspect", "--help"],
         ["inspect", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out", "--crop", "0,0,4,4"],
+        ["inspect", "-m", "demo_movie", "-o", "out"],
+        ["inspect", "-m", "no/such/movie"],
         ["fetch", "no_such_name"],
         ["smooth", "-c", "demo_ckpt", "-m", "no/such/movie", "-o", "out"],
         ["smooth", "-c", "no/such.ckpt", "-m", "demo_movie", "-o", "out"],

@@ -1,0 +1,260 @@
+"""The explorer, as a person uses it in a browser, and as a script, a report and a Python object."""
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from explorer_page import Explorer, chromium, expect, served
+from playwright.sync_api import Page
+from stores import write_plate
+
+from image_translation.data import CACHE_VARIABLE
+from image_translation.simulate import Movie, MovieSpec
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "image_translation" / "part1_inspection_widget.py"
+REAL = ROOT.parent / "shared" / "data"
+PICTURES = ["input Phase3D", "prediction", "truth"]
+STAGES = [
+    "stem", "encoder 1", "encoder 2", "encoder 3", "encoder 4", "decoder 1", "decoder 2", "decoder 3", "head",
+]  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two positions of 3 frames and 2 planes; phase, nuclei and membrane."""
+    movies = [Movie(MovieSpec(shape=(96, 128), frames=6, seed=seed)) for seed in (1, 2)]
+    images = {}
+    for name, movie in zip(("A/1/0", "B/2/0"), movies, strict=True):
+        images[name] = np.stack([np.stack([movie.frame(2 * t + z) for z in range(2)], axis=1) for t in range(3)])
+    return write_plate(
+        tmp_path_factory.mktemp("plate") / "plate.zarr", images, channels=("Phase3D", "Nuclei", "Membrane")
+    )
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("explorer")
+    return {CACHE_VARIABLE: str(folder / "cache"), "LOG": str(folder / "log"), "HOME": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def address(environment: dict[str, str]) -> Iterator[str]:
+    command = ["image-translation", "inspect", "--no-browser", "--port", "PORT", "--time", "5"]
+    with served(command, environment) as address:
+        yield address
+
+
+@pytest.fixture
+def new_page() -> Iterator[Callable[[int, int], Page]]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def explorer(new_page: Callable[[int, int], Page], address: str) -> Explorer:
+    return Explorer(new_page(1280, 800), address)
+
+
+def test_it_opens_with_the_overview_of_the_embedded_movie(explorer: Explorer) -> None:
+    for name in PICTURES + STAGES:
+        expect(explorer.picture(name)).to_be_visible()
+    expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
+    expect(explorer.page.get_by_text("192 x 20 x 20")).to_be_visible()
+    expect(explorer.page.get_by_text("20 µm").first).to_be_visible()
+    assert explorer.page.get_by_role("slider").count() == 1  # no plane, no position, no crop to choose
+    assert explorer.page.locator(".cm-editor").count() == 0  # no code
+    assert explorer.fits()
+
+
+def test_another_frame_makes_other_pictures(explorer: Explorer) -> None:
+    before = {name: explorer.source(name) for name in PICTURES + STAGES}
+    explorer.slider("frame").press("ArrowRight")
+    expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 6")).to_be_visible()
+    for name, source in before.items():
+        assert explorer.source(name) != source
+    explorer.slider("frame").press("ArrowLeft")
+    expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
+    assert {name: explorer.source(name) for name in PICTURES + STAGES} == before
+
+
+def test_a_network_of_the_other_direction(explorer: Explorer) -> None:
+    before = explorer.source("encoder 1")
+    explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
+    explorer.becomes_another("encoder 1", before)
+    for name in ("input Nuclei", "input Membrane", "prediction", "truth", "head"):
+        expect(explorer.picture(name)).to_be_visible()
+    expect(explorer.dropdown("channel as Membrane")).to_have_value("Membrane")
+    assert explorer.source("head")
+
+
+def test_a_plate_by_its_path_with_positions_and_planes(explorer: Explorer, plate: Path) -> None:
+    explorer.choose("movie", "a path on this machine")
+    expect(explorer.page.get_by_text("Give the path of a movie")).to_be_visible()
+    explorer.type_path(0, plate)
+    expect(explorer.page.get_by_text("demo_ckpt on plate.zarr, A/1/0 z1, frame 2")).to_be_visible()
+    before = explorer.source("encoder 1")
+    explorer.slider("plane").press("ArrowLeft")
+    explorer.becomes_another("encoder 1", before)
+    before = explorer.source("encoder 1")
+    explorer.choose("position", "B/2/0")
+    explorer.becomes_another("encoder 1", before)
+    explorer.choose("part of the field", "64 px")
+    expect(explorer.page.get_by_text("24 x 32 x 32").first).to_be_visible()
+    explorer.slider("from row").press("Home")
+    explorer.slider("from column").press("Home")
+    expect(explorer.page.get_by_text("rows 0-64, columns 0-64")).to_be_visible()
+    before = explorer.source("input Phase3D")
+    explorer.slider("from row").press("End")
+    explorer.slider("from column").press("End")
+    expect(explorer.page.get_by_text("rows 32-96, columns 64-128")).to_be_visible()
+    assert explorer.source("input Phase3D") != before
+    explorer.choose("channel as Phase3D", "Membrane")
+    expect(explorer.picture("input Membrane")).to_be_visible()
+
+
+def test_a_stage_in_detail(explorer: Explorer) -> None:
+    explorer.tab("A stage")
+    explorer.choose("stage", "encoder 2")
+    for name in ("encoder 2, PC 1", "PC 1", "PC 6", "distribution of the values, and of the variance"):
+        expect(explorer.picture(name).first).to_be_visible()
+    explorer.page.get_by_role("radio", name="channels").click()
+    expect(explorer.page.get_by_text("12 of 48 channels")).to_be_visible()
+    expect(explorer.picture("encoder 2, channel 0").first).to_be_visible()
+    before = explorer.source("input Phase3D")
+    explorer.slider("frame").press("ArrowRight")
+    explorer.becomes_another("input Phase3D", before)
+    expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # what is chosen outlives the frame
+
+
+def test_comparisons(explorer: Explorer) -> None:
+    explorer.tab("Compare")
+    expect(explorer.page.get_by_text("frame 21", exact=True).first).to_be_visible()
+    assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
+    explorer.page.get_by_role("radio", name="a disturbed image").click()
+    expect(explorer.page.get_by_text("blur 1", exact=True).first).to_be_visible()
+    explorer.choose("by", "contrast")
+    expect(explorer.page.get_by_text("contrast 0.5", exact=True).first).to_be_visible()
+    assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
+    explorer.page.get_by_role("radio", name="another network").click()
+    expect(explorer.page.get_by_text("R² ").nth(3)).to_be_visible()
+    assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
+    name, content = explorer.download("CSV")
+    assert name == "comparison.csv"
+    known = {row["stage"]: float(row["R2"]) for row in csv.DictReader(io.StringIO(content.decode()))}
+    assert list(known) == STAGES
+    assert 0.3 < known["decoder 2"] < 1
+
+
+def test_where_the_flicker_arises(explorer: Explorer) -> None:
+    explorer.tab("Flicker")
+    expect(explorer.picture("change of every stage")).to_be_visible()
+    _, content = explorer.download("CSV")
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert {row["frame"] for row in rows} == {str(t) for t in range(5, 12)}
+    assert {row["stage"] for row in rows} == {"input", *STAGES}
+
+
+def test_what_is_shown_can_be_saved(explorer: Explorer) -> None:
+    name, content = explorer.download("PNG")
+    assert name == "overview.png"
+    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape[0] > 1000
+    name, content = explorer.download("SVG")
+    assert name == "overview.svg"
+    assert b"<svg" in content
+    name, content = explorer.download("HTML")
+    assert name == "overview.html"
+    assert all(f'alt="{stage}"'.encode() in content for stage in STAGES)
+    assert b"http" not in content  # it needs nothing beside it
+    name, content = explorer.download("CSV")
+    assert [row["stage"] for row in csv.DictReader(io.StringIO(content.decode()))] == ["input", *STAGES]
+
+
+def test_what_cannot_be_read_is_said_in_the_page(explorer: Explorer, tmp_path: Path) -> None:
+    explorer.choose("movie", "a path on this machine")
+    explorer.type_path(0, tmp_path / "nowhere.zarr")
+    expect(explorer.page.get_by_text("no such file or directory; give a path that exists")).to_be_visible()
+    assert explorer.picture("encoder 1").count() == 0
+    explorer.choose("movie", "demo_movie")
+    expect(explorer.picture("encoder 1")).to_be_visible()
+    (tmp_path / "letter.ckpt").write_text("Dear reader")
+    explorer.choose("checkpoint", "a path on this machine")
+    explorer.type_path(0, tmp_path / "letter.ckpt")
+    expect(explorer.page.get_by_text("not a PyTorch checkpoint")).to_be_visible()
+    explorer.choose("checkpoint", "pretrained_ckpt")
+    expect(explorer.page.get_by_text("pretrained_ckpt is not on this machine yet")).to_be_visible()
+    expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
+
+
+@pytest.mark.realdata
+def test_real_movies(explorer: Explorer) -> None:
+    if not REAL.is_dir():
+        pytest.skip(f"no real data in {REAL}")
+    explorer.choose("movie", "a path on this machine")
+    explorer.type_path(0, REAL / "livecyte_phase.ome.zarr")
+    expect(explorer.page.get_by_text("demo_ckpt on livecyte_phase.ome.zarr, B/3/3 z0, rows")).to_be_visible()
+    expect(explorer.picture("input Phase")).to_be_visible()
+    assert explorer.page.get_by_text("µm").count() == 0  # the size of its pixels is not known
+    explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
+    expect(explorer.page.get_by_text("the network takes 2 channels (Nuclei, Membrane)")).to_be_visible()
+    explorer.type_path(0, REAL / "isl_neurons_paired.ome.zarr")
+    expect(explorer.picture("input DAPI")).to_be_visible()
+    expect(explorer.picture("input MAP2")).to_be_visible()
+    explorer.choose("checkpoint", "demo_ckpt")
+    expect(explorer.picture("input Phase")).to_be_visible()
+
+
+def test_on_a_phone(new_page: Callable[[int, int], Page], address: str, tmp_path: Path) -> None:
+    explorer = Explorer(new_page(390, 844), address)
+    assert explorer.fits()
+    assert not explorer.dropdown("movie").is_visible()
+    explorer.page.locator("button:has(svg.lucide-menu)").click()
+    expect(explorer.dropdown("movie")).to_be_visible()
+
+
+def test_the_editor_shows_it_too(
+    new_page: Callable[[int, int], Page], environment: dict[str, str], plate: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / NOTEBOOK.name  # which the editor may write to
+    copy.write_text(NOTEBOOK.read_text())
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    command = ["marimo", "edit", "--headless", "--no-token", "--port", "PORT", str(copy), "--", "--movie", str(plate)]
+    with served(command, environment | {"LOG": str(tmp_path / "log")}) as address:
+        explorer = Explorer(new_page(1280, 800), address)
+        expect(explorer.page.get_by_role("tab", name="Compare")).to_be_visible()
+        assert explorer.picture("change of every stage").count() == 0
+        explorer.page.close()  # before its server is
+
+
+def test_a_report_holds_every_section(tmp_path: Path, environment: dict[str, str], plate: Path) -> None:
+    report = tmp_path / "report.html"
+    command = [sys.executable, "-m", "marimo", "export", "html", NOTEBOOK, "-o", report, "--", "--movie", plate]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)
+    text = report.read_text()
+    for name in ("encoder 1", "stem, PC 1", "change of every stage", "demo_ckpt on plate.zarr, A/1/0 z1, frame 0"):
+        assert re.search(re.escape(name), text), name
+
+
+def test_marimo_finds_nothing_to_check() -> None:
+    subprocess.run([sys.executable, "-m", "marimo", "check", "--strict", NOTEBOOK], check=True, capture_output=True)
+
+
+def test_it_runs_from_python(network_class: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, environment[CACHE_VARIABLE])
+    monkeypatch.setattr(sys, "argv", [str(NOTEBOOK)])
+    from image_translation.part1_inspection_widget import app
+
+    _, found = app.run()
+    assert list(found["view"].features) == STAGES
+    assert found["view"].image.shape == (1, 320, 320)
