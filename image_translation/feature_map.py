@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 
-# All pixels of a stage at half the resolution of a 1024 x 1024 frame. See `fit_basis` for what fewer would cost.
-SAMPLES = 512 * 512
-_BLOCK = 16_384  # pixels that are converted to float64 at a time
+_VALUES = 2**18  # of a block of pixels that is worked on at a time: so many stay in a processor's cache
 _ROUNDING = 1e-6  # share of the variance below which a component is the rounding of float32
-_CLEAR_SUM, _CLEAR_SKEWNESS = 0.3, 0.05  # far beyond what the drawing of pixels changes
+_CLEAR_SUM, _CLEAR_SKEWNESS = 0.3, 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +29,7 @@ class Basis:
     variance
         That of all channels together.
     pixels
-        Number of pixels that the basis was fitted to.
+        Number of pixels that the basis was fitted to: those that are finite.
     """
 
     mean: NDArray[np.float64]
@@ -46,12 +44,15 @@ class Basis:
         return self.mean.size
 
 
-def fit_basis(maps: Sequence[NDArray[Any]], components: int = 3, *, samples: int = SAMPLES, seed: int = 0) -> Basis:
-    """Find the principal components of one map, or those that several maps have in common.
+def fit_basis(maps: Sequence[NDArray[Any]], components: int = 3) -> Basis:
+    """Find the principal components of one map, or those that several maps have in common, from all their pixels.
 
     Equal maps give equal bases, whatever the order of the channels. A component whose entries clearly have a sum (0.3
     of the largest possible) has a positive one: a high score is much activity. Otherwise the skewness of the scores is
     positive: few pixels are bright. Where that is below 0.05, too, the sum decides, and at last the largest entry.
+
+    They are the eigenvectors of the covariance, which is summed up block by block, in the precision of the maps: much
+    quicker than the singular values of all pixels, and exact enough wherever a component is more than rounding.
 
     Parameters
     ----------
@@ -59,40 +60,31 @@ def fit_basis(maps: Sequence[NDArray[Any]], components: int = 3, *, samples: int
         Each (C, H, W), any float dtype. Pixels with a channel that is not finite are left out.
     components
         Number of components; there are at most C.
-    samples
-        Number of pixels to which larger maps are reduced together: one is drawn from each of so many runs. Of normally
-        distributed, independent pixels, the angle between a component of variance a and that of all pixels is about the
-        root of the sum of a b / (a - b)^2 / `samples` over all others, of variance b, in radians. Twice that is a safe
-        bound; components of nearly equal variance have none.
-    seed
-        Of the drawing.
 
     Raises
     ------
     UsageError
-        There is no map, one is not of three axes, the numbers of channels differ, or a number is below 1.
+        There is no map, one is not of three axes, the numbers of channels differ, or there is to be no component.
     """
-    if not maps or components < 1 or samples < 1:
-        msg = f"{len(maps)} maps, {components} components of {samples} pixels: each must be at least 1"
+    if not maps or components < 1:
+        msg = f"{len(maps)} maps, {components} components: each must be at least 1"
         raise UsageError(msg)
     for features in maps:
         _require_map(features, maps[0].shape[0])
-    pixels = _drawn_pixels(maps, samples, np.random.default_rng(seed))
-    channels, count = pixels.shape
+    pixels = _Pixels(maps)
+    moments = _moments(pixels)
+    channels = maps[0].shape[0]
     kept = min(components, channels)
-    mean, found, explained, variance = np.zeros(channels), np.zeros((kept, channels)), np.zeros(kept), 0.0
-    if count:
-        mean, centred, order = _centred(pixels)
-        if centred.any():
-            from sklearn.decomposition import PCA  # takes seconds
-
-            fitted = PCA(min(kept, count), svd_solver="covariance_eigh").fit(centred.T)
-            shares = fitted.explained_variance_ratio_.astype(np.float64)
-            real = np.flatnonzero(shares > _ROUNDING)
-            found[np.ix_(real, order)] = _signed(fitted.components_[real], centred)
-            explained[real] = shares[real]
-            variance = float(fitted.explained_variance_[0] / shares[0])
-    return Basis(mean, found, explained, variance, count)
+    found, explained = np.zeros((kept, channels)), np.zeros(kept)
+    if moments.variance > 0:
+        variances, vectors = np.linalg.eigh(moments.covariance)
+        shares = variances[::-1][:kept] / moments.variance
+        real = np.flatnonzero(shares > _ROUNDING)
+        explained[real] = shares[real]
+        found[np.ix_(real, pixels.order)] = _signed(vectors.T[::-1][real], pixels, moments)
+    mean = np.zeros(channels)
+    mean[pixels.order] = moments.mean
+    return Basis(mean, found, explained, moments.variance, moments.pixels)
 
 
 def project(features: NDArray[Any], basis: Basis) -> NDArray[np.float32]:
@@ -118,21 +110,9 @@ def spectrum(features: NDArray[Any]) -> NDArray[np.float64]:
     All finite pixels of the map (C, H, W) count. The shares add up to 1, or are zero where the map is constant.
     """
     _require_map(features, features.shape[0])
-    channels = features.shape[0]
-    count, total, squares = 0, np.zeros(channels), np.zeros((channels, channels))
-    centre: NDArray[np.float64] | None = None
-    for _, block, finite in _blocks(features.reshape(channels, -1)):
-        pixels = block[:, finite]
-        if pixels.size:
-            centre = pixels[:, 0].copy() if centre is None else centre  # so that a constant is exactly zero
-            pixels -= centre[:, np.newaxis]
-            count += pixels.shape[1]
-            total += pixels.sum(axis=1)
-            squares += pixels @ pixels.T
-    covariance = squares - np.outer(total, total) / max(count, 1)
-    variances = np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0)
+    variances = np.maximum(np.linalg.eigvalsh(_moments(_Pixels([features], np.float64)).covariance)[::-1], 0)
     whole = variances.sum()
-    return variances / whole if whole > 0 else np.zeros(channels)
+    return variances / whole if whole > 0 else variances
 
 
 def change(before: NDArray[Any], after: NDArray[Any]) -> float:
@@ -172,62 +152,99 @@ def _require_map(features: NDArray[Any], channels: int) -> None:
         raise UsageError(msg)
 
 
-def _drawn_pixels(maps: Sequence[NDArray[Any]], samples: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Return pixels of all maps, (C, N) float32 or float64, finite."""
-    share = samples / sum(features[0].size for features in maps)
-    drawn = []
-    for features in maps:
-        flat = features.reshape(features.shape[0], -1)
-        count = max(1, round(share * flat.shape[1]))
-        pixels = _draw(flat, count, rng)
-        if not np.isfinite(pixels).all():
-            pixels = _draw(flat[:, np.isfinite(flat).all(axis=0)], count, rng)
-        drawn.append(pixels)
-    return np.concatenate(drawn, axis=1, dtype=np.result_type(np.float32, *drawn))
+class _Pixels:
+    """The finite pixels of maps (C, H, W), block by block, less those of one pixel, with channels in a fixed order.
 
+    As the order depends on the values alone, sums over channels round alike, however the channels came; and as one
+    pixel is taken off, a constant is exactly zero, and a large offset costs no precision.
 
-def _draw(flat: NDArray[Any], count: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Return one pixel out of each of `count` runs of equal length, (C, count); all pixels if there are no more."""
-    size = flat.shape[1]
-    if size <= count:
-        return flat
-    places = (np.arange(count) + rng.random(count)) * (size / count)
-    return flat.take(np.minimum(places.astype(np.intp), size - 1), axis=1)
-
-
-def _centred(pixels: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[np.intp]]:
-    """Take the mean off pixels (C, N), in place; return it, the rest with channels in a fixed order, and that order.
-
-    As the order depends on the values alone, sums over channels round alike, however the channels came.
+    Attributes
+    ----------
+    order
+        Number of the channel that comes first, and so on, (C,).
+    origin
+        The pixel that is taken off, (C,) in that order; zero where no pixel is finite.
     """
-    first = pixels[:, 0].astype(np.float64)  # taken off before the mean, so that a constant is exactly zero
-    pixels -= pixels[:, :1].copy()
-    means = pixels.mean(axis=1)
-    pixels -= means[:, np.newaxis]
-    order = np.lexsort((first, means, np.vecdot(pixels, pixels)))
-    return first + means, pixels[order], order
+
+    def __init__(self, maps: Sequence[NDArray[Any]], dtype: Any = np.float32) -> None:
+        self._flats = [features.reshape(features.shape[0], -1) for features in maps]
+        self._dtype = np.result_type(dtype, *maps)
+        first = self._flats[0]
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.order = np.lexsort((first[:, 0], first.mean(axis=1, dtype=self._dtype)))
+        self.origin = np.zeros(len(first), self._dtype)
+        self.origin = next((block[:, 0].copy() for block, _ in self if block.size), self.origin)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yield blocks (C, N), and their sums over the pixels, (C,)."""
+        length = max(1, _VALUES // len(self.order))
+        for flat in self._flats:
+            for start in range(0, flat.shape[1], length):
+                block = flat[:, start : start + length][self.order].astype(self._dtype, copy=False)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    block -= self.origin[:, np.newaxis]
+                    sums = block.sum(axis=1)
+                if not np.isfinite(sums).all():  # quicker than to look at every pixel
+                    block = block[:, np.isfinite(block).all(axis=0)]
+                    sums = block.sum(axis=1)
+                yield block, sums
 
 
-def _signed(components: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.float64]:
+class _Moments(NamedTuple):
+    """Number of pixels; of their channels, in the order of `_Pixels`, means (C,) and covariance (C, C), float64."""
+
+    pixels: int
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    @property
+    def variance(self) -> float:
+        return float(np.trace(self.covariance))
+
+
+def _moments(pixels: _Pixels) -> _Moments:
+    channels = len(pixels.order)
+    count, total, products = 0, np.zeros(channels), np.zeros((channels, channels))
+    for block, sums in pixels:
+        count += block.shape[1]
+        total += sums
+        products += block @ block.T
+    covariance = (products - np.outer(total, total) / max(count, 1)) / max(count - 1, 1)
+    return _Moments(count, pixels.origin + total / max(count, 1), covariance)
+
+
+def _signed(components: NDArray[np.float64], pixels: _Pixels, moments: _Moments) -> NDArray[np.float64]:
     """Turn each component, (n, C), into the direction that `fit_basis` promises."""
-    signs = np.ones(len(components))
-    for n, component in enumerate(components):
-        total = component.sum() / np.sqrt(component.size)
-        if abs(total) > _CLEAR_SUM:
-            signs[n] = np.sign(total)
-            continue
-        scores = component @ pixels
-        squares = scores * scores
-        skewness = np.vecdot(squares, scores) / scores.size / np.mean(squares) ** 1.5
-        largest = component[np.abs(component).argmax()]
-        doubts = ((skewness, _CLEAR_SKEWNESS), (total, _ROUNDING), (largest, 0))
-        signs[n] = np.sign(next(value for value, clear in doubts if abs(value) > clear))
+    totals = components.sum(axis=1) / np.sqrt(components.shape[1])
+    skewness = np.zeros(len(components))
+    doubtful = np.abs(totals) <= _CLEAR_SUM
+    if doubtful.any():
+        skewness[doubtful] = _skewness(components[doubtful], pixels, moments)
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
+    signs = np.sign(largest)
+    for values, clear in ((totals, _ROUNDING), (skewness, _CLEAR_SKEWNESS), (totals, _CLEAR_SUM)):  # the last one wins
+        signs = np.where(np.abs(values) > clear, np.sign(values), signs)
     return signs[:, np.newaxis] * components
+
+
+def _skewness(components: NDArray[np.float64], pixels: _Pixels, moments: _Moments) -> NDArray[np.float64]:
+    """Return the skewness of the scores of each component, (n,)."""
+    deviations = np.sqrt(np.vecdot(components @ moments.covariance, components))
+    directions = components / deviations[:, np.newaxis]
+    means = (directions @ (moments.mean - pixels.origin)).astype(pixels.origin.dtype)
+    directions = directions.astype(pixels.origin.dtype)
+    cubes = np.zeros(len(components))
+    for block, _ in pixels:
+        scores = directions @ block
+        scores -= means[:, np.newaxis]
+        cubes += np.vecdot(scores * scores, scores)
+    return cubes / moments.pixels
 
 
 def _blocks(flat: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.bool_]]]:
     """Yield runs of the pixels of a map (C, N): where they are, their copy in float64, and which are finite."""
-    for start in range(0, flat.shape[1], _BLOCK):
-        part = slice(start, start + _BLOCK)
+    length = max(1, _VALUES // len(flat))
+    for start in range(0, flat.shape[1], length):
+        part = slice(start, start + length)
         block = flat[:, part].astype(np.float64)
         yield part, block, np.asarray(np.isfinite(block).all(axis=0))
