@@ -13,10 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from explorer_page import Explorer, chromium, expect, served
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from stores import write_plate
 
+from benchmarks.browser import Explorer, chromium, find_chromium, served
 from image_translation.data import CACHE_VARIABLE
 from image_translation.simulate import Movie, MovieSpec
 
@@ -58,6 +58,8 @@ def address(environment: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def new_page() -> Iterator[Callable[[int, int], Page]]:
+    if find_chromium() is None:
+        pytest.skip("there is no Chromium here")
     with chromium() as opened:
         yield opened
 

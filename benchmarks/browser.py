@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-import pytest
-from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 SECONDS, PATIENCE = 120, 20  # that importing the network may take; and anything after that
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
@@ -53,12 +52,14 @@ def served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
             process.wait(30)
 
 
+def find_chromium() -> str | None:
+    """Return the browser of this machine; None if there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @contextmanager
 def chromium() -> Iterator[Callable[[int, int], Page]]:
     """Yield what opens an empty page of a width and a height; at the end, no page may have complained."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium here")
     complaints: list[str] = []
 
     def opened(width: int, height: int) -> Page:
@@ -70,7 +71,7 @@ def chromium() -> Iterator[Callable[[int, int], Page]]:
         return page
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM))
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
         yield opened
         browser.close()
     assert complaints == [], "\n".join(complaints)
@@ -127,6 +128,3 @@ class Explorer:
         """Tell whether nothing lies beyond the right edge of the window."""
         width = self.page.evaluate("document.querySelector('#App').scrollWidth")
         return bool(width <= self.page.viewport_size["width"])  # type: ignore[index]
-
-
-__all__ = ["Error", "Explorer", "chromium", "expect", "served"]
