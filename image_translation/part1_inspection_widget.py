@@ -45,7 +45,10 @@ def _():
 @app.cell(hide_code=True)
 def _(interactive):
     def problem(error):
-        """Show an error as a message in the page."""
+        """Show an error as a message in the page; a script ends with it."""
+        if mo.app_meta().mode == "script":
+            sys.stderr.write(f"error: {error}\n")
+            sys.exit(error.exit_code)
         return mo.callout(mo.Html(tile_html.message(error)), kind="danger")
 
     def beside(*items):
@@ -613,6 +616,15 @@ def _(looked, movie, network, on, place, plane, position, problem, reading, sect
         partial(change_table, _changes, _frames),
         "change",
     )
+
+
+@app.cell(hide_code=True)
+def _(title, view):
+    if mo.app_meta().mode == "script":
+        from image_translation.stage_numbers import stage_table as _table
+        from image_translation.stage_tiles import stage_colours as _find
+
+        sys.stdout.write(f"{title}\n{_table(view, _find([view]))}")
 
 
 if __name__ == "__main__":

@@ -225,6 +225,20 @@ def test_on_a_phone(new_page: Callable[[int, int], Page], address: str, tmp_path
     expect(explorer.dropdown("movie")).to_be_visible()
 
 
+def test_the_screenshot_of_the_readme(new_page: Callable[[int, int], Page], address: str, tmp_path: Path) -> None:
+    """It is made anew where IMAGE_TRANSLATION_SCREENSHOTS says, and the one that is there still looks like the page."""
+    file = Path(os.environ.get("IMAGE_TRANSLATION_SCREENSHOTS", tmp_path)).resolve() / "explorer.jpg"
+    explorer = Explorer(new_page(1280, 940), address)
+    for name in PICTURES + STAGES:
+        expect(explorer.picture(name)).to_be_visible()
+    explorer.page.evaluate("document.fonts.ready")
+    explorer.page.screenshot(path=file, type="jpeg", quality=85, animations="disabled")
+    shown, known = (cv2.imread(str(path)).astype(float) for path in (file, ROOT / "docs" / "explorer.jpg"))
+    assert shown.shape == known.shape == (940, 1280, 3)
+    coarse = [cv2.resize(image, (64, 47), interpolation=cv2.INTER_AREA) for image in (shown, known)]
+    assert np.abs(coarse[0] - coarse[1]).mean() < 4  # of 255
+
+
 def test_the_editor_shows_it_too(
     new_page: Callable[[int, int], Page], environment: dict[str, str], plate: Path, tmp_path: Path
 ) -> None:

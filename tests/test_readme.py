@@ -44,9 +44,15 @@ def test_commands_are_understood() -> None:
         part2_smoothing_script._parser().parse_args(shlex.split(line.removeprefix(script)))
 
 
+def test_the_notebook_that_it_names_is_there() -> None:
+    (line,) = [line for line in "".join(blocks("sh")).splitlines() if line.startswith("marimo ")]
+    assert line == "marimo edit image_translation/part1_inspection_widget.py"
+    assert (ROOT / line.split()[-1]).is_file()
+
+
 def test_files_that_it_names_are_there() -> None:
     links = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
-    assert {"CONTRIBUTING.md", "LICENSE", "docs/metrics.md"} <= set(links)
+    assert {"CONTRIBUTING.md", "LICENSE", "docs/metrics.md", "docs/explorer.jpg"} <= set(links)
     for link in links:
         assert (ROOT / link).exists(), link
 
