@@ -486,9 +486,9 @@ def _(beside, disturbance, heading, on, other_checkpoint, other_plane, other_tim
 
 
 @app.cell(hide_code=True)
-def _(explorer, likely_channels, on, other_checkpoint, position, problem, source, way):
+def _(explorer, likely_channels, network, on, other_checkpoint, position, problem, source, way):
     # Beside the first network there is a second one only as long as it is compared with.
-    other_network = None
+    other_network, other_channels = network, ()
     if on(COMPARE) and way.value == ANOTHER_NETWORK:
         try:
             other_network = explorer.network("second", source(other_checkpoint))
@@ -498,7 +498,6 @@ def _(explorer, likely_channels, on, other_checkpoint, position, problem, source
             mo.stop(True, problem(_error))
     else:
         explorer.release("second")
-        other_channels = ()
     return other_channels, other_network
 
 
@@ -506,52 +505,47 @@ def _(explorer, likely_channels, on, other_checkpoint, position, problem, source
 def _(
     checkpoint,
     disturbance,
-    looked,
-    network,
-    on,
     other_channels,
     other_checkpoint,
-    other_network,
     other_plane,
     other_time,
     plane,
-    position,
-    problem,
     reading,
-    section,
     source,
     strength,
     time,
-    title,
-    view,
     way,
 ):
+    def compared():
+        """Return what the two variants are called, and frame, plane and reading of the second one."""
+        if way.value == ANOTHER_FRAME:
+            return (f"frame {time.value}", f"frame {other_time.value}"), other_time.value, plane.value, reading
+        if way.value == ANOTHER_PLANE:
+            return (f"plane {plane.value}", f"plane {other_plane.value}"), time.value, other_plane.value, reading
+        if way.value == DISTURBED:
+            names = "as it is", f"{disturbance.value.name} {strength.value:g}"
+            disturb = partial(disturbance.value.apply, strength=strength.value)
+            return names, time.value, plane.value, reading | {"disturb": disturb}
+        names = Path(checkpoint).name, Path(source(other_checkpoint)).name
+        own = {"channels": other_channels, "normalization": None}
+        return names, time.value, plane.value, reading | own
+
+    return (compared,)
+
+
+@app.cell(hide_code=True)
+def _(compared, looked, on, other_network, position, problem, section, title, view, way):
     mo.stop(not on(COMPARE))
     from image_translation.plot_features import comparison_figure
     from image_translation.stage_comparison import compare_images, compare_networks
 
-    _frame, _plane, _options = time.value, plane.value, reading
-    _labels = {
-        ANOTHER_FRAME: (f"frame {time.value}", f"frame {other_time.value}"),
-        ANOTHER_PLANE: (f"plane {plane.value}", f"plane {other_plane.value}"),
-        DISTURBED: ("as it is", f"{disturbance.value.name} {strength.value:g}"),
-        ANOTHER_NETWORK: (Path(checkpoint).name, Path(source(other_checkpoint)).name),
-    }[way.value]
-    if way.value == ANOTHER_FRAME:
-        _frame = other_time.value
-    elif way.value == ANOTHER_PLANE:
-        _plane = other_plane.value
-    elif way.value == DISTURBED:
-        _options = reading | {"disturb": lambda field: disturbance.value.apply(field, strength.value)}
-    else:
-        _options = reading | {"channels": other_channels, "normalization": None}
-    _network = other_network or network
+    _names, _time, _plane, _reading = compared()
     try:
-        _image = _network.read(position, _frame, _plane, **_options)
+        _image = other_network.read(position, _time, _plane, **_reading)
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
-    _compare = compare_networks if other_network else compare_images
-    _comparison = _compare(_labels, (view, looked(_network, _image)), position.pixel_size)
+    _compare = compare_networks if way.value == ANOTHER_NETWORK else compare_images
+    _comparison = _compare(_names, (view, looked(other_network, _image)), position.pixel_size)
     section(
         title,
         [tile_html.comparison(_comparison.columns, f"{title}. {_comparison.legend}")],

@@ -24,6 +24,7 @@ FIELD = 320  # pixels of the longer side of a picture of a whole field
 _TILE = 140  # CSS pixels: the least width of a tile
 _STYLE = """
 .it-name { margin: .9rem 0 .35rem; font-weight: 600; border-bottom: 1px solid rgba(128,128,128,.4); }
+.it-page > section:first-child .it-name { margin-top: 0; }
 .it-grid { display: grid; gap: .8rem .6rem; align-items: start; }
 .it-row { display: grid; gap: .25rem; align-items: start; }
 .it-tile figcaption { font-size: .75rem; line-height: 1.3; text-align: center; padding-top: .2rem; }
