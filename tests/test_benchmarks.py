@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import end_to_end, feature_map, filters, isolated, measures, temporal
+from benchmarks import end_to_end, explorer, feature_map, filters, isolated, measures, temporal
 from benchmarks.measures import Job
 from benchmarks.movies import write_movie
 from benchmarks.table import Line, format_lines
+from image_translation.data import CACHE_VARIABLE
 from image_translation.rows import read_csv
 from image_translation.store import open_store
 
@@ -154,3 +155,13 @@ def test_components_of_all_stages_are_those_of_all_pixels(tiny_checkpoint: Path)
     assert set(seconds) == {"ours", *feature_map.SOLVERS}
     assert all(value > 0 for value in seconds.values())
     assert 0 <= angle < 0.01
+
+
+@pytest.mark.slow
+def test_the_explorer_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network_class: Any) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(explorer, "FreshProcess", _ThisProcess)
+    monkeypatch.setattr(explorer, "find_chromium", lambda: None)
+    (line,) = explorer.measure(repeats=1)
+    assert 0 < line.ours < 60
+    assert line.limit == 0.5
