@@ -76,6 +76,8 @@ def _shift(image: NDArray[np.float32], pixels: float) -> NDArray[Any]:
 
 
 def _magnify(image: NDArray[np.float32], factor: float) -> NDArray[Any]:
+    if factor < 1:
+        image = _blur(image, (1 / factor - 1) / 2)  # else what is finer than the new grid would be folded into it
     height, width = image.shape[1:]
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     return _warp(image, np.hstack([np.eye(2) / factor, (centre * (1 - 1 / factor))[:, np.newaxis]]))
@@ -97,9 +99,9 @@ def _warp(image: NDArray[np.float32], backwards: NDArray[np.float64]) -> NDArray
     """Take each pixel (x, y) from where a (2, 3) matrix leads it."""
     size = image.shape[:0:-1]
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return _each(
-        image, lambda plane: cv2.warpAffine(plane, backwards, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    )
+    # Of an axis of one pixel there is no mirror image, and OpenCV would look for it for ever.
+    border = cv2.BORDER_REPLICATE if 1 in size else cv2.BORDER_REFLECT_101
+    return _each(image, lambda plane: cv2.warpAffine(plane, backwards, size, flags=flags, borderMode=border))
 
 
 def _each(image: NDArray[np.float32], function: Callable[[NDArray[np.float32]], NDArray[Any]]) -> NDArray[Any]:

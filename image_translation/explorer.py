@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import data
+from image_translation.features import Placement
 from image_translation.inspection import Inspector, NetworkInput, View
 from image_translation.models import ModelSpec
 from image_translation.predict import empty_cache
@@ -18,7 +19,7 @@ from image_translation.store import Position
 
 MEMORY = 2**30  # bytes of features that are kept
 
-_Seen = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]
+_Seen = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, Placement]]
 
 
 class Explorer:
@@ -58,12 +59,11 @@ class Explorer:
         """
         path = data.resolve_checkpoint(checkpoint)
         key = (path.resolve(), *_state_of(path), *_state_of(path.with_name(f"{path.name}.json")))
-        for known, inspector in self._slots.values():
-            if known == key:
-                self._slots[slot] = (known, inspector)
-                return inspector
-        inspector = Inspector(str(path), device=self._device)
-        self.release(slot)
+        inspector = next((one for known, one in self._slots.values() if known == key), None)
+        if inspector is None:
+            inspector = Inspector(str(path), device=self._device)
+        if self._slots.get(slot, (key, inspector))[1] is not inspector:
+            self.release(slot)
         self._slots[slot] = (key, inspector)
         return inspector
 
@@ -79,7 +79,7 @@ class Explorer:
         key = (inspector.spec.sha256, hashlib.sha256(shown.image.tobytes()).digest(), shown.image.shape)
         if key not in self._seen:
             view = inspector.see(shown)
-            self._seen[key] = view.prediction, view.features
+            self._seen[key] = view.prediction, view.features, view.placements
             while len(self._seen) > 1 and sum(map(_size, self._seen.values())) > self._memory:
                 self._seen.popitem(last=False)
         self._seen.move_to_end(key)
@@ -111,5 +111,5 @@ def _state_of(path: Path) -> tuple[object, ...]:
 
 
 def _size(seen: _Seen) -> int:
-    prediction, features = seen
+    prediction, features, _ = seen
     return prediction.nbytes + sum(array.nbytes for array in features.values())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from image_translation.errors import UsageError
 
 _VALUES = 2**18  # of a block of pixels that is worked on at a time: so many stay in a processor's cache
+_PROBES = 256  # pixels of a map whose median is taken off before the sums
 _ROUNDING = 1e-6  # share of the variance below which a component is the rounding of float32
 _CLEAR_SUM, _CLEAR_SKEWNESS = 0.3, 0.05
 
@@ -80,7 +81,7 @@ def fit_basis(maps: Sequence[NDArray[Any]], components: int = 3) -> Basis:
         variances, vectors = np.linalg.eigh(moments.covariance)
         shares = variances[::-1][:kept] / moments.variance
         real = np.flatnonzero(shares > _ROUNDING)
-        explained[real] = shares[real]
+        explained[real] = np.minimum(shares[real], 1)
         found[np.ix_(real, pixels.order)] = _signed(vectors.T[::-1][real], pixels, moments)
     mean = np.zeros(channels)
     mean[pixels.order] = moments.mean
@@ -153,17 +154,17 @@ def _require_map(features: NDArray[Any], channels: int) -> None:
 
 
 class _Pixels:
-    """The finite pixels of maps (C, H, W), block by block, less those of one pixel, with channels in a fixed order.
+    """The finite pixels of maps (C, H, W), block by block, less about their median, with channels in a fixed order.
 
-    As the order depends on the values alone, sums over channels round alike, however the channels came; and as one
-    pixel is taken off, a constant is exactly zero, and a large offset costs no precision.
+    As the order depends on the values alone, sums over channels round alike, however the channels came; and as the
+    median of some pixels is taken off, a constant is exactly zero, and a large offset costs no precision.
 
     Attributes
     ----------
     order
         Number of the channel that comes first, and so on, (C,).
     origin
-        The pixel that is taken off, (C,) in that order; zero where no pixel is finite.
+        What is taken off, (C,) in that order.
     """
 
     def __init__(self, maps: Sequence[NDArray[Any]], dtype: Any = np.float32) -> None:
@@ -173,7 +174,13 @@ class _Pixels:
         with np.errstate(invalid="ignore", over="ignore"):
             self.order = np.lexsort((first[:, 0], first.mean(axis=1, dtype=self._dtype)))
         self.origin = np.zeros(len(first), self._dtype)
-        self.origin = next((block[:, 0].copy() for block, _ in self if block.size), self.origin)
+        some = np.concatenate([flat[self.order, :: max(1, flat.shape[1] // _PROBES)] for flat in self._flats], axis=1)
+        some = some[:, np.isfinite(some).all(axis=0)].astype(self._dtype)
+        self.origin = (
+            np.median(some, axis=1).astype(self._dtype)
+            if some.size
+            else next((block[:, 0].copy() for block, _ in self if block.size), self.origin)
+        )
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Yield blocks (C, N), and their sums over the pixels, (C,)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,22 @@ from numpy.typing import NDArray
 from image_translation.predict import Crop, Predictor, pad
 
 HEAD = "head"
+
+
+class Placement(NamedTuple):
+    """Where the pixels of a stage lie, in pixels of the image.
+
+    Attributes
+    ----------
+    step
+        Side of a pixel of the stage.
+    top, left
+        Where the first one begins: 0, or less where the image was padded.
+    """
+
+    step: int
+    top: int = 0
+    left: int = 0
 
 
 class FeatureExtractor:
@@ -37,7 +53,9 @@ class FeatureExtractor:
         self._predictor = Predictor(model, stride, device=device)
         self.stages = tuple(self._modules)
 
-    def extract(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    def extract(
+        self, image: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, Placement]]:
         """Predict an image, and keep what each stage returns.
 
         Parameters
@@ -51,6 +69,8 @@ class FeatureExtractor:
             Shape (C_out, Y, X), float32: just what `Predictor.predict` returns.
         features : dict
             Name of each stage to an array of shape (C, H, W), float32, without what belongs to the padding.
+        placements : dict
+            Name of each stage to where its pixels lie in the image.
 
         Raises
         ------
@@ -60,7 +80,9 @@ class FeatureExtractor:
         padded, crop = pad(image, self._stride)
         with _kept_outputs(self._modules) as outputs:
             (predicted,) = self._predictor.predict([image])
-        return predicted, {name: _own_part(outputs[name], padded.shape[-1], crop) for name in self.stages}
+        placements = {name: _placement(outputs[name], padded.shape[-1], crop) for name in self.stages}
+        features = {name: _own_part(outputs[name], placements[name], crop) for name in self.stages}
+        return predicted, features, placements
 
 
 def _stages(model: Any) -> Iterator[tuple[str, torch.nn.Module]]:
@@ -91,9 +113,13 @@ def _kept_outputs(modules: dict[str, torch.nn.Module]) -> Iterator[dict[str, tor
             handle.remove()
 
 
-def _own_part(output: torch.Tensor, padded_width: int, crop: Crop) -> NDArray[np.float32]:
+def _placement(output: torch.Tensor, padded_width: int, crop: Crop) -> Placement:
+    step = padded_width // output.shape[-1]
+    return Placement(step, *(-(one.start % step) for one in crop))
+
+
+def _own_part(output: torch.Tensor, placement: Placement, crop: Crop) -> NDArray[np.float32]:
     """Cut off what was made of the padding; a pixel that is partly made of the image stays."""
     features: NDArray[np.float32] = output.numpy().reshape(-1, *output.shape[-2:])
-    step = padded_width // features.shape[-1]
-    rows, columns = (slice(one.start // step, -(-one.stop // step)) for one in crop)
+    rows, columns = (slice(one.start // placement.step, -(-one.stop // placement.step)) for one in crop)
     return np.ascontiguousarray(features[:, rows, columns])

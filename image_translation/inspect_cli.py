@@ -89,24 +89,22 @@ def _write(arguments: argparse.Namespace) -> None:
 
 def _open_page(arguments: argparse.Namespace) -> None:
     from image_translation import data
-    from image_translation.presets import from_arguments
+    from image_translation.presets import Presets
 
     for name, nothing in _FOR_PICTURES.items():
         if getattr(arguments, name) != nothing:
             raise UsageError(f"--{name} is for pictures in a directory: add -o DIR")
-    names = ("checkpoint", "movie", "position", "time", "compare", "stage", "normalization", "device")
+    if arguments.z != "middle" and not arguments.z.isdecimal():
+        raise UsageError(f"--z {arguments.z}: the page shows one plane; give its index, or 'middle'")
+    names = ("checkpoint", "movie", "position", "time", "compare", "stage", "crop", "normalization", "device")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    presets = from_arguments(
-        given
-        | ({"z": arguments.z} if arguments.z != "middle" else {})
-        | ({"channel": arguments.channels} if arguments.channels else {})
-        | ({"crop": ",".join(map(str, arguments.crop))} if arguments.crop else {})
-    )
+    plane = None if arguments.z == "middle" else int(arguments.z)
+    presets = Presets(**given, z=plane, channels=tuple(arguments.channels))
     data.locate(presets.checkpoint, kind="checkpoint")
     data.locate(presets.movie, kind="movie")
     where = ["--port", str(arguments.port)] if arguments.port else []
     where += ["--headless"] if arguments.no_browser else []
-    marimo = [sys.executable, "-m", "marimo", "-y", "run", str(PAGE), *where, "--", *presets.arguments()]
+    marimo = [sys.executable, "-m", "marimo", "-y", "run", str(PAGE), *where, "--", *presets.words()]
     say("The page opens in a browser; Ctrl-C ends it.")
     if os.name == "posix":
         os.execv(sys.executable, marimo)  # noqa: S606 - its signals and its exit code are the page's own

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from image_translation import data, models, normalize
 from image_translation.errors import DataError, UsageError
-from image_translation.features import FeatureExtractor
+from image_translation.features import FeatureExtractor, Placement
 from image_translation.frame import Crop
 from image_translation.plan import DEFAULT_NORMALIZATION
 from image_translation.predict import resolve_device
@@ -57,10 +57,13 @@ class View(NetworkInput):
         Shape (C_out, Y, X), float32.
     features
         Name of each stage to (C, H, W) float32.
+    placements
+        Name of each stage to where its pixels lie in the image.
     """
 
     prediction: NDArray[np.float32]
     features: dict[str, NDArray[np.float32]]
+    placements: dict[str, Placement]
 
 
 class Inspector:
@@ -106,7 +109,7 @@ class Inspector:
         The network is loaded, which takes up to a minute where it is the first one.
         """
         size = self.spec.stride
-        _, features = self._extractor.extract(np.zeros((self.spec.architecture.in_channels, size, size), np.float32))
+        _, features, _ = self._extractor.extract(np.zeros((self.spec.architecture.in_channels, size, size), np.float32))
         return {name: len(maps) for name, maps in features.items()}
 
     def channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
@@ -132,8 +135,8 @@ class Inspector:
             return (select_channel(position, None),)
         if len(names) != wanted:
             raise UsageError(
-                f"--channel {' '.join(names) or '(none given)'}: the network takes {wanted} channels "
-                f"({', '.join(trained) or 'of unknown names'}), and {position.path} has {', '.join(position.channels)}"
+                f"the network takes {wanted} channels ({', '.join(trained) or 'of unknown names'}), and gets "
+                f"{', '.join(names) or 'none'}; {position.path} has {', '.join(position.channels)}"
             )
         return tuple(select_channel(position, name) for name in names)
 
@@ -198,14 +201,14 @@ class Inspector:
 
     def see(self, shown: NetworkInput) -> View:
         """Return what the network makes of what it is shown; it is loaded first, if it has not been."""
-        prediction, features = self._extractor.extract(shown.image)
-        return View(shown.image, shown.image_channels, shown.truth, prediction, features)
+        return View(shown.image, shown.image_channels, shown.truth, *self._extractor.extract(shown.image))
 
     def _plane(self, position: Position, t: int, channel: int, z: int, method: normalize.Method) -> NDArray[np.float32]:
         image = position.read(t, channel, z)
         if not normalize.is_valid(image):
+            name = position.channels[channel]
             raise BlankFrameError(
-                f"{position.path}: frame {t} (channel {position.channels[channel]}, plane {z}) is blank; choose another"
+                f"{position.path}: frame {t} (channel {name}, plane {z}) is blank, or not finite; choose another"
             )
         key = (str(position.path), channel, method)
         if key not in self._statistics:

@@ -434,7 +434,7 @@ def _(beside, heading, kind, number, on, opacity, position, stage, section, titl
     _detail = look_at(view, stage.value, kind.value, int(number.value), position.pixel_size)
     _input = picture_tiles(view, position.pixel_size)[0]
     _parts = [
-        tile_html.detail(_input, _detail.picture, opacity.value),
+        tile_html.detail(_input, _detail.picture, opacity.value, **view.placements[stage.value]._asdict()),
         tile_html.grid([(_detail.legend, _detail.tiles)], title),
         tile_html.drawing(_detail.distribution(), "distribution of the values, and of the variance"),
     ]

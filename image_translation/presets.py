@@ -1,12 +1,13 @@
 """What the explorer's page shows first: what its arguments say, else what is likely to be looked for."""
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from image_translation.errors import UsageError
+from image_translation.errors import DataError, UsageError
 from image_translation.frame import Crop, parse_crop
 from image_translation.normalize import METHODS, Method, is_valid
 from image_translation.spotlight import busiest
@@ -57,17 +58,11 @@ class Presets:
     normalization: Method | None = None
     device: str = "auto"
 
-    def arguments(self) -> list[str]:
-        """Return them as arguments of the notebook, from which `from_arguments` makes the same presets."""
-        found: list[str] = []
-        for name, value in vars(self).items():
-            if name == "crop" and value is not None:
-                found += ["--crop", ",".join(map(str, value))]
-            elif name == "channels":
-                found += [word for one in value for word in ("--channel", one)]
-            elif value is not None:
-                found += [f"--{name}", str(value)]
-        return found
+    def words(self) -> list[str]:
+        """Return them as arguments of the notebook, from which `from_words` makes the same presets."""
+        values = vars(self) | {"crop": self.crop and ",".join(map(str, self.crop))}
+        channels = [f"--channel={name}" for name in values.pop("channels")]
+        return [f"--{name}={value}" for name, value in values.items() if value is not None] + channels
 
     def frame(self, count: int) -> int:
         """Return the frame to begin with, of a movie of so many."""
@@ -88,15 +83,19 @@ class Presets:
         first = min(self.frame(count), max(0, count - WATCHED_FRAMES))
         return first, max(first, min(first + WATCHED_FRAMES, count) - 1)
 
+    def crop_in(self, field: Sequence[int]) -> Crop | None:
+        """Return the given crop if it lies in a field (Y, X)."""
+        inside = self.crop and self.crop.y + self.crop.height <= field[0] and self.crop.x + self.crop.width <= field[1]
+        return self.crop if inside else None
+
     def sizes(self, field: Sequence[int]) -> dict[str, tuple[int, int]]:
         """Return the sizes of crops of a field (Y, X), by what they are called; the one to begin with is first."""
         height, width = field
-        whole, parts = {"all of it": (height, width)}, {}
-        if self.crop:
-            parts[f"{self.crop.height} x {self.crop.width} px"] = self.crop.height, self.crop.width
-        parts |= {f"{side} px": (min(side, height), min(side, width)) for side in SIDES if side < max(field)}
-        if self.crop:
-            return parts | whole
+        whole = {"all of it": (height, width)}
+        parts = {f"{side} px": (min(side, height), min(side, width)) for side in SIDES if side < max(field)}
+        crop = self.crop_in(field)
+        if crop:
+            return {f"{crop.height} x {crop.width} px": (crop.height, crop.width)} | parts | whole
         if max(field) <= SMALL_FIELD:
             return whole | parts
         return {f"{SIDE} px": parts[f"{SIDE} px"]} | parts | whole
@@ -104,70 +103,51 @@ class Presets:
     def place(self, position: "Position", size: tuple[int, int]) -> Crop:
         """Return where a crop of a size is to lie first: as given, else where the field is liveliest.
 
-        Raises
-        ------
-        UsageError
-            The given crop is not in the field.
-        DataError
-            The image cannot be read.
+        Where there is no image to judge by, or it cannot be read, that is the middle.
         """
         frames, _, depth, height, width = position.shape
-        if self.crop and size == self.crop[2:]:
-            if self.crop.y + self.crop.height > height or self.crop.x + self.crop.width > width:
-                raise UsageError(f"the crop {tuple(self.crop)} is not in {position.path}, {height} x {width}")
-            return self.crop
+        crop = self.crop_in((height, width))
+        if crop and size == crop[2:]:
+            return crop
         if size == (height, width):
             return Crop(0, 0, height, width)
         channel = min(range(len(position.channels)), key=lambda number: not is_label_free(position.channels[number]))
-        image = position.read(self.frame(frames), channel, self.plane(depth))
+        middle = Crop((height - size[0]) // 2, (width - size[1]) // 2, *size)
+        try:
+            image = position.read(self.frame(frames), channel, self.plane(depth))
+        except DataError:
+            return middle
         if not is_valid(image):
-            return Crop((height - size[0]) // 2, (width - size[1]) // 2, *size)
+            return middle
         rows, columns = busiest(image[np.newaxis].astype(np.float32), max(size))
         return Crop(min(rows.start, height - size[0]), min(columns.start, width - size[1]), *size)
 
 
-def from_arguments(given: Mapping[str, Any]) -> Presets:
-    """Read presets from arguments.
-
-    Parameters
-    ----------
-    given
-        Names to values, texts or numbers as marimo makes of them; ``channel`` may have a list.
+def from_words(words: Sequence[str]) -> Presets:
+    """Read presets from arguments of the notebook, such as ``--movie MOVIE`` or ``--movie=MOVIE``.
 
     Raises
     ------
     UsageError
         A name is unknown, or a value makes no sense.
     """
-    known: dict[str, Any] = {}
-    for name, value in given.items():
-        if name == "channel":
-            known["channels"] = tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)
-        elif name in ("time", "z", "compare"):
-            known[name] = _number(name, value)
-        elif name == "crop":
-            known[name] = parse_crop(str(value))
-        elif name == "normalization":
-            if value not in METHODS:
-                raise UsageError(f"--normalization {value}: must be one of {', '.join(METHODS)}")
-            known[name] = value
-        elif name in ("checkpoint", "movie", "position", "stage", "device"):
-            known[name] = str(value)
-        else:
-            allowed = [one for one in vars(Presets()) if one != "channels"]
-            raise UsageError(
-                f"--{name}: no such argument of the page; there are --{', --'.join([*allowed, 'channel'])}"
-            )
-    return Presets(**known)
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for name in ("checkpoint", "movie", "position", "stage", "device"):
+        parser.add_argument(f"--{name}")
+    for name in ("time", "z", "compare"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--channel", dest="channels", nargs="+", action="extend")
+    parser.add_argument("--crop", type=parse_crop)
+    parser.add_argument("--normalization", choices=METHODS)
+    given = vars(parser.parse_args(words))
+    return Presets(**given | {"channels": tuple(given.get("channels", ()))})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; the page takes {' '.join(self.format_usage().split()[2:])}")
 
 
 def is_label_free(name: str) -> bool:
     """Tell whether a channel is label-free, by its name."""
     return any(word in name.lower() for word in LABEL_FREE)
-
-
-def _number(name: str, value: Any) -> int:
-    try:
-        return int(str(value))
-    except ValueError as error:
-        raise UsageError(f"--{name} {value}: must be a whole number") from error

@@ -50,7 +50,7 @@ def stage_changes(look: Callable[[int], View], frames: Iterable[int]) -> dict[st
                 found.setdefault(stage, [np.nan] * (number - 1)).append(values.get(stage, np.nan))
         before = now
     if not found:
-        raise DataError("all frames whose change is to be measured are blank; choose others with --frames")
+        raise DataError("all frames whose change is to be measured are blank; choose others")
     return {stage: np.array(values) for stage, values in found.items()}
 
 

@@ -84,9 +84,7 @@ def tile_rows(
 
 def stage_pixel_size(view: View, stage: str, pixel_size: float | None) -> float | None:
     """Return the side of a pixel of a stage in micrometres, from that of a pixel of the image; None where unknown."""
-    if pixel_size is None:
-        return None
-    return pixel_size * view.image.shape[-1] / view.features[stage].shape[-1]
+    return None if pixel_size is None else pixel_size * view.placements[stage].step
 
 
 def channel_tiles(view: View, stage: str, channels: Sequence[int], pixel_size: float | None = None) -> list[Tile]:

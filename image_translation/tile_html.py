@@ -51,9 +51,7 @@ def png(image: NDArray[Any], largest: int = LARGEST) -> bytes:
     largest
         Number of pixels to which the longer side is reduced.
     """
-    scale = largest / max(image.shape[:2])
-    if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    image = _reduced(image, largest)
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -143,9 +141,7 @@ def field(image: NDArray[Any], crop: Crop, pixel_size: float | None, name: str) 
         What the picture is called.
     """
     height, width = image.shape
-    scale = min(1.0, FIELD / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = _reduced(image.astype(np.float32), FIELD)
     places = {
         "top": crop.y / height,
         "left": crop.x / width,
@@ -153,11 +149,11 @@ def field(image: NDArray[Any], crop: Crop, pixel_size: float | None, name: str) 
         "width": crop.width / width,
     }
     frame = f'<div class="it-box" style="{_percentages(places)}"></div>'
-    tile = Tile(name, small, pixel_size=pixel_size and pixel_size * width / size[0])
+    tile = Tile(name, small, pixel_size=pixel_size and pixel_size * width / small.shape[1])
     return _page(figure(tile, inside=frame), "")
 
 
-def detail(image: Tile, stage: Tile, opacity: float) -> str:
+def detail(image: Tile, stage: Tile, opacity: float, *, step: int, top: int = 0, left: int = 0) -> str:
     """Return an image, a map of a stage over it, and the map alone, as large as there is room for.
 
     Parameters
@@ -168,8 +164,13 @@ def detail(image: Tile, stage: Tile, opacity: float) -> str:
         The map as colours, of the same field.
     opacity
         Of the map over the image: 0 hides it, 1 hides the image.
+    step, top, left
+        Where the pixels of the map lie in the image, see `features.Placement`.
     """
-    look = f"opacity:{opacity:.3g};position:absolute;inset:0"
+    height, width = image.image.shape[:2]
+    size = {"height": stage.image.shape[0] * step / height, "width": stage.image.shape[1] * step / width}
+    places = _percentages({"top": top / height, "left": left / width} | size)
+    look = f"opacity:{opacity:.3g};position:absolute;max-width:none;{places}"
     over = f'<img class="it-pixels" alt="{escape(stage.name)}" style="{look}" src="{_address(stage.image)}">'
     figures = [figure(image), figure(image, f"{stage.name} over {image.name}", inside=over), figure(stage)]
     return _page(_columns(240, "".join(figures)), "")
@@ -229,6 +230,15 @@ def _shown(image: NDArray[Any], window: tuple[float, float] | None) -> NDArray[n
     if finite.all():
         return grey
     return np.dstack([grey, grey, grey, np.where(finite, 255, 0).astype(np.uint8)])  # the ground shows through
+
+
+def _reduced(image: NDArray[Any], largest: int) -> NDArray[Any]:
+    height, width = image.shape[:2]
+    scale = largest / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _address(image: NDArray[np.uint8]) -> str:

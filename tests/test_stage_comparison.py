@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from image_translation.features import Placement
 from image_translation.inspection import View
 from image_translation.plot_features import ONE_BASIS, Tile
 from image_translation.stage_comparison import TRANSLATED, compare_images, compare_networks
@@ -15,6 +16,7 @@ from image_translation.stage_numbers import change_table, differences, stage_tab
 from image_translation.stage_tiles import stage_colours
 
 LABELS = ("one", "other")
+PLACEMENTS = {"stem": Placement(1), "encoder 1": Placement(2), "head": Placement(1), "decoder 7": Placement(1)}
 
 
 def view(seed: int = 0, *, channels: int = 6, shift: int = 0) -> View:
@@ -29,7 +31,7 @@ def view(seed: int = 0, *, channels: int = 6, shift: int = 0) -> View:
         return np.tensordot(weights, shifted, 1)[:, ::step, ::step].astype(np.float32)
 
     features = {"stem": stage(1, channels), "encoder 1": stage(2, channels), "head": stage(1, 2)}
-    return View(field, ("Phase3D",), None, features["head"], features)
+    return View(field, ("Phase3D",), None, features["head"], features, PLACEMENTS)
 
 
 def tiles(columns: tuple[tuple[str, list[Tile]], ...]) -> list[dict[str, Tile]]:

@@ -87,8 +87,9 @@ def test_large_pictures_are_reduced() -> None:
 
 def test_a_map_lies_over_the_image_as_strongly_as_asked_for() -> None:
     image, stage = Tile("input", np.eye(16, dtype=np.float32)), Tile("stem, PC 1", colours(8, 8))
-    html = tile_html.detail(image, stage, 0.25)
-    assert "opacity:0.25" in html
+    html = tile_html.detail(image, stage, 0.25, step=3, top=-4, left=-2)
+    for place in ("opacity:0.25", "top:-25.000%", "left:-12.500%", "height:150.000%", "width:150.000%"):
+        assert place in html
     shown = pictures(html)
     assert [picture.shape[:2] for picture in shown] == [(16, 16), (16, 16), (8, 8), (8, 8)]
     np.testing.assert_array_equal(shown[2], stage.image)
