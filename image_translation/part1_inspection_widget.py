@@ -2,6 +2,8 @@
 
 Controls and layout alone; what is shown comes from `explorer`, `stage_tiles`, `stage_comparison` and `stage_numbers`.
 Arguments choose what is shown first: ``marimo run NOTEBOOK -- --checkpoint CKPT --movie MOVIE --time 5``.
+
+Controls remember what was chosen (`kept`), so that it outlives what they are made anew for, such as another position.
 """
 
 import marimo
@@ -15,6 +17,7 @@ with app.setup(hide_code=True):
     from contextlib import nullcontext
     from functools import partial
     from pathlib import Path
+    from typing import Any
 
     # Python looks for modules beside a notebook first, where data.py or plot.py would hide those of other packages.
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
@@ -34,6 +37,7 @@ with app.setup(hide_code=True):
         "another frame", "another plane", "a disturbed image", "another network",
     )  # fmt: skip
     LARGE = 2**18  # pixels of an image from which on it is worth to say that the network is at work
+    MANY = 24  # frames whose change is only measured when asked for
 
 
 @app.cell(hide_code=True)
@@ -51,10 +55,64 @@ def _(interactive):
             sys.exit(error.exit_code)
         return mo.callout(mo.Html(tile_html.message(error)), kind="danger")
 
+    memory: dict[str, Any] = {}
+
+    def kept(name, default, allowed):
+        """Return what a control called so held before, if it is still allowed, and how it will be remembered."""
+        value = memory.get(name, default)
+        if isinstance(allowed, range):
+            value = min(max(value, allowed.start), allowed.stop - 1)
+        elif value not in allowed:
+            value = default
+        return {"value": value, "on_change": partial(memory.__setitem__, name)}
+
+    def unmet(wish, met):
+        """Say that something the page was started with is not there; it is only a wish, as anything can be chosen."""
+        return (
+            None
+            if met
+            else mo.callout(mo.Html(tile_html.message(f"{wish}: not here, so it is passed over")), kind="warn")
+        )
+
     def beside(*items):
         """Lay controls out in a line that breaks on narrow screens."""
         return mo.hstack([item for item in items if item is not None], justify="start", align="end", wrap=True, gap=1.5)
 
+    def panel(items):
+        """Put controls into the sidebar, below what is there."""
+        return mo.sidebar(mo.vstack(items, gap=0.6).style({"flex": "none", "font-size": "0.85rem"}), width="300px")
+
+    def section(name, parts, draw, table, file):
+        """Show the parts of a section, and offer its figure, itself as a page, and its numbers.
+
+        They are made when they are asked for, when names with an underscore are gone: bind these by ``partial``.
+        """
+
+        def drawn(kind):
+            def make():
+                buffer = io.BytesIO()
+                draw().savefig(buffer, format=kind, dpi=200)
+                return buffer.getvalue()
+
+            return mo.download(make, f"{file}.{kind}", label=kind.upper())
+
+        def page():
+            return tile_html.document(name, *parts).encode()
+
+        saves = [
+            mo.md("Save:"),
+            drawn("png"),
+            drawn("svg"),
+            mo.download(page, f"{file}.html", mimetype="text/html", label="HTML"),
+            mo.download(lambda: table().encode(), f"{file}.csv", mimetype="text/csv", label="CSV"),
+        ]
+        return mo.vstack([*map(mo.Html, parts), *([beside(*saves)] if interactive else [])])
+
+    return beside, kept, panel, problem, section, unmet
+
+
+@app.cell(hide_code=True)
+def _(problem):
     def sources(kind, chosen):
         """Make the controls that choose a name or a path."""
         known = data.names(kind)
@@ -100,37 +158,7 @@ def _(interactive):
             mo.accordion({"browse (what is chosen here comes first)": controls["browser"]}),
         ]
 
-    def panel(items):
-        """Put controls into the sidebar, below what is there."""
-        return mo.sidebar(mo.vstack(items, gap=0.6).style({"flex": "none", "font-size": "0.85rem"}), width="300px")
-
-    def section(name, parts, draw, table, file):
-        """Show the parts of a section, and offer its figure, itself as a page, and its numbers.
-
-        They are made when they are asked for, when names with an underscore are gone: bind these by ``partial``.
-        """
-
-        def drawn(kind):
-            def make():
-                buffer = io.BytesIO()
-                draw().savefig(buffer, format=kind, dpi=200)
-                return buffer.getvalue()
-
-            return mo.download(make, f"{file}.{kind}", label=kind.upper())
-
-        def page():
-            return tile_html.document(name, *parts).encode()
-
-        saves = [
-            mo.md("Save:"),
-            drawn("png"),
-            drawn("svg"),
-            mo.download(page, f"{file}.html", mimetype="text/html", label="HTML"),
-            mo.download(lambda: table().encode(), f"{file}.csv", mimetype="text/csv", label="CSV"),
-        ]
-        return mo.vstack([*map(mo.Html, parts), *([beside(*saves)] if interactive else [])])
-
-    return beside, fetching, panel, problem, section, shown_sources, source, sources
+    return fetching, shown_sources, source, sources
 
 
 @app.cell(hide_code=True)
@@ -162,8 +190,9 @@ def _(interactive, tabs):
 
 @app.cell(hide_code=True)
 def _(problem):
+    _own = Path(sys.argv[0]).resolve() == Path(__file__).resolve()  # not the arguments of a program that runs it
     try:
-        given = presets.from_arguments(mo.cli_args().to_dict())
+        given = presets.from_words(sys.argv[1:] if _own else [])
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
     return (given,)
@@ -209,14 +238,21 @@ def _(fetch_movie, movie, problem):
 
 
 @app.cell(hide_code=True)
-def _(given, store):
+def _(given, kept, store, unmet):
     position_name = mo.ui.dropdown(
         store.names,
-        value=given.position if given.position in store.names else store.names[0],
+        **kept("position", given.position if given.position in store.names else store.names[0], store.names),
         label="position",
         searchable=len(store.names) > 12,
+        full_width=True,
     )
+    unmet(f"position {given.position}", given.position in (None, *store.names))
     return (position_name,)
+
+
+@app.cell(hide_code=True)
+def _(panel, position_name, store):
+    panel([position_name]) if len(store.names) > 1 else None
 
 
 @app.cell(hide_code=True)
@@ -229,26 +265,54 @@ def _(position_name, problem, store):
 
 
 @app.cell(hide_code=True)
-def _(given, position):
+def _(given, kept, position, unmet):
     _frames, _, _depth, *_field = position.shape
-    time = mo.ui.slider(0, _frames - 1, value=given.frame(_frames), label="frame", show_value=True, full_width=True)
-    plane = mo.ui.slider(0, _depth - 1, value=given.plane(_depth), label="plane", show_value=True, full_width=True)
-    _sizes = given.sizes(_field)
-    size = mo.ui.dropdown(_sizes, value=next(iter(_sizes)), label="part of the field", full_width=True)
-    return plane, size, time
+    time = mo.ui.slider(
+        0,
+        _frames - 1,
+        **kept("time", given.frame(_frames), range(_frames)),
+        label="frame",
+        show_value=True,
+        full_width=True,
+    )
+    plane = mo.ui.slider(
+        0,
+        _depth - 1,
+        **kept("plane", given.plane(_depth), range(_depth)),
+        label="plane",
+        show_value=True,
+        full_width=True,
+    )
+    sizes = given.sizes(_field)
+    size = mo.ui.dropdown(
+        [*sizes], **kept("size", next(iter(sizes)), sizes), label="part of the field", full_width=True
+    )
+    unmet(f"crop {given.crop and tuple(given.crop)}", given.crop == given.crop_in(_field))
+    return plane, size, sizes, time
 
 
 @app.cell(hide_code=True)
-def _(given, position, problem, size):
-    try:
-        _crop = given.place(position, size.value)
-    except ImageTranslationError as _error:
-        mo.stop(True, problem(_error))
-    height, width = size.value
+def _(given, position, size, sizes):
+    height, width = sizes[size.value]
+    _crop = given.place(position, (height, width))
     _down, _across = position.shape[-2] - height, position.shape[-1] - width
     top = mo.ui.slider(0, _down, value=_crop.y, label="from row", show_value=True, full_width=True)
     left = mo.ui.slider(0, _across, value=_crop.x, label="from column", show_value=True, full_width=True)
     return height, left, top, width
+
+
+@app.cell(hide_code=True)
+def _(height, left, panel, plane, position, size, time, top, width):
+    _frames, _, _depth, *_field = position.shape
+    panel(
+        [
+            *([time] if _frames > 1 else []),
+            *([plane] if _depth > 1 else []),
+            *([size] if max(_field) > min(presets.SIDES) else []),
+            *([top] if height < _field[0] else []),
+            *([left] if width < _field[1] else []),
+        ]
+    )
 
 
 @app.cell(hide_code=True)
@@ -273,9 +337,10 @@ def _(checkpoint, explorer, fetch_checkpoint, problem):
 
 
 @app.cell(hide_code=True)
-def _(given, likely_channels, network, position, problem):
+def _(given, likely_channels, network, position, problem, unmet):
+    _wanted, _fit = network.spec.architecture.in_channels, set(given.channels) <= set(position.channels)
+    _likely = given.channels if _fit and len(given.channels) == _wanted else likely_channels(network.spec, position)
     try:
-        _likely = given.channels or likely_channels(network.spec, position)
         network.channels(position, _likely)
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
@@ -286,6 +351,12 @@ def _(given, likely_channels, network, position, problem):
             for one, label in zip(_likely, _labels, strict=True)
         ]
     )
+    unmet(f"channels {', '.join(given.channels)}", not given.channels or _likely == given.channels)
+    return (channels,)
+
+
+@app.cell(hide_code=True)
+def _(given, network):
     _own = network.normalization
     normalization = mo.ui.dropdown(
         {f"{_own}, as the checkpoint says" if network.spec.normalization else f"{_own}, a guess": None}
@@ -295,7 +366,7 @@ def _(given, likely_channels, network, position, problem):
         label="normalisation",
         full_width=True,
     )
-    return channels, normalization
+    return (normalization,)
 
 
 @app.cell(hide_code=True)
@@ -319,33 +390,16 @@ def _(network, place, plane, position, problem, reading, time):
 
 
 @app.cell(hide_code=True)
-def _(
-    channels,
-    crop,
-    left,
-    network,
-    normalization,
-    panel,
-    plane,
-    position,
-    position_name,
-    size,
-    store,
-    time,
-    top,
-):
-    _frames, _, _depth, _height, _width = position.shape
-    _field = position.read(time.value, position.channels.index(channels.value[0]), plane.value)
+def _(channels, crop, network, normalization, panel, plane, position, time):
+    try:
+        _field = position.read(time.value, position.channels.index(channels.value[0]), plane.value)
+        _picture = tile_html.field(_field, crop, position.pixel_size, channels.value[0])
+    except ImageTranslationError:  # it is said where the pictures would be
+        _picture = tile_html.note("This frame cannot be read.")
     panel(
         [
-            *([position_name] if len(store.names) > 1 else []),
-            *([time] if _frames > 1 else []),
-            *([plane] if _depth > 1 else []),
+            mo.Html(_picture),
             *(channels.elements if len(position.channels) > 1 else []),
-            size,
-            *([top] if crop.height < _height else []),
-            *([left] if crop.width < _width else []),
-            mo.Html(tile_html.field(_field, crop, position.pixel_size, channels.value[0])),
             normalization,
             mo.Html(
                 tile_html.note(
@@ -408,47 +462,61 @@ def _(heading, on, position, section, title, view):
 
 
 @app.cell(hide_code=True)
-def _(given, stages):
-    stage = mo.ui.dropdown(
-        stages.keys(), value=given.stage if given.stage in stages else next(iter(stages)), label="stage"
-    )
+def _():
     kind = mo.ui.radio(["components", "channels"], value="components", label="show its", inline=True)
     opacity = mo.ui.slider(0, 1, 0.05, value=0.5, label="overlay", show_value=True)
-    return kind, opacity, stage
+    return kind, opacity
+
+
+@app.cell(hide_code=True)
+def _(given, kept, stages):
+    _first = given.stage if given.stage in stages else next(iter(stages))
+    stage = mo.ui.dropdown([*stages], **kept("stage", _first, stages), label="stage")
+    return (stage,)
 
 
 @app.cell(hide_code=True)
 def _(kind, stage, stages):
-    _count = min(6, stages[stage.value]) if kind.value == "components" else stages[stage.value]
-    _first = 1 if kind.value == "components" else 0
-    number = mo.ui.number(_first, _first + _count - 1, value=_first, label=f"{kind.value[:-1]} in detail")
+    from image_translation.stage_detail import SHOWN_COMPONENTS
+
+    _count = stages[stage.value]
+    if kind.value == "components":
+        number = mo.ui.slider(1, min(SHOWN_COMPONENTS, _count), value=1, label="component in detail", show_value=True)
+    else:
+        number = mo.ui.slider(0, _count - 1, value=0, label="channel in detail", show_value=True)
     return (number,)
 
 
 @app.cell(hide_code=True)
-def _(beside, heading, kind, number, on, opacity, position, stage, section, title, view):
+def _(beside, heading, kind, number, on, opacity, stage):
+    mo.stop(not on(STAGE))
+    mo.vstack([*heading(STAGE), beside(stage, kind, number, opacity)])
+
+
+@app.cell(hide_code=True)
+def _(kind, number, on, opacity, position, section, stage, title, view):
     mo.stop(not on(STAGE))
     from image_translation.stage_detail import look_at
     from image_translation.stage_tiles import picture_tiles
 
-    _detail = look_at(view, stage.value, kind.value, int(number.value), position.pixel_size)
+    _detail = look_at(view, stage.value, kind.value, number.value, position.pixel_size)
     _input = picture_tiles(view, position.pixel_size)[0]
-    _parts = [
-        tile_html.detail(_input, _detail.picture, opacity.value, **view.placements[stage.value]._asdict()),
-        tile_html.grid([(_detail.legend, _detail.tiles)], title),
-        tile_html.drawing(_detail.distribution(), "distribution of the values, and of the variance"),
-    ]
-    mo.vstack(
+    _place = view.placements[stage.value]._asdict()
+    section(
+        f"{stage.value}: {title}",
         [
-            *heading(STAGE),
-            beside(stage, kind, number, opacity),
-            section(f"{stage.value}: {title}", _parts, _detail.figure, _detail.table, stage.value.replace(" ", "_")),
-        ]
+            tile_html.detail(_input, _detail.picture, opacity.value, **_place),
+            tile_html.grid([(_detail.legend, _detail.tiles)], title),
+            tile_html.drawing(_detail.distribution(), "distribution of the values, and of the variance"),
+        ],
+        _detail.figure,
+        _detail.table,
+        stage.value.replace(" ", "_"),
     )
 
 
 @app.cell(hide_code=True)
-def _(given, position, sources):
+def _(given, kept, position):
     _frames, _, _depth, *_ = position.shape
     _ways = [
         *([ANOTHER_FRAME] if _frames > 1 else []),
@@ -456,12 +524,19 @@ def _(given, position, sources):
         DISTURBED,
         ANOTHER_NETWORK,
     ]
-    way = mo.ui.radio(_ways, value=_ways[0], label="compare with", inline=True)
-    other_time = mo.ui.slider(0, _frames - 1, value=given.compared(_frames), label="frame", show_value=True)
-    other_plane = mo.ui.slider(0, _depth - 1, value=0, label="plane", show_value=True)
+    way = mo.ui.radio(_ways, **kept("way", _ways[0], _ways), label="compare with", inline=True)
+    other_time = mo.ui.slider(
+        0, _frames - 1, **kept("other time", given.compared(_frames), range(_frames)), label="frame", show_value=True
+    )
+    other_plane = mo.ui.slider(0, _depth - 1, **kept("other plane", 0, range(_depth)), label="plane", show_value=True)
+    return other_plane, other_time, way
+
+
+@app.cell(hide_code=True)
+def _(sources):
     disturbance = mo.ui.dropdown(DISTURBANCES, value=next(iter(DISTURBANCES)), label="by")
-    other_checkpoint = sources("checkpoint", "demo_ckpt_fluor2phase")
-    return disturbance, other_checkpoint, other_plane, other_time, way
+    other_controls = sources("checkpoint", "demo_ckpt_fluor2phase")
+    return disturbance, other_controls
 
 
 @app.cell(hide_code=True)
@@ -474,30 +549,42 @@ def _(disturbance):
 
 
 @app.cell(hide_code=True)
-def _(beside, disturbance, heading, on, other_checkpoint, other_plane, other_time, shown_sources, strength, way):
+def _(beside, disturbance, heading, on, other_controls, other_plane, other_time, shown_sources, strength, way):
     mo.stop(not on(COMPARE))
     _controls = {
         ANOTHER_FRAME: [other_time],
         ANOTHER_PLANE: [other_plane],
         DISTURBED: [disturbance, strength],
-        ANOTHER_NETWORK: shown_sources(other_checkpoint),
+        ANOTHER_NETWORK: shown_sources(other_controls),
     }
     mo.vstack([*heading(COMPARE), beside(way, *_controls[way.value])])
 
 
 @app.cell(hide_code=True)
-def _(explorer, likely_channels, network, on, other_checkpoint, position, problem, source, way):
+def _(fetching, on, other_controls, source, way):
+    other_checkpoint, fetch_other, _notice = None, None, None
+    if on(COMPARE) and way.value == ANOTHER_NETWORK:
+        other_checkpoint = source(other_controls)
+        fetch_other, _notice = fetching(other_checkpoint, "checkpoint")
+    _notice
+    return fetch_other, other_checkpoint
+
+
+@app.cell(hide_code=True)
+def _(explorer, fetch_other, likely_channels, network, other_checkpoint, position, problem):
     # Beside the first network there is a second one only as long as it is compared with.
     other_network, other_channels = network, ()
-    if on(COMPARE) and way.value == ANOTHER_NETWORK:
+    if other_checkpoint is None:
+        explorer.release("second")
+    else:
+        mo.stop(fetch_other is not None and not fetch_other.value)
         try:
-            other_network = explorer.network("second", source(other_checkpoint))
+            with mo.status.spinner(f"Fetching {other_checkpoint} ...") if fetch_other else nullcontext():
+                other_network = explorer.network("second", other_checkpoint)
             other_channels = likely_channels(other_network.spec, position)
             other_network.channels(position, other_channels)
         except ImageTranslationError as _error:
             mo.stop(True, problem(_error))
-    else:
-        explorer.release("second")
     return other_channels, other_network
 
 
@@ -511,7 +598,6 @@ def _(
     other_time,
     plane,
     reading,
-    source,
     strength,
     time,
     way,
@@ -526,7 +612,9 @@ def _(
             names = "as it is", f"{disturbance.value.name} {strength.value:g}"
             disturb = partial(disturbance.value.apply, strength=strength.value)
             return names, time.value, plane.value, reading | {"disturb": disturb}
-        names = Path(checkpoint).name, Path(source(other_checkpoint)).name
+        names = Path(checkpoint).name, Path(other_checkpoint).name
+        if names[0] == names[1]:  # in two folders
+            names = checkpoint, other_checkpoint
         own = {"channels": other_channels, "normalization": None}
         return names, time.value, plane.value, reading | own
 
@@ -558,13 +646,25 @@ def _(compared, looked, on, other_network, position, problem, section, title, vi
 @app.cell(hide_code=True)
 def _(given, position):
     watched = mo.ui.range_slider(
-        0, max(1, position.shape[0] - 1), value=given.watched(position.shape[0]), label="frames", show_value=True
+        0,
+        max(1, position.shape[0] - 1),
+        value=given.watched(position.shape[0]),
+        label="frames",
+        show_value=True,
+        debounce=True,
     )
     return (watched,)
 
 
 @app.cell(hide_code=True)
-def _(beside, heading, on, position, watched):
+def _(watched):
+    frames = range(int(watched.value[0]), int(watched.value[1]) + 1)
+    measure = mo.ui.run_button(label=f"Measure {len(frames)} frames")
+    return frames, measure
+
+
+@app.cell(hide_code=True)
+def _(beside, frames, heading, measure, on, position, watched):
     mo.stop(not on(FLICKER))
     mo.vstack(
         [
@@ -573,41 +673,40 @@ def _(beside, heading, on, position, watched):
                 "How much each stage changes from frame to frame, against how much the input does: where it rises, the "
                 "network makes flicker of little; where it falls, it damps it."
             ),
-            beside(watched if position.shape[0] > 1 else None),
+            beside(watched if position.shape[0] > 1 else None, measure if len(frames) > MANY else None),
         ]
     )
 
 
 @app.cell(hide_code=True)
-def _(looked, movie, network, on, place, plane, position, problem, reading, section, watched):
+def _(frames, looked, measure, movie, network, on, place, plane, position, problem, reading, section):
     mo.stop(not on(FLICKER))
     mo.stop(position.shape[0] == 1, mo.md("This image is a single frame: there is no flicker."))
-    mo.stop(watched.value[0] == watched.value[1], mo.md("Choose two frames or more."))
+    mo.stop(len(frames) < 2, mo.md("Choose two frames or more."))
+    mo.stop(len(frames) > MANY and not measure.value)
     from image_translation.plot_stages import change_figure
     from image_translation.stage_numbers import change_table, stage_changes
-
-    _frames = range(int(watched.value[0]), int(watched.value[1]) + 1)
 
     def _look(t):
         return looked(network, network.read(position, t, plane.value, **reading))
 
     try:
-        with mo.status.progress_bar(total=len(_frames), title="frame by frame", remove_on_exit=True) as _bar:
+        with mo.status.progress_bar(total=len(frames), title="frame by frame", remove_on_exit=True) as _bar:
 
             def _passed():
-                for t in _frames:
+                for t in frames:
                     yield t
                     _bar.update()
 
             _changes = {Path(movie).name: stage_changes(_look, _passed())}
-        _figure = change_figure(_changes, _frames)
+        _figure = change_figure(_changes, frames)
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))
     section(
         place,
         [tile_html.drawing(_figure, "change of every stage")],
-        partial(change_figure, _changes, _frames),
-        partial(change_table, _changes, _frames),
+        partial(change_figure, _changes, frames),
+        partial(change_table, _changes, frames),
         "change",
     )
 

@@ -49,6 +49,23 @@ def test_a_magnification_enlarges_about_the_middle() -> None:
     np.testing.assert_allclose(enlarged[5:-5, 5:-5], expected[5:-5, 5:-5], atol=0.01)
 
 
+def test_a_reduction_folds_nothing_fine_into_the_image() -> None:
+    stripes = np.tile(np.array([1.0, -1.0], np.float32), (1, 40, 30))
+    assert np.abs(DISTURBANCES["magnification"].apply(stripes, 0.5)).max() < 0.1
+    blob = BLOB[np.newaxis].astype(np.float32)
+    small = DISTURBANCES["magnification"].apply(blob, 0.5)[0]
+    assert small[20, 30] == small[10:31, 15:46].max()
+    assert small[10:31, 15:46].sum() == pytest.approx(blob.sum() / 4, rel=0.03)
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("shape", [(1, 1, 70), (1, 70, 1), (1, 1, 1), (1, 2, 70)])
+def test_narrow_images_are_disturbed_too(name: str, shape: tuple[int, ...]) -> None:
+    disturbance = DISTURBANCES[name]
+    for strength in (disturbance.least, disturbance.usual, disturbance.most):
+        assert disturbance.apply(np.ones(shape, np.float32), strength).shape == shape
+
+
 def test_contrast_brightness_and_noise() -> None:
     np.testing.assert_allclose(DISTURBANCES["contrast"].apply(image(), 0.5), image() / 2, rtol=1e-6)
     np.testing.assert_allclose(DISTURBANCES["brightness"].apply(image(), -1), image() - 1, atol=1e-6)

@@ -65,6 +65,17 @@ def test_components_equal_those_of_the_covariance_in_float64():
     assert_allclose(basis.mean, pixels.mean(axis=1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [30, 1000])
+def test_a_corner_that_is_far_off_costs_no_precision(offset):
+    features, _ = planted(noise=0.01)
+    features[:, 0, 0] += offset
+    pixels = features.reshape(12, -1).astype(np.float64)
+    variances = np.linalg.eigvalsh(np.cov(pixels))[::-1]
+    basis = fit_basis([features], 12)
+    assert_allclose(basis.explained, variances / variances.sum(), atol=1e-6)
+    assert basis.explained.max() <= 1
+
+
 def test_three_scores_give_a_map_of_rank_three_back():
     features, _ = planted()
     basis = fit_basis([features])

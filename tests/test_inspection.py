@@ -191,7 +191,7 @@ def test_without_an_output_the_page_is_opened(
     presets = Presets(
         str(tiny_checkpoint), str(movie), None, 2, 0, 3, ("a", "b c"), Crop(1, 2, 3, 4), "stem", None, "auto"
     )
-    assert words == presets.arguments()
+    assert words == presets.words()
     assert "The page opens" in capsys.readouterr().out
 
 
@@ -200,7 +200,7 @@ def test_without_an_output_the_page_is_opened(
     [
         (["--frames", "0:3"], "--frames is for pictures in a directory: add -o DIR"),
         (["--overwrite"], "--overwrite is for pictures in a directory: add -o DIR"),
-        (["--z", "all"], "--z all: must be a whole number"),
+        (["--z", "all"], "--z all: the page shows one plane"),
         (["-c", "demo_movie"], "demo_movie: is an OME-Zarr store, and a checkpoint is needed"),
         (["-o", "out"], "-o needs a checkpoint, too: -c"),
         (["-o", "out", "-c", "demo_ckpt"], "-o needs a movie, too: -m"),

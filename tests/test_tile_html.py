@@ -76,6 +76,7 @@ def test_greys_of_a_comparison_share_one_range_and_what_lacks_is_said() -> None:
 
 def test_large_pictures_are_reduced() -> None:
     assert pictures(tile_html.figure(Tile("input", np.ones((1000, 3000), np.float32))))[0].shape == (341, 1024)
+    assert pictures(tile_html.figure(Tile("input", np.ones((1, 4000), np.float32))))[0].shape == (1, 1024)
     html = tile_html.field(np.ones((1000, 3000), np.uint16), Crop(100, 300, 500, 600), 0.1, "Phase")
     assert pictures(html)[0].shape == (107, 320)
     for place in ("top:10.000%", "left:10.000%", "height:50.000%", "width:20.000%"):
