@@ -24,7 +24,10 @@ expect.set_options(timeout=1000 * PATIENCE)
 
 @contextmanager
 def served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
-    """Run a command that serves a page, and yield its address; ``PORT`` in the command stands for a free port."""
+    """Run a command that serves a page, and yield its address; ``PORT`` in the command stands for a free port.
+
+    What it says goes to the file that the environment calls ``LOG``; at the end there may be no traceback in it.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -50,6 +53,7 @@ def served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
+    assert "Traceback" not in log.read_text(), log.read_text()
 
 
 def find_chromium() -> str | None:

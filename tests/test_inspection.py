@@ -17,6 +17,7 @@ from image_translation.inspect_options import InspectOptions
 from image_translation.inspection import BlankFrameError, Inspector
 from image_translation.predict import Predictor
 from image_translation.presets import Presets
+from image_translation.series import field_statistics
 from image_translation.stage_numbers import stage_changes
 from image_translation.stage_tiles import stage_colours, tile_rows
 from image_translation.store import open_store
@@ -72,6 +73,21 @@ def test_what_is_not_there_is_said(inspector: Inspector, movie: Path, tmp_path: 
     blank = open_store(write_image(tmp_path / "blank.zarr", frames)).position("fov")
     with pytest.raises(DataError, match=r"frame 1 .* is blank"):
         inspector.look(blank, 1, 0)
+
+
+def test_a_frame_that_cannot_be_read_spoils_no_other(inspector: Inspector, tmp_path: Path) -> None:
+    frames = phase(3, (40, 52))
+    path = write_image(tmp_path / "broken.zarr", frames)
+    for t in range(3):
+        chunk = next(one for one in (path / "0" / str(t)).rglob("0") if one.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:50])
+        position = open_store(path).position("fov")
+        with pytest.raises(DataError, match=f"cannot read frame {t}"):
+            inspector.read(position, t, 0)
+        if t < 2:
+            assert inspector.read(position, 2, 0).image.std() == pytest.approx(1, abs=0.3)
+    with pytest.raises(DataError, match="cannot read frame 0"):
+        field_statistics(position, 0, "mean_std")
 
 
 def test_the_change_of_the_input_and_of_every_stage_is_measured(inspector: Inspector, movie: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,6 +113,7 @@ def test_a_plate_by_its_path_with_positions_and_planes(explorer: Explorer, plate
     before = explorer.source("encoder 1")
     explorer.choose("position", "B/2/0")
     explorer.becomes_another("encoder 1", before)
+    expect(explorer.page.get_by_text("B/2/0 z0, frame 2")).to_be_visible()  # what is chosen outlives the position
     explorer.choose("part of the field", "64 px")
     expect(explorer.page.get_by_text("24 x 32 x 32").first).to_be_visible()
     explorer.slider("from row").press("Home")
@@ -131,6 +133,8 @@ def test_a_stage_in_detail(explorer: Explorer) -> None:
     explorer.choose("stage", "encoder 2")
     for name in ("encoder 2, PC 1", "PC 1", "PC 6", "distribution of the values, and of the variance"):
         expect(explorer.picture(name).first).to_be_visible()
+    explorer.slider("component in detail").press("ArrowRight")
+    expect(explorer.picture("encoder 2, PC 2").first).to_be_visible()
     explorer.page.get_by_role("radio", name="channels").click()
     expect(explorer.page.get_by_text("12 of 48 channels")).to_be_visible()
     expect(explorer.picture("encoder 2, channel 0").first).to_be_visible()
@@ -138,6 +142,10 @@ def test_a_stage_in_detail(explorer: Explorer) -> None:
     explorer.slider("frame").press("ArrowRight")
     explorer.becomes_another("input Phase3D", before)
     expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # what is chosen outlives the frame
+    explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
+    expect(explorer.picture("input Nuclei").first).to_be_visible()
+    expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # and the network
+    expect(explorer.picture("encoder 2, channel 0").first).to_be_visible()
 
 
 def test_comparisons(explorer: Explorer) -> None:
@@ -156,6 +164,11 @@ def test_comparisons(explorer: Explorer) -> None:
     assert name == "comparison.csv"
     known = {row["stage"]: float(row["R2"]) for row in csv.DictReader(io.StringIO(content.decode()))}
     assert list(known) == STAGES
+    other = explorer.page.get_by_role("combobox", name="checkpoint", exact=True).nth(1)
+    other.select_option(label="pretrained_ckpt")
+    expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
+    other.select_option(label="a path on this machine")
+    expect(explorer.page.get_by_text("Give the path of a checkpoint")).to_be_visible()
     assert 0.3 < known["decoder 2"] < 1
 
 
@@ -166,6 +179,9 @@ def test_where_the_flicker_arises(explorer: Explorer) -> None:
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert {row["frame"] for row in rows} == {str(t) for t in range(5, 12)}
     assert {row["stage"] for row in rows} == {"input", *STAGES}
+    explorer.page.locator("marimo-range-slider").get_by_role("slider").last.press("End")
+    expect(explorer.page.get_by_role("button", name="Measure 27 frames")).to_be_visible()  # which takes a while
+    expect(explorer.picture("change of every stage")).to_have_count(0)
 
 
 def test_what_is_shown_can_be_saved(explorer: Explorer) -> None:
@@ -199,6 +215,22 @@ def test_what_cannot_be_read_is_said_in_the_page(explorer: Explorer, tmp_path: P
     expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
 
 
+def test_what_is_broken_leaves_the_way_to_what_is_not(explorer: Explorer, plate: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(plate, tmp_path / "broken.zarr"))
+    shutil.rmtree(broken / "A" / "1" / "0")
+    for chunk in (broken / "B" / "2" / "0" / "0" / "2").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(chunk.read_bytes()[:50])
+    explorer.choose("movie", "a path on this machine")
+    explorer.type_path(0, broken)
+    expect(explorer.page.get_by_text("A/1/0 does not exist, though the metadata of its store list it")).to_be_visible()
+    explorer.choose("position", "B/2/0")
+    expect(explorer.page.get_by_text("cannot read frame 2")).to_be_visible()
+    expect(explorer.page.get_by_text("This frame cannot be read.").first).to_be_visible()
+    explorer.slider("frame").press("ArrowLeft")
+    expect(explorer.picture("encoder 1")).to_be_visible()
+
+
 @pytest.mark.realdata
 def test_real_movies(explorer: Explorer) -> None:
     if not REAL.is_dir():
@@ -209,7 +241,7 @@ def test_real_movies(explorer: Explorer) -> None:
     expect(explorer.picture("input Phase")).to_be_visible()
     assert explorer.page.get_by_text("µm").count() == 0  # the size of its pixels is not known
     explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
-    expect(explorer.page.get_by_text("the network takes 2 channels (Nuclei, Membrane)")).to_be_visible()
+    expect(explorer.page.get_by_text("the network takes 2 channels (Nuclei, Membrane), and gets Phase")).to_be_visible()
     explorer.type_path(0, REAL / "isl_neurons_paired.ome.zarr")
     expect(explorer.picture("input DAPI")).to_be_visible()
     expect(explorer.picture("input MAP2")).to_be_visible()
@@ -268,9 +300,21 @@ def test_marimo_finds_nothing_to_check() -> None:
 
 def test_it_runs_from_python(network_class: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, environment[CACHE_VARIABLE])
-    monkeypatch.setattr(sys, "argv", [str(NOTEBOOK)])
     from image_translation.part1_inspection_widget import app
 
+    monkeypatch.setattr(sys, "argv", ["another program", "--movie", "its own"])
     _, found = app.run()
     assert list(found["view"].features) == STAGES
     assert found["view"].image.shape == (1, 320, 320)
+    # What it is started with are wishes: what is not there is passed over.
+    monkeypatch.setattr(
+        sys, "argv", [str(NOTEBOOK), "--channel=Nothing", "--crop=0,0,999,9", "--position=X", "--time=99"]
+    )
+    outputs, found = app.run()
+    assert (found["channels"].value, found["size"].value, found["time"].value) == (["Phase3D"], "all of it", 31)
+    said = "".join(str(getattr(output, "text", "")) for output in outputs)
+    for wish in ("position X", "crop (0, 0, 999, 9)", "channels Nothing"):
+        assert f"{wish}: not here" in said
+    monkeypatch.setattr(sys, "argv", [str(NOTEBOOK), "--movie", "nowhere"])
+    with pytest.raises(SystemExit):
+        app.run()
