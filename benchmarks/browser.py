@@ -23,8 +23,8 @@ expect.set_options(timeout=1000 * PATIENCE)
 
 
 @contextmanager
-def served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
-    """Run a command that serves a page, and yield its address; ``PORT`` in the command stands for a free port.
+def served(command: list[str], environment: dict[str, str], folder: Path | None = None) -> Iterator[str]:
+    """Run a command in a folder that serves a page, and yield its address; ``PORT`` stands for a free port.
 
     What it says goes to the file that the environment calls ``LOG``; at the end there may be no traceback in it.
     """
@@ -38,7 +38,7 @@ def served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     log = Path(environment["LOG"])
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=os.environ | environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output)
         try:
             stop = time.monotonic() + SECONDS
             while True:

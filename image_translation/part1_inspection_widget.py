@@ -155,7 +155,7 @@ def _(problem):
         return [
             controls["name"],
             controls["path"],
-            mo.accordion({"browse (what is chosen here comes first)": controls["browser"]}),
+            mo.accordion({"or browse": controls["browser"]}),
         ]
 
     return fetching, shown_sources, source, sources

@@ -51,9 +51,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def address(environment: dict[str, str]) -> Iterator[str]:
+def address(environment: dict[str, str], plate: Path) -> Iterator[str]:
     command = ["image-translation", "inspect", "--no-browser", "--port", "PORT", "--time", "5"]
-    with served(command, environment) as address:
+    with served(command, environment, plate.parent) as address:
         yield address
 
 
@@ -126,6 +126,15 @@ def test_a_plate_by_its_path_with_positions_and_planes(explorer: Explorer, plate
     assert explorer.source("input Phase3D") != before
     explorer.choose("channel as Phase3D", "Membrane")
     expect(explorer.picture("input Membrane")).to_be_visible()
+
+
+def test_a_plate_by_browsing(explorer: Explorer) -> None:
+    explorer.choose("movie", "a path on this machine")
+    expect(explorer.page.get_by_text("Give the path of a movie")).to_be_visible()
+    explorer.page.get_by_text("or browse").locator("visible=true").first.click()
+    explorer.page.get_by_text("plate.zarr").locator("visible=true").first.hover()
+    explorer.page.get_by_label("Select plate.zarr").locator("visible=true").first.click()
+    expect(explorer.page.get_by_text("demo_ckpt on plate.zarr, A/1/0 z1, frame 2")).to_be_visible()
 
 
 def test_a_stage_in_detail(explorer: Explorer) -> None:
@@ -296,6 +305,22 @@ def test_a_report_holds_every_section(tmp_path: Path, environment: dict[str, str
 
 def test_marimo_finds_nothing_to_check() -> None:
     subprocess.run([sys.executable, "-m", "marimo", "check", "--strict", NOTEBOOK], check=True, capture_output=True)
+
+
+def test_it_runs_as_a_script(environment: dict[str, str], plate: Path) -> None:
+    def run(movie: Path | str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(NOTEBOOK), "--movie", str(movie), "--position", "B/2/0"]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+    done = run(plate)
+    assert done.returncode == 0
+    title, table = done.stdout.split("\n", maxsplit=1)
+    assert title == "demo_ckpt on plate.zarr, B/2/0 z1, frame 0"
+    assert [row["stage"] for row in csv.DictReader(io.StringIO(table))] == ["input", *STAGES]
+    failed = run("nowhere")
+    assert failed.returncode == 2
+    assert failed.stderr.strip().endswith("training_logs")
+    assert "Traceback" not in failed.stderr
 
 
 def test_it_runs_from_python(network_class: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
