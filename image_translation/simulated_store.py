@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
 from image_translation.display_window import DisplayWindows
@@ -59,16 +60,24 @@ def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
 
 
 def require_demo_movie(path: Path) -> None:
-    """Make the embedded movie, unless it lies there already as this version would make it."""
-    if path.exists():
-        try:
-            attributes = open_store(path).position(FOV_NAME).attributes
-        except DataError:
-            attributes = {}
-        if attributes.get(ATTRIBUTE) == _provenance(DEMO):
-            return
-        remove(path)
-    write_simulated_movie(DEMO, path)
+    """Make the embedded movie, unless it lies there already as this version would make it; one process at a time."""
+    if _is_demo_movie(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not _is_demo_movie(path):  # another process may have made it meanwhile
+            remove(path)
+            write_simulated_movie(DEMO, path)
+
+
+def _is_demo_movie(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        attributes = open_store(path).position(FOV_NAME).attributes
+    except DataError:
+        return False
+    return attributes.get(ATTRIBUTE) == _provenance(DEMO)
 
 
 def _provenance(spec: MovieSpec) -> dict[str, object]:
