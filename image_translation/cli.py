@@ -177,12 +177,9 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _add_train(commands: "argparse._SubParsersAction[Parser]") -> None:
-    parser = _command(commands, "train", "Train a demonstration network on simulated movies.")
-    parser.add_argument("direction", choices=["phase2fluor", "fluor2phase"], help="what to predict from what")
-    parser.add_argument("-o", "--output", type=parse_path, required=True, metavar="CKPT", help="checkpoint to write")
-    parser.add_argument("--steps", type=int, default=3500, help="optimiser steps")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the movies")
-    parser.set_defaults(run=_train)
+    from image_translation.train_cli import add_arguments
+
+    add_arguments(_command(commands, "train", "Train a network to translate channels of a store into others."))
 
 
 def _smooth(arguments: argparse.Namespace) -> None:
@@ -255,13 +252,6 @@ def _simulate(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     write_simulated_movie(spec, arguments.output)
-    say(arguments.output)
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    from image_translation.train import train_demo
-
-    train_demo(arguments.direction, arguments.output, steps=arguments.steps, seed=arguments.seed)
     say(arguments.output)
 
 

@@ -22,7 +22,7 @@ from image_translation.score_card import score_cards, write_score_cards
 from image_translation.selection import select_channel
 from image_translation.store import Position, Store, open_store
 
-METRICS, SCORE_CARD = "metrics.csv", "score_card.csv"
+METRICS, SCORE_CARD, SCORES = "metrics.csv", "score_card.csv", "scores.csv"
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +43,18 @@ class EvaluationOptions:
         Names of the channels to score; all of the raw prediction when empty.
     channel
         Name of the label-free channel of `phase`; None chooses the obvious one.
+    same
+        Names that channels of the predictions have in the truth, where they differ, as pairs.
+    objects
+        Channels of the truth in which objects are found; None takes those whose names sound of nuclei.
+    segmenter
+        How: one of `paired.SEGMENTERS`.
+    every
+        Hold only every so many-th frame against the truth.
+    rescale
+        Bring each prediction to the unit of the truth first.
     output
-        Directory for the tables, if they are wanted.
+        Directory for the tables and pictures, if they are wanted.
     overwrite
         Replace tables that are there.
     """
@@ -56,6 +66,11 @@ class EvaluationOptions:
     positions: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     channel: str | None = None
+    same: tuple[tuple[str, str], ...] = ()
+    objects: tuple[str, ...] | None = None
+    segmenter: str = "threshold"
+    every: int = 1
+    rescale: bool = True
     output: Path | None = None
     overwrite: bool = False
 
@@ -74,7 +89,9 @@ class EvaluationOptions:
                 data.locate(path, kind="movie")
             except UsageError as error:
                 raise UsageError(f"{what} {error}") from error
-        for name in (METRICS, SCORE_CARD):
+        if self.every < 1:
+            raise UsageError(f"--every {self.every}: must be 1 or more")
+        for name in (METRICS, SCORE_CARD, SCORES):
             if self.output and (self.output / name).exists() and not self.overwrite:
                 raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")
 
@@ -99,8 +116,8 @@ def evaluate_stores(options: EvaluationOptions) -> list[Row]:
     DataError
         If one of them cannot be read.
     """
-    options = _resolved(options)
-    predictions = dict(_predictions(options.predictions))
+    options = resolved(options)
+    predictions = find_predictions(options.predictions)
     raw = _choose_raw(options, predictions)
     yardsticks = _Yardsticks.find(options, raw)
     plans = [
@@ -129,7 +146,7 @@ def evaluate_stores(options: EvaluationOptions) -> list[Row]:
     return rows
 
 
-def _resolved(options: EvaluationOptions) -> EvaluationOptions:
+def resolved(options: EvaluationOptions) -> EvaluationOptions:
     """Replace names by paths."""
 
     def found(path: Path | None) -> Path | None:
@@ -186,8 +203,14 @@ def provenance(store: Store) -> dict[str, Any]:
         return {}
 
 
-def _predictions(paths: Sequence[Path]) -> Iterator[tuple[str, Store]]:
-    """Yield the stores by name; stores of the same name are told apart by their directory."""
+def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
+    """Open the stores, by name; stores of the same name are told apart by their directory.
+
+    Raises
+    ------
+    UsageError
+        If there is no store.
+    """
     found: list[Path] = []
     for path in paths:
         inside = sorted(path.glob(f"*{STORE_SUFFIX}")) if not _is_store(path) else []
@@ -195,10 +218,23 @@ def _predictions(paths: Sequence[Path]) -> Iterator[tuple[str, Store]]:
             raise UsageError(f"the prediction {path} is no OME-Zarr store, and holds no *{STORE_SUFFIX}")
         found += inside or [path]
     found = list(dict.fromkeys(path.resolve() for path in found))
-    for path in found:
-        name = _name(path)
-        shared = sum(_name(other) == name for other in found) > 1
-        yield f"{path.parent.name}/{name}" if shared else name, open_store(path)
+    names = [_name(path) for path in found]
+    return {
+        f"{path.parent.name}/{name}" if names.count(name) > 1 else name: open_store(path)
+        for path, name in zip(found, names, strict=True)
+    }
+
+
+def is_about_time(options: EvaluationOptions) -> bool:
+    """Tell whether metrics over time are wanted: not of stills, nor of predictions of which none is the raw one.
+
+    Without a truth there is nothing else that could be meant.
+    """
+    if not options.truth:
+        return True
+    predictions = find_predictions(resolved(options).predictions)
+    over_time = any(store.position(name).shape[0] > 1 for store in predictions.values() for name in store.names)
+    return over_time and (options.raw is not None or RAW in predictions or len(predictions) == 1)
 
 
 def _is_store(path: Path) -> bool:

@@ -38,16 +38,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="channels to score; all of the prediction if not given",
     )
     group.add_argument("--channel", help="label-free channel of --phase; Phase3D or the only channel if not given")
-    group = parser.add_argument_group("run")
+    group = parser.add_argument_group("against the truth, image by image")
     group.add_argument(
-        "-o", "--output", type=parse_path, metavar="DIR", help="directory for metrics.csv and score_card.csv"
+        "--same", nargs="+", type=_same, default=[], metavar="PREDICTED=TRUE",
+        help="channels that have another name in the truth, such as Nuclei=DAPI",
+    )  # fmt: skip
+    group.add_argument(
+        "--objects", nargs="*", metavar="NAME",
+        help="channels of the truth in which objects are counted; those that sound of nuclei if not given",
+    )  # fmt: skip
+    group.add_argument(
+        "--segmenter", choices=["threshold", "cellpose"], default="threshold", help="how; cellpose must be installed"
     )
+    group.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth frame")
+    group.add_argument(
+        "--keep-units",
+        action="store_true",
+        help="take predictions as they are, not in the unit of the truth",
+    )
+    group = parser.add_argument_group("run")
+    group.add_argument("-o", "--output", type=parse_path, metavar="DIR", help="directory for tables and pictures")
     group.add_argument("--overwrite", action="store_true", help="replace tables that are there")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Score the predictions, and say how they did."""
-    from image_translation.evaluation import EvaluationOptions, evaluate_stores
+    from image_translation.evaluation import EvaluationOptions, evaluate_stores, is_about_time
     from image_translation.score_card import format_score_card, score_cards
 
     options = EvaluationOptions(
@@ -58,9 +74,31 @@ def run(arguments: argparse.Namespace) -> None:
         positions=tuple(arguments.positions),
         channels=tuple(dict.fromkeys(arguments.channels)),
         channel=arguments.channel,
+        same=tuple(arguments.same),
+        objects=None if arguments.objects is None else tuple(arguments.objects),
+        segmenter=arguments.segmenter,
+        every=arguments.every,
+        rescale=not arguments.keep_units,
         output=arguments.output,
         overwrite=arguments.overwrite,
     )
     options.check()
-    cards = score_cards(evaluate_stores(options))
-    say("\n\n".join(format_score_card(card) for card in cards))
+    texts = []
+    if options.truth:
+        from image_translation.score_table import format_scores
+        from image_translation.truth_report import judge
+
+        texts.append(format_scores(judge(options)))
+    if is_about_time(options):
+        texts += map(format_score_card, score_cards(evaluate_stores(options)))
+    say("\n\n".join(texts))
+    if options.output:
+        say(options.output)
+
+
+def _same(text: str) -> tuple[str, str]:
+    """Take apart ``PREDICTED=TRUE``."""
+    mine, _, other = text.partition("=")
+    if not (mine and other):
+        raise argparse.ArgumentTypeError(f"{text!r} is not PREDICTED=TRUE, such as Nuclei=DAPI")
+    return mine, other

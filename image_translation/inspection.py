@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from image_translation import data, models, normalize
 from image_translation.errors import DataError, UsageError
 from image_translation.features import FeatureExtractor, Placement
+from image_translation.field_statistics import field_statistics
 from image_translation.frame import Crop
 from image_translation.plan import DEFAULT_NORMALIZATION
 from image_translation.predict import resolve_device
 from image_translation.selection import select_channel
-from image_translation.series import field_statistics
 from image_translation.store import Position
 
 Disturbance = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -21,7 +21,7 @@ _NORMAL_IQR = 1.349  # interquartile range of the normal distribution, in standa
 _GRID_SPACING = 32  # pixels between samples in large frames, as in VisCy
 _GRID_POINTS = 32  # wanted along the shorter axis, which makes the grid of small frames finer
 _MAX_SAMPLES = 2**20  # values kept for an estimate, however long the movie
-_KEYS: dict[Method, tuple[str, str]] = {"median_iqr": ("median", "iqr"), "mean_std": ("mean", "std")}
+STORED_KEYS: dict[Method, tuple[str, str]] = {"median_iqr": ("median", "iqr"), "mean_std": ("mean", "std")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -
     if not isinstance(block, Mapping):
         return None
     try:
-        center, scale = (float(block[key]) for key in _KEYS[method])
+        center, scale = (float(block[key]) for key in STORED_KEYS[method])
     except (KeyError, TypeError, ValueError):
         return None
     if not (np.isfinite(center) and _is_scale(scale)):

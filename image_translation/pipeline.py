@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from image_translation import models
 from image_translation.errors import listing
+from image_translation.field_statistics import field_statistics
 from image_translation.figures import write_figures
 from image_translation.journal import STORE_SUFFIX, Journal, write_json
 from image_translation.normalize import Statistics
@@ -27,7 +28,7 @@ from image_translation.plan import Plan
 from image_translation.predict import Predictor
 from image_translation.results import FIGURES, METRICS, Survey, survey
 from image_translation.rows import RAW, Row, read_csv, write_csv
-from image_translation.series import field_statistics, stain
+from image_translation.series import stain
 from image_translation.sink import SeriesResult, Workspace
 
 LIBRARIES = ("torch", "viscy", "iohub", "numpy", "scipy")

@@ -150,7 +150,7 @@ class Predictor:
     ) -> None:
         self.device = resolve_device(device)
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
         self._autocast = resolve_precision(precision, self.device)
         if batch_size is not None and batch_size < 1:
             msg = f"--batch-size {batch_size}: must be 1 or more"
@@ -222,7 +222,7 @@ class Predictor:
         return total / 8
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next allocation, instead of handing it back to the system.
 
     The features of a network are large arrays that live for one layer. By default each one is mapped anew and its pages

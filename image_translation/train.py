@@ -1,201 +1,292 @@
-"""Train the two bundled demonstration networks on simulated movies.
+"""Train a network to translate channels into others, and keep checkpoints that every command can use.
 
-The networks are VisCy's `VSUNet` (Liu et al., Nature Machine Intelligence 7, 901-915, 2025), small enough to ship.
-They show what the package does; they are no models for science.
+The networks are VisCy's `VSUNet` (Liu et al., "Robust virtual staining of landmark organelles with Cytoland", Nature
+Machine Intelligence 7, 901-915, 2025); the loop is Lightning's.
 """
 
-import math
+import json
+import logging
 import sys
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
-from torch.utils.data import DataLoader
-from viscy.translation.engine import MixedLoss, VSUNet
+from filelock import FileLock, Timeout
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
-from image_translation.errors import UsageError
-from image_translation.patches import FIELD, Batches, Direction
-from image_translation.simulate import CHANNELS
+from image_translation import data
+from image_translation.checkpoint import StateDict
+from image_translation.errors import DataError, UsageError
+from image_translation.models import METADATA_FORMAT, METADATA_KEY, read_spec
+from image_translation.normalize import Method
+from image_translation.placement import remove
+from image_translation.predict import keep_freed_memory, resolve_device, resolve_precision
+from image_translation.store import open_store
+from image_translation.training_data import SimulatedData, StoreData
+from image_translation.training_fields import Choice, find_fields
+from image_translation.training_log import BEST, CURVES, EXAMPLES, HISTORY, LAST, Bar, Record, checkpoints
+from image_translation.training_network import StainingNetwork
+from image_translation.training_options import DEFAULT_NORMALIZATION, SIZES, TrainOptions
 
-_ARCHITECTURE = "UNeXt2_2D"
-_STRIDE = 16
-_PEAK_RATE = 2e-3
-_WARM_UP = 0.05  # share of the steps
+REQUEST, STATISTICS, LOGS = "training.json", "statistics.json", "logs"
 
-_DESCRIPTION = {
-    "phase2fluor": (
-        "Demonstration, trained on simulated movies only, no model for science: phase to nuclei and membrane stains; "
-        "typical stain is 1 and empty ground 0."
-    ),
-    "fluor2phase": (
-        "Demonstration, trained on simulated movies only, no model for science: nuclei and membrane stains to phase "
-        "in radians, as seen by steady optics."
-    ),
-}
+_LIBRARIES = ("image-translation", "viscy", "monai", "torch", "lightning", "numpy", "scipy")
+_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_GRADIENT_NORM = 1.0
+
+_log = logging.getLogger(__name__)
 
 
-def train_demo(
-    direction: Direction,
-    output: Path,
-    *,
-    steps: int = 3500,
-    batch_size: int = 4,
-    patch: int = 128,
-    pool: int = 48,
-    dims: tuple[int, ...] = (24, 48, 96, 192),
-    seed: int = 0,
-) -> None:
-    """Train one of the demonstration networks on simulated movies and write its checkpoint.
+@dataclass(frozen=True)
+class Training:
+    """What a training left.
+
+    Attributes
+    ----------
+    best
+        Checkpoint of the round in which what is held out fared best.
+    history
+        One row a round: ``step``, ``seconds``, ``loss/train``, ``loss/validation``, ``pearson/CHANNEL``, ``rate``.
+    """
+
+    best: Path
+    history: list[dict[str, float]]
+
+
+def train(options: TrainOptions) -> Training:
+    """Train a network, or go on with the training that an equal request began.
 
     Parameters
     ----------
-    direction
-        ``"phase2fluor"``: from the phase to nuclei and membrane; ``"fluor2phase"``: the reverse.
-    output
-        File to write; its folder is made.
-    steps
-        Number of gradient steps.
-    batch_size
-        Patches in a step.
-    patch
-        Side of a patch in pixels, a multiple of 16.
-    pool
-        Simulated fields kept at a time; every second step replaces one of them.
-    dims
-        Channels of the stages of the encoder.
-    seed
-        The weights are a function of the arguments and, on one machine, of nothing else.
+    options
+        What to do; their own ``check`` has passed.
+
+    Returns
+    -------
+    Training
+        The best checkpoint, and how it came about.
 
     Raises
     ------
     UsageError
-        An argument is out of its range.
+        The options do not fit the data, the device or the checkpoint to begin from; or the output directory holds a
+        training of other options.
+    DataError
+        The data or the checkpoint cannot be read.
     """
-    if direction not in _DESCRIPTION:
-        raise UsageError(f"direction is {direction!r}; choose one of {', '.join(_DESCRIPTION)}")
-    if patch % _STRIDE or not _STRIDE <= patch <= FIELD:
-        raise UsageError(f"patch is {patch}; it must be a multiple of {_STRIDE} up to {FIELD}")
-    for name, value in {"steps": steps, "batch_size": batch_size, "pool": pool}.items():
-        if value < 1:
-            raise UsageError(f"{name} is {value}; it must be at least 1")
-    model_config = _model_config(direction, dims)
-    settings = {"steps": steps, "batch_size": batch_size, "patch": patch, "pool": pool, "seed": seed}
-    batches = Batches(direction, batch_size=batch_size, patch=patch, pool=pool, seed=seed)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        _fit(_DemoNet(model_config, steps), batches, steps).save_checkpoint(output, weights_only=True)
-    versions = {name: version(name) for name in ("image-translation", "viscy", "torch", "lightning", "numpy", "scipy")}
-    full = torch.load(output, map_location="cpu", weights_only=True)
-    torch.save(strip_checkpoint(full, direction, model_config, {**settings, "versions": versions}), output)
+    device = resolve_device(options.device)
+    resolve_precision(options.precision, device)
+    if options.normalization is None:
+        options = replace(options, normalization=_normalization(options))
+    folder = options.output
+    with _alone(folder):
+        resumed = _take_over(options)
+        with torch.random.fork_rng():
+            torch.manual_seed(options.seed)
+            module, told = _data(options)
+            network = _network(options, told)
+            if device.type == "cpu":
+                keep_freed_memory()
+            record = Record(folder, options.source, options.target)
+            with _quiet_libraries():
+                _fit(_trainer(options, device, record), network, module, resumed, options)
+        if rank_zero_only.rank == 0 and options.half:
+            _halve(folder / f"{BEST}.ckpt")
+    return Training(folder / f"{BEST}.ckpt", record.rows)
 
 
-def strip_checkpoint(
-    full: dict[str, Any], direction: Direction, model_config: dict[str, Any], training: dict[str, Any]
-) -> dict[str, Any]:
-    """Keep of a Lightning checkpoint what predicting needs, and say what the network expects.
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a directory; the processes of one training share it."""
+    if rank_zero_only.rank:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(f"another training is writing to {folder}; wait for it, or choose another -o") from None
+    except OSError as error:
+        raise DataError(f"cannot write to the output directory {folder}: {error.strerror}") from error
+    with lock:
+        yield
 
-    Parameters
-    ----------
-    full
-        Checkpoint as Lightning saves it.
-    direction
-        What the network was trained for.
-    model_config
-        Arguments of VisCy's network.
-    training
-        How it was trained; plain numbers and text.
 
-    Returns
-    -------
-    Checkpoint of plain containers and half-precision tensors: it loads without running code.
-    """
-    inputs, outputs = _channels(direction)
-    return {
-        "epoch": full["epoch"],
-        "global_step": full["global_step"],
-        "pytorch-lightning_version": full["pytorch-lightning_version"],
-        "state_dict": {name: weight.half() for name, weight in full["state_dict"].items()},
-        "hyper_parameters": {"architecture": _ARCHITECTURE, "model_config": model_config},
-        "image_translation": {
-            "format": 1,
-            "normalization": "mean_std",
-            "input_channels": inputs,
-            "output_channels": outputs,
-            "pixel_size_um": None,
-            "description": _DESCRIPTION[direction],
-            "training": training,
-        },
+def _take_over(options: TrainOptions) -> Path | None:
+    """Return the checkpoint to go on from, if an equal request left one; make room for what is asked for."""
+    note, last = options.output / REQUEST, options.output / f"{LAST}.ckpt"
+    request = options.request()
+    earlier = _read(note)
+    if rank_zero_only.rank or (earlier == request and last.exists()):
+        return last if last.exists() else None
+    made = [options.output / f"{name}.ckpt" for name in (BEST, LAST)]
+    there = next((path for path in made if path.exists()), None)
+    if there and earlier != request and not options.overwrite:
+        was = earlier or {}
+        differing = [f"{name} was {was.get(name)!r}" for name in request if was.get(name) != request[name]]
+        raise UsageError(
+            f"-o {options.output}: holds a training of other options ({', '.join(differing)}); choose another -o, or "
+            "replace it with --overwrite"
+        )
+    for path in (*made, *(options.output / name for name in (HISTORY, CURVES, EXAMPLES, STATISTICS, LOGS))):
+        remove(path)
+    note.write_text(json.dumps(request, indent=1), encoding="utf-8")
+    return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _data(options: TrainOptions) -> tuple[LightningDataModule, dict[str, Any]]:
+    """Return the data, and what a checkpoint says of them."""
+    told: dict[str, Any] = {
+        "format": METADATA_FORMAT,
+        "normalization": options.normalization,
+        "input_channels": list(options.source),
+        "output_channels": list(options.target),
+        "training": options.request() | {"versions": {name: version(name) for name in _LIBRARIES}},
     }
+    direction = f"{' and '.join(options.source)} to {' and '.join(options.target)}"
+    if options.simulated:
+        told |= {
+            "normalization": DEFAULT_NORMALIZATION,
+            "pixel_size_um": None,
+            "description": (
+                f"Demonstration, trained on simulated cells only, no model for science: {direction}; stains: typical "
+                "is 1 and empty ground 0; phase: radians, as seen by steady optics."
+            ),
+        }
+        return SimulatedData(options), told
+    store = open_store(data.resolve(options.data, kind="movie"))
+    fields = find_fields(
+        store,
+        Choice(
+            options.source, options.target, options.positions, options.validation, options.z,
+            options.normalization or DEFAULT_NORMALIZATION, options.patch, options.seed,
+        ),
+    )  # fmt: skip
+    if rank_zero_only.rank == 0:
+        fields.write_statistics(options.output / STATISTICS)
+    _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
+    outputs = {name: {"mean": found.center, "std": found.scale} for name, found in fields.outputs.items()}
+    told |= {
+        "pixel_size_um": fields.pixel_size,
+        "description": f"{direction}, trained on {store.path.name}; unit: one standard deviation of the training data.",
+        "output_statistics": outputs,
+        "data_sha256": fields.sha256,
+    }
+    return StoreData(fields, options), told
 
 
-def _channels(direction: Direction) -> tuple[list[str], list[str]]:
-    phase, stains = list(CHANNELS[:1]), list(CHANNELS[1:])
-    return (phase, stains) if direction == "phase2fluor" else (stains, phase)
-
-
-def _model_config(direction: Direction, dims: tuple[int, ...]) -> dict[str, Any]:
-    inputs, outputs = _channels(direction)
-    return {
-        "in_channels": len(inputs),
-        "out_channels": len(outputs),
-        "encoder_blocks": [1, 1, 2, 1],
-        "dims": list(dims),
-        "decoder_conv_blocks": 1,
+def _network(options: TrainOptions, told: Mapping[str, Any]) -> StainingNetwork:
+    config: dict[str, Any] = SIZES[options.size] | {
+        "in_channels": len(options.source),
+        "out_channels": len(options.target),
         "stem_kernel_size": [1, 2, 2],
         "in_stack_depth": 1,
-        "pretraining": False,
     }
+    state: StateDict | None = None
+    if options.initial:
+        config, state = _initial(options)
+    network = StainingNetwork(
+        config,
+        loss=options.loss,
+        rate=options.rate,
+        steps=options.rounds * options.steps_per_round,
+        targets=options.target,
+        told=told,
+    )
+    if state is not None:
+        network.model.load_state_dict({name: weight.float() for name, weight in state.items()})
+    return network
 
 
-class _DemoNet(VSUNet):  # type: ignore[misc]  # VisCy is not typed
-    """VisCy's network with a learning rate that follows the steps, without the pictures VisCy logs."""
-
-    def __init__(self, model_config: dict[str, Any], steps: int) -> None:
-        loss = MixedLoss(l1_alpha=0.1, l2_alpha=0.9, ms_dssim_alpha=0.0)
-        super().__init__(_ARCHITECTURE, model_config, loss_function=loss, lr=_PEAK_RATE)
-        self._steps = steps
-
-    def training_step(self, batch: dict[str, torch.Tensor], _batch_idx: int) -> torch.Tensor:
-        """Compare the prediction of a batch with its target."""
-        loss: torch.Tensor = self.loss_function(self(batch["source"]), batch["target"])
-        self.log("loss", loss, prog_bar=True)
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        """Log no pictures."""
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Warm up linearly, then follow half a cosine to 0."""
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.lr)
-        warm_up = max(1, round(_WARM_UP * self._steps))
-
-        def rate(step: int) -> float:
-            done = (step - warm_up) / max(1, self._steps - warm_up)
-            return (step + 1) / warm_up if step < warm_up else 0.5 * (1 + math.cos(math.pi * done))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+def _normalization(options: TrainOptions) -> Method:
+    """Return what the checkpoint to begin from was trained with, else mean and standard deviation."""
+    known = read_spec(data.resolve_checkpoint(options.initial))[0].normalization if options.initial else None
+    return known or DEFAULT_NORMALIZATION
 
 
-def _fit(network: _DemoNet, batches: Batches, steps: int) -> Trainer:
-    trainer = Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=1,
-        limit_train_batches=steps,
-        gradient_clip_val=1.0,
-        logger=False,
-        enable_checkpointing=False,
+def _initial(options: TrainOptions) -> tuple[dict[str, Any], StateDict]:
+    """Read the network to begin from."""
+    spec, state = read_spec(data.resolve_checkpoint(str(options.initial)))
+    spec.require_in_channels(len(options.source))
+    if spec.architecture.out_channels != len(options.target):
+        raise UsageError(
+            f"--from {options.initial}: predicts {spec.architecture.out_channels} channels "
+            f"({', '.join(spec.output_channels)}), and --target names {len(options.target)}"
+        )
+    return asdict(spec.architecture), state
+
+
+def _trainer(options: TrainOptions, device: torch.device, record: Record) -> Trainer:
+    steps = options.rounds * options.steps_per_round
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else device.type,
+        devices=[device.index] if device.index is not None else options.devices,
+        precision=_PRECISIONS[options.precision],
+        max_epochs=options.rounds,
+        gradient_clip_val=_GRADIENT_NORM,
+        logger=TensorBoardLogger(options.output, name=None, version=LOGS),
+        callbacks=[Bar(steps), record, *checkpoints(options.output, options.patience)],
+        log_every_n_steps=max(1, min(50, options.steps_per_round)),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the draws know of the devices
+        enable_progress_bar=False,
         enable_model_summary=False,
     )
-    # one process draws the batches, so that they do not depend on the number of cores; nothing is held out
-    expected = ".*does not have many workers|.*no `val_dataloader`|.*LeafSpec"
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.filterwarnings("ignore", message=expected)
-        trainer.fit(network, DataLoader(batches, batch_size=None))
-    return trainer
+
+
+def _fit(
+    trainer: Trainer, network: StainingNetwork, module: LightningDataModule, resumed: Path | None, options: TrainOptions
+) -> None:
+    try:
+        trainer.fit(network, module, ckpt_path=resumed)
+    except torch.OutOfMemoryError as error:
+        raise UsageError(
+            f"--batch-size {options.batch_size} --patch {options.patch}: does not fit into the device's memory; use "
+            "smaller ones, or --precision bf16"
+        ) from error
+    except SystemExit as error:  # how Lightning ends when it is interrupted
+        raise KeyboardInterrupt from error
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep Lightning's advertisements off the screen, and its output out of the results."""
+    # one process draws the patches unless more are asked for, so that a laptop's cores are left to the network
+    expected = ".*does not have many workers|.*LeafSpec|.*isinstance.treespec|.*exists and is not empty"
+    libraries = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [library.level for library in libraries]
+    for library in libraries:
+        library.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.filterwarnings("ignore", message=expected)
+            yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.setLevel(level)
+
+
+def _halve(path: Path) -> None:
+    """Store the weights of a checkpoint in half precision."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    kept = ("epoch", "global_step", "pytorch-lightning_version", "hyper_parameters", METADATA_KEY)
+    weights = {name: weight.half() for name, weight in content["state_dict"].items()}
+    unfinished = path.with_name(f".{path.name}")
+    torch.save({name: content[name] for name in kept} | {"state_dict": weights}, unfinished)
+    unfinished.replace(path)

@@ -12,12 +12,12 @@ from stores import phase, write_image
 from image_translation import inspect_cli
 from image_translation.cli import main
 from image_translation.errors import DataError, UsageError
+from image_translation.field_statistics import field_statistics
 from image_translation.frame import Crop
 from image_translation.inspect_options import InspectOptions
 from image_translation.inspection import BlankFrameError, Inspector
 from image_translation.predict import Predictor
 from image_translation.presets import Presets
-from image_translation.series import field_statistics
 from image_translation.stage_numbers import stage_changes
 from image_translation.stage_tiles import stage_colours, tile_rows
 from image_translation.store import open_store

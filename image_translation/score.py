@@ -1,0 +1,119 @@
+"""Scores of a predicted image against the true one: of its pixels, and of the objects in it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional import mean_absolute_error, pearson_corrcoef
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from image_translation.objects import AP_THRESHOLDS, Labels, compare_objects, find_objects
+
+Image = NDArray[np.float32]
+Segment = Callable[[Image, float], Labels]
+
+PIXELS = ("pearson", "ssim", "psnr", "mae")
+OBJECTS = ("dice", "jaccard", *(f"ap_{round(100 * least)}" for least in AP_THRESHOLDS), "count_error")
+COUNTS = ("count_true", "count_predicted")
+
+_SSIM_WINDOW = 11  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a prediction is brought to the unit of the truth: ``gain * prediction + offset``."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, image: Image) -> Image:
+        """Return an image in the unit of the truth, float32."""
+        return (self.gain * image + self.offset).astype(np.float32)
+
+
+class ScaleFit:
+    """The one scale of all images together that leaves the least squared error.
+
+    A network predicts in units of its training data. One scale for all images changes the unit, and nothing else: a
+    field that is too bright beside the others stays so.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._sums, self._products = 0, np.zeros(2), np.zeros(2)
+
+    def add(self, predicted: Image, truth: Image) -> None:
+        """Take in a prediction and its truth, of equal shape."""
+        p, t = predicted.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+        self._count += p.size
+        self._sums += p.sum(), t.sum()
+        self._products += p @ p, p @ t
+
+    def scale(self) -> Scale:
+        """Return the scale; its gain is never negative, and 0 where all predictions are constant."""
+        mean_p, mean_t = self._sums / self._count
+        variance, covariance = self._products / self._count - mean_p * np.array([mean_p, mean_t])
+        gain = max(0.0, covariance / variance) if variance > np.finfo(np.float32).eps * mean_p**2 else 0.0
+        return Scale(float(gain), float(mean_t - gain * mean_p))
+
+
+def pixel_scores(predicted: Image, truth: Image, data_range: float) -> dict[str, float]:
+    """Score the pixels of an image.
+
+    Parameters
+    ----------
+    predicted, truth
+        Shape (Y, X), float32, in one unit.
+    data_range
+        Range of the true values, for the structural similarity and for the peak signal-to-noise ratio.
+
+    Returns
+    -------
+    dict
+        `PIXELS`, as torchmetrics computes them: Pearson correlation; structural similarity with Gaussian windows of 11
+        pixels (Wang et al., IEEE Trans. Image Process. 13, 600-612, 2004); peak signal-to-noise ratio in dB; mean
+        absolute error in the unit of the truth. NaN where one is not defined.
+    """
+    p, t = (torch.from_numpy(np.ascontiguousarray(image, np.float64)) for image in (predicted, truth))
+    scores = dict.fromkeys(PIXELS, nan) | {"mae": float(mean_absolute_error(p, t))}
+    if p.std() > 0 and t.std() > 0:
+        standard = [((image - image.mean()) / image.std()).ravel() for image in (p, t)]  # large offsets cost precision
+        scores["pearson"] = float(pearson_corrcoef(*standard))
+    if data_range > 0:
+        scores["psnr"] = float(peak_signal_noise_ratio(p, t, data_range=data_range))
+    if data_range > 0 and min(p.shape) >= _SSIM_WINDOW:
+        similarity: Any = structural_similarity_index_measure(p[None, None], t[None, None], data_range=data_range)
+        scores["ssim"] = float(similarity)
+    return scores
+
+
+def object_scores(
+    predicted: Image, truth: Image, diameter: float, segment: Segment = find_objects
+) -> tuple[dict[str, float], Labels, Labels]:
+    """Score the objects of an image, found in both by one method.
+
+    Parameters
+    ----------
+    predicted, truth
+        Shape (Y, X), float32.
+    diameter
+        Of a typical object, in pixels.
+    segment
+        What finds the objects.
+
+    Returns
+    -------
+    scores : dict
+        `OBJECTS` and `COUNTS`; see `objects.Agreement`.
+    predicted, truth : Labels
+        The objects.
+    """
+    found, true = segment(predicted, diameter), segment(truth, diameter)
+    agreement = compare_objects(true, found)
+    values = (
+        agreement.dice, agreement.jaccard, *agreement.ap, agreement.count_error, agreement.true, agreement.predicted,
+    )  # fmt: skip
+    return dict(zip((*OBJECTS, *COUNTS), map(float, values), strict=True)), found, true

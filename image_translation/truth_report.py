@@ -1,0 +1,124 @@
+"""Predictions against the truth: stores in; a table, boxes, and the best, the median and the worst field out."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation.aligned import Movie, align, beside, frame_numbers
+from image_translation.errors import UsageError
+from image_translation.evaluation import SCORES, EvaluationOptions, find_predictions, provenance, resolved
+from image_translation.figure_folder import file_stems
+from image_translation.paired import SEGMENTERS, PairedScores, score_pairs
+from image_translation.pairs import Field, Pair, Pairing, find_pairs
+from image_translation.plot_scores import FieldView, plot_boxes, plot_fields
+from image_translation.rows import Row, write_csv
+from image_translation.selection import select_channel
+from image_translation.store import Store, open_store
+
+BOXES = "scores.png"
+
+_DPI = 150
+
+
+def judge(options: EvaluationOptions) -> list[Row]:
+    """Score predictions against the truth, and write tables and pictures if they are wanted.
+
+    Parameters
+    ----------
+    options
+        What to do, with a truth; their own ``check`` has passed.
+
+    Returns
+    -------
+    list of Row
+        The scores; see `paired.PairedScores`.
+
+    Raises
+    ------
+    UsageError
+        If the stores do not fit each other.
+    DataError
+        If one of them cannot be read.
+    """
+    options = resolved(options)
+    if options.truth is None:
+        raise UsageError("--truth: is needed, to hold the predictions against")
+    predictions, truth = find_predictions(options.predictions), open_store(options.truth)
+    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
+    pairs = [
+        pair
+        for name, store in predictions.items()
+        for pair in find_pairs(name, store, provenance(store), truth, wanted)
+    ]
+    scores = score_pairs(pairs, objects=options.objects, segment=SEGMENTERS[options.segmenter], rescale=options.rescale)
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
+        write_csv(scores.rows, options.output / SCORES)
+        plot_boxes(scores.rows).savefig(options.output / BOXES, dpi=_DPI)
+        sources = _Sources(predictions, options)
+        for channel, stem in zip(scores.pairs, file_stems(scores.pairs), strict=True):
+            figure = plot_fields(list(_views(scores, channel, sources)))
+            figure.savefig(options.output / f"fields_{stem}.png", dpi=_DPI)
+    return scores.rows
+
+
+def _views(scores: PairedScores, channel: str, sources: "_Sources") -> Iterator[FieldView]:
+    """Show the fields in which the first prediction fares best, about average, and worst."""
+    methods = scores.pairs[channel]
+    first = next(iter(methods))
+    common = [field for field in methods[first] if all(field in fields for fields in methods.values())]
+    found = {
+        (row.method, (row.position, row.frame)): row.value
+        for row in scores.rows
+        if row.channel == channel and row.metric == "pearson"
+    }
+    ranked = sorted(common, key=lambda field: np.nan_to_num(found[first, field], nan=-1.0), reverse=True)
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    shown = {place: title for title, place in reversed(places.items())}  # fewer than three fields are shown once each
+    for place in sorted(shown):
+        field = ranked[place]
+        images = {method: scores.read(fields[field]) for method, fields in methods.items()}
+        truth = images[first][1]
+        predicted = {method: image for method, (image, _) in images.items()}
+        objects = {name: scores.objects(channel, image) for name, image in {"": truth, **predicted}.items()}
+        yield FieldView(
+            title=f"{shown[place]}, {field[0]} {field[1]}",
+            source=sources.read(methods[first][field], field),
+            truth=truth,
+            predicted=predicted,
+            captions={method: _caption(method, found[method, field], len(methods)) for method in methods},
+            objects={name: labels for name, labels in objects.items() if labels is not None},
+        )
+
+
+def _caption(method: str, pearson: float, count: int) -> str:
+    return f"{method if count > 1 else 'predicted'}, r = {pearson:.3f}"
+
+
+class _Sources:
+    """What the predictions were made from, where the first one says it, or the user does."""
+
+    def __init__(self, predictions: Mapping[str, Store], options: EvaluationOptions) -> None:
+        self._store, self._channel = None, options.channel
+        self._request: dict[str, Any] = provenance(next(iter(predictions.values())))
+        stated = self._request.get("input", {})
+        path = options.phase or Path(stated.get("movie", ""))
+        if path.name and path.exists():
+            self._store = open_store(path)
+            self._channel = options.channel or stated.get("channel")
+
+    def read(self, pair: Pair, field: Field) -> NDArray[np.float32] | None:
+        """Read the source of a prediction, (Y, X) float32; None if it is not known, or is of another shape."""
+        if self._store is None:
+            return None
+        raw = pair.predicted.movie
+        try:
+            position = beside(self._store, raw.position.name, "the phase")
+            source = Movie("the phase", position, (select_channel(position, self._channel),))
+            frames = frame_numbers(raw, self._request)
+            return align(source, raw, pair.predicted.z, frames, whole=False)[0].read(field[1])[0]
+        except UsageError:
+            return None
