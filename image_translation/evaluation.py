@@ -1,8 +1,9 @@
 """Scoring of predictions that lie on disk: stores in, rows and score cards out."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,8 @@ class EvaluationOptions:
                 raise UsageError(f"{what} {error}") from error
         if self.every < 1:
             raise UsageError(f"--every {self.every}: must be 1 or more")
+        if self.segmenter == "cellpose" and find_spec("cellpose") is None:
+            raise UsageError("--segmenter cellpose: is not installed; install it with uv pip install cellpose")
         for name in (METRICS, SCORE_CARD, SCORES):
             if self.output and (self.output / name).exists() and not self.overwrite:
                 raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")
@@ -175,24 +178,26 @@ class _Series:
 
 @dataclass(frozen=True)
 class _Yardsticks:
-    """Where the truth and the phase are; `asked` tells whether the user named the truth."""
+    """Where truth and phase are; `asked` tells whether the user named the truth, `same` its names of channels."""
 
     truth: Store | None
     phase: Store | None
     channel: str | None
     asked: bool
+    same: Mapping[str, str]
 
     @classmethod
     def find(cls, options: EvaluationOptions, raw: Store) -> "_Yardsticks":
         truth = open_store(options.truth) if options.truth else None
         phase = open_store(options.phase) if options.phase else None
+        asked, same = truth is not None, dict(options.same)
         source = provenance(raw).get("input", {})
         path = Path(source.get("movie", ""))
         if (truth is None or phase is None) and source and path.exists():
             movie = open_store(path)
             _log.info("the prediction was made from %s, which is used as it is needed", path)
-            return cls(truth or movie, phase or movie, options.channel or source.get("channel"), truth is not None)
-        return cls(truth, phase, options.channel, truth is not None)
+            return cls(truth or movie, phase or movie, options.channel or source.get("channel"), asked, same)
+        return cls(truth, phase, options.channel, asked, same)
 
 
 def provenance(store: Store) -> dict[str, Any]:
@@ -278,8 +283,9 @@ def _plan(
     truth, phase = None, None
     if yardsticks.truth:
         other = beside(yardsticks.truth, name, "the truth")
-        if yardsticks.asked or set(channels) <= set(other.channels):
-            truth = Movie("the truth", other, _indices(other, channels, "the truth"))
+        named = [yardsticks.same.get(channel, channel) for channel in channels]
+        if yardsticks.asked or set(named) <= set(other.channels):
+            truth = Movie("the truth", other, _indices(other, named, "the truth"))
     if yardsticks.phase:
         other = beside(yardsticks.phase, name, "the phase")
         phase = Movie("the phase", other, (select_channel(other, yardsticks.channel),))

@@ -148,7 +148,7 @@ def _bright(image: NDArray[np.float32], sigma: float) -> NDArray[np.bool_]:
     smooth = gaussian(image.astype(np.float32), sigma)
     if smooth.min() == smooth.max():
         return np.zeros(image.shape, bool)
-    return np.asarray(smooth > threshold_otsu(smooth))
+    return np.asarray(smooth > threshold_otsu(smooth.astype(np.float64)))  # float32 may have no 256 values in between
 
 
 def _overlaps(truth: Labels, predicted: Labels, shape: tuple[int, int]) -> NDArray[np.int64]:

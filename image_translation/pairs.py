@@ -107,11 +107,15 @@ def _common(name: str, mine: Position, other: Position, wanted: Pairing) -> Iter
     missing = [channel for channel in (*wanted.channels, *wanted.names) if channel not in mine.channels]
     if missing:
         raise UsageError(f"the prediction {name} has no channel {', '.join(missing)}; it has {listing(mine.channels)}")
-    found = False
+    found: dict[str, str] = {}
     for channel in wanted.channels or mine.channels:
         named = wanted.names.get(channel, channel)
+        if named in found:
+            raise UsageError(
+                f"the prediction {name} has two channels, {found[named]} and {channel}, for the true {named}"
+            )
         if named in other.channels:
-            found = True
+            found[named] = channel
             yield channel, named
         elif channel in (*wanted.channels, *wanted.names):
             raise UsageError(f"the truth has no channel {named}: {other.path} has {listing(other.channels)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def plot_boxes(rows: Sequence[Row]) -> Figure:
                 continue
             values = {method: _values(rows, channel, method, name) for method in methods}
             _boxes(axes, values, {method: look.colour for method, look in drawn.items()})
-            known = [value for value in _values(rows, channel, MEAN, name) if not isnan(value)]
+            known = [value for value in _values(rows, channel, MEAN, name) if isfinite(value)]
             if known:
                 write(axes, 0.5, 0.02, f"{MEAN}: {np.mean(known):.3g}", color="0.35", va="bottom")
             axes.set_title(_TITLES[name], **PLAIN)
@@ -113,7 +113,7 @@ class FieldView:
 def plot_fields(views: Sequence[FieldView]) -> Figure:
     """Show fields side by side with their predictions, in one scale, with the outlines of the objects."""
     methods = list(views[0].predicted)
-    first = views[0].source is not None
+    first = any(view.source is not None for view in views)
     columns = first + 1 + len(methods)
     height, width = views[0].truth.shape
     side = min(WIDTH / columns, WIDTH / 3)
@@ -121,12 +121,13 @@ def plot_fields(views: Sequence[FieldView]) -> Figure:
     for row, view in zip(figure.subplots(len(views), columns, squeeze=False), views, strict=True):
         window = display_window([view.truth])
         drawn = iter(row)
-        if view.source is not None:
+        if first:
             axes = next(drawn)
-            show(axes, view.source, display_window([view.source]), PHASE_COLOURS)
             axes.set_title(view.title, **PLAIN)
+            if view.source is not None:
+                show(axes, view.source, display_window([view.source]), PHASE_COLOURS)
         images = {"": view.truth, **view.predicted}
-        captions = {"": "truth" if view.source is not None else f"{view.title}: truth", **view.captions}
+        captions = {"": "truth" if first else f"{view.title}: truth", **view.captions}
         for name, image in images.items():
             axes = next(drawn)
             show(axes, image, window, STAIN_COLOURS)
@@ -149,7 +150,7 @@ def _values(rows: Sequence[Row], channel: str, method: str, name: str) -> list[f
 def _boxes(axes: Axes, values: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> None:
     rng = np.random.default_rng(0)
     for place, (method, found) in enumerate(values.items()):
-        known = [value for value in found if not isnan(value)]
+        known = [value for value in found if isfinite(value)]  # identical images have an infinite PSNR
         if not known:
             continue
         box = axes.boxplot(

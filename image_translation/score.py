@@ -32,7 +32,7 @@ class Scale:
 
     def apply(self, image: Image) -> Image:
         """Return an image in the unit of the truth, float32."""
-        return (self.gain * image + self.offset).astype(np.float32)
+        return (self.gain * image.astype(np.float64) + self.offset).astype(np.float32)  # offsets may be large
 
 
 class ScaleFit:
@@ -43,11 +43,14 @@ class ScaleFit:
     """
 
     def __init__(self) -> None:
-        self._count, self._sums, self._products = 0, np.zeros(2), np.zeros(2)
+        self._count, self._origin, self._sums, self._products = 0, np.zeros(2), np.zeros(2), np.zeros(2)
 
     def add(self, predicted: Image, truth: Image) -> None:
         """Take in a prediction and its truth, of equal shape."""
         p, t = predicted.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+        if not self._count:
+            self._origin = np.array([p[0], t[0]])  # squares of a large offset would cost precision
+        p, t = p - self._origin[0], t - self._origin[1]
         self._count += p.size
         self._sums += p.sum(), t.sum()
         self._products += p @ p, p @ t
@@ -56,8 +59,8 @@ class ScaleFit:
         """Return the scale; its gain is never negative, and 0 where all predictions are constant."""
         mean_p, mean_t = self._sums / self._count
         variance, covariance = self._products / self._count - mean_p * np.array([mean_p, mean_t])
-        gain = max(0.0, covariance / variance) if variance > np.finfo(np.float32).eps * mean_p**2 else 0.0
-        return Scale(float(gain), float(mean_t - gain * mean_p))
+        gain = max(0.0, covariance / variance) if variance > 0 else 0.0
+        return Scale(float(gain), float(self._origin[1] + mean_t - gain * (self._origin[0] + mean_p)))
 
 
 def pixel_scores(predicted: Image, truth: Image, data_range: float) -> dict[str, float]:
@@ -79,7 +82,7 @@ def pixel_scores(predicted: Image, truth: Image, data_range: float) -> dict[str,
     """
     p, t = (torch.from_numpy(np.ascontiguousarray(image, np.float64)) for image in (predicted, truth))
     scores = dict.fromkeys(PIXELS, nan) | {"mae": float(mean_absolute_error(p, t))}
-    if p.std() > 0 and t.std() > 0:
+    if p.min() < p.max() and t.min() < t.max():
         standard = [((image - image.mean()) / image.std()).ravel() for image in (p, t)]  # large offsets cost precision
         scores["pearson"] = float(pearson_corrcoef(*standard))
     if data_range > 0:

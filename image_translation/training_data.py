@@ -96,7 +96,8 @@ class Images:
             if len(self._known) * images.nbytes < _REMEMBERED:
                 self._known[number] = images
         content: dict[str, Any] = {name: image[None, None] for name, image in zip(channels, images, strict=True)}
-        return content | {WEIGHT: content[self._weight], "norm_meta": self._statistics(window.position)}
+        weight = content[self._weight] - content[self._weight].min()  # a camera's offset is no reason to look there
+        return content | {WEIGHT: weight, "norm_meta": self._statistics(window.position)}
 
     def _statistics(self, position: str) -> dict[str, Any]:
         found = {"fov_statistics": self._fields.inputs[position], "dataset_statistics": self._fields.outputs}

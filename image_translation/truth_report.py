@@ -60,13 +60,14 @@ def judge(options: EvaluationOptions) -> list[Row]:
         plot_boxes(scores.rows).savefig(options.output / BOXES, dpi=_DPI)
         sources = _Sources(predictions, options)
         for channel, stem in zip(scores.pairs, file_stems(scores.pairs), strict=True):
-            figure = plot_fields(list(_views(scores, channel, sources)))
-            figure.savefig(options.output / f"fields_{stem}.png", dpi=_DPI)
+            views = list(_views(scores, channel, sources))
+            if views:
+                plot_fields(views).savefig(options.output / f"fields_{stem}.png", dpi=_DPI)
     return scores.rows
 
 
 def _views(scores: PairedScores, channel: str, sources: "_Sources") -> Iterator[FieldView]:
-    """Show the fields in which the first prediction fares best, about average, and worst."""
+    """Show the fields of all predictions, if any, in which the first fares best, about average, and worst."""
     methods = scores.pairs[channel]
     first = next(iter(methods))
     common = [field for field in methods[first] if all(field in fields for fields in methods.values())]
@@ -76,9 +77,9 @@ def _views(scores: PairedScores, channel: str, sources: "_Sources") -> Iterator[
         if row.channel == channel and row.metric == "pearson"
     }
     ranked = sorted(common, key=lambda field: np.nan_to_num(found[first, field], nan=-1.0), reverse=True)
-    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
-    shown = {place: title for title, place in reversed(places.items())}  # fewer than three fields are shown once each
-    for place in sorted(shown):
+    places = {"median": len(ranked) // 2, "worst": len(ranked) - 1, "best": 0}
+    shown = {place: title for title, place in places.items()}  # fewer than three fields are shown once each
+    for place in sorted(shown) if ranked else ():
         field = ranked[place]
         images = {method: scores.read(fields[field]) for method, fields in methods.items()}
         truth = images[first][1]
@@ -103,8 +104,8 @@ class _Sources:
 
     def __init__(self, predictions: Mapping[str, Store], options: EvaluationOptions) -> None:
         self._store, self._channel = None, options.channel
-        self._request: dict[str, Any] = provenance(next(iter(predictions.values())))
-        stated = self._request.get("input", {})
+        self._requests = {name: provenance(store) for name, store in predictions.items()}
+        stated: Mapping[str, Any] = next(iter(self._requests.values())).get("input", {})
         path = options.phase or Path(stated.get("movie", ""))
         if path.name and path.exists():
             self._store = open_store(path)
@@ -118,7 +119,7 @@ class _Sources:
         try:
             position = beside(self._store, raw.position.name, "the phase")
             source = Movie("the phase", position, (select_channel(position, self._channel),))
-            frames = frame_numbers(raw, self._request)
+            frames = frame_numbers(raw, self._requests[pair.method])
             return align(source, raw, pair.predicted.z, frames, whole=False)[0].read(field[1])[0]
         except UsageError:
             return None

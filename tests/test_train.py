@@ -1,133 +1,215 @@
-"""Training: patches that fit together, and a checkpoint that says what it expects and runs no code."""
+"""Training: one seed gives the same weights, interrupted or not; checkpoints say what they expect and run no code."""
 
+import csv
 import importlib
+import logging
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
+from stores import write_plate
 
-from image_translation.errors import UsageError
-from image_translation.patches import Batches
+from image_translation.cli import main
+from image_translation.errors import DataError, UsageError
+from image_translation.models import build, read_spec
 from image_translation.simulate import Movie, MovieSpec
+from image_translation.store import open_store
+from image_translation.training_options import TrainOptions
 
-TINY = {"steps": 2, "batch_size": 1, "patch": 32, "pool": 2, "dims": (4, 8, 16, 32)}
-
-
-def first_batch(direction, seed=0):
-    return next(iter(Batches(direction, batch_size=3, patch=64, pool=2, seed=seed)))
-
-
-@pytest.mark.parametrize(("direction", "inputs", "outputs"), [("phase2fluor", 1, 2), ("fluor2phase", 2, 1)])
-def test_batches_have_the_layout_of_the_network(direction, inputs, outputs):
-    batch = first_batch(direction)
-    assert batch["source"].shape == (3, inputs, 1, 64, 64)
-    assert batch["target"].shape == (3, outputs, 1, 64, 64)
-    assert batch["source"].dtype == batch["target"].dtype == torch.float32
-    assert all(torch.isfinite(side).all() for side in batch.values())
-
-
-def test_batches_depend_on_the_seed_alone():
-    once, again, other = (first_batch("phase2fluor", seed)["source"] for seed in (1, 1, 2))
-    assert torch.equal(once, again)
-    assert not torch.equal(once, other)
-
-
-def test_source_and_target_show_the_same_place():
-    batch = next(iter(Batches("fluor2phase", batch_size=8, patch=128, pool=4, seed=3)))
-    nuclei, phase = (batch[side][:, 0].numpy().ravel() for side in ("source", "target"))
-    assert np.corrcoef(nuclei, phase)[0, 1] > 0.6
-
-
-def test_fields_change_while_training():
-    batches = iter(Batches("phase2fluor", batch_size=1, patch=256, pool=1, seed=0))
-    stains = [next(batches)["target"] for _ in range(3)]
-    first, second, third = (torch.sort(stain.flatten()).values for stain in stains)  # the same for a turned field
-    assert torch.equal(first, second)
-    assert not torch.equal(second, third)
+CHANNELS = ("Phase3D", "Nuclei")
 
 
 @pytest.fixture(scope="module")
-def train():
+def train(network_class):
     return importlib.import_module("image_translation.train")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"direction": "phase2dapi"}, "direction is 'phase2dapi'; choose one of phase2fluor, fluor2phase"),
-        ({"patch": 100}, "patch is 100; it must be a multiple of 16 up to 256"),
-        ({"patch": 272}, "patch is 272"),
-        ({"steps": 0}, "steps is 0; it must be at least 1"),
-        ({"pool": 0}, "pool is 0"),
-    ],
-)
-def test_bad_argument_names_the_value_and_the_rule(train, tmp_path, wrong, named):
-    with pytest.raises(UsageError, match=named):
-        train.train_demo(**({"direction": "phase2fluor", "output": tmp_path / "a.ckpt"} | wrong))
-    assert not list(tmp_path.iterdir())
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Five fields of two frames; the target is the source upside down, 1000 times as bright."""
+    movies = {}
+    for number in range(5):
+        coarse = np.random.default_rng(number).normal(size=(2, 1, 1, 8, 8))
+        image = np.kron(coarse, np.ones((6, 6))).astype(np.float32)
+        movies[f"A/{number + 1}/0"] = np.concatenate([image, 5000 - 1000 * image], axis=1)
+    return write_plate(tmp_path_factory.mktemp("data") / "p.zarr", movies, channels=CHANNELS)
 
 
-def test_stripped_checkpoint_keeps_no_optimizer(train):
-    full = {
-        "epoch": 1,
-        "global_step": 7,
-        "pytorch-lightning_version": "2.5.0",
-        "state_dict": {"model.weight": torch.ones(2)},
-        "optimizer_states": [{}],
-        "loops": {},
-    }
-    small = train.strip_checkpoint(full, "fluor2phase", {"in_channels": 2}, {"steps": 7})
-    assert set(small) == {
-        "epoch",
-        "global_step",
-        "pytorch-lightning_version",
-        "state_dict",
-        "hyper_parameters",
-        "image_translation",
-    }
-    assert small["state_dict"]["model.weight"].dtype == torch.float16
-    assert small["hyper_parameters"] == {"architecture": "UNeXt2_2D", "model_config": {"in_channels": 2}}
-    told = small["image_translation"]
-    assert told["input_channels"] == ["Nuclei", "Membrane"]
-    assert told["output_channels"] == ["Phase3D"]
-    assert told["normalization"] == "mean_std"
-    assert told["training"] == {"steps": 7}
+@pytest.fixture
+def options(store, tmp_path):
+    return TrainOptions(
+        str(store), CHANNELS[:1], CHANNELS[1:], tmp_path / "out", patch=32, loss=(0.5, 0.5, 0.0), steps=6,
+        round_steps=2, batch_size=2, rate=3e-3, device="cpu",
+    )  # fmt: skip
+
+
+def weights(path):
+    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def history(folder):
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
-def test_training_is_repeatable_and_loads_without_code(train, tmp_path):
-    for name, seed in (("first", 0), ("again", 0), ("other", 1)):
-        train.train_demo("phase2fluor", tmp_path / "new" / name, seed=seed, **TINY)
-    first, again, other = (
-        torch.load(tmp_path / "new" / name, weights_only=True) for name in ("first", "again", "other")
-    )
-    assert first["image_translation"] == again["image_translation"]
-    assert first["global_step"] == 2
-    same = [torch.equal(weight, again["state_dict"][name]) for name, weight in first["state_dict"].items()]
-    assert all(same)
-    assert not all(torch.equal(weight, other["state_dict"][name]) for name, weight in first["state_dict"].items())
+def test_the_same_seed_gives_the_same_weights(train, options, tmp_path):
+    last = [
+        weights(train.train(replace(options, output=tmp_path / name, seed=seed)).best.with_name("last.ckpt"))
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    ]
+    assert equal(last[0], last[1])
+    assert not equal(last[0], last[2])
 
-    network = train.VSUNet(**first["hyper_parameters"])
-    network.load_state_dict(first["state_dict"])
-    with torch.inference_mode():
-        assert network(torch.zeros(1, 1, 1, 32, 48)).shape == (1, 2, 1, 32, 48)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [3, 4, 5])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(train, options, tmp_path, monkeypatch, stopped):
+    whole = train.train(replace(options, output=tmp_path / "whole"))
+    step, taken = train.StainingNetwork.training_step, []
+
+    def interrupted(network, batch, number):
+        taken.append(number)
+        if len(taken) > stopped:
+            raise KeyboardInterrupt
+        return step(network, batch, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.StainingNetwork, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(options)
+    assert [row["step"] for row in history(options.output)] == ["2.0", "4.0"][: stopped // 2]
+    resumed = train.train(options)
+    assert equal(weights(options.output / "last.ckpt"), weights(tmp_path / "whole" / "last.ckpt"))
+    assert equal(weights(resumed.best), weights(whole.best))
+    kept = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.history] for run in (resumed, whole)]
+    assert kept[0] == kept[1]
+    assert [row["step"] for row in history(options.output)] == ["2.0", "4.0", "6.0"]
+
+
+@pytest.mark.slow
+def test_what_a_target_says_of_its_source_is_learned_and_every_command_uses_it(train, options, store, tmp_path, caplog):
+    done = train.train(replace(options, steps=60, round_steps=30, augmentation="weak"))
+    assert done.history[-1]["pearson/Nuclei"] > 0.9
+    assert done.history[-1]["loss/validation"] < 0.5 * done.history[0]["loss/train"]
+    folder = options.output
+    made = "best.ckpt last.ckpt history.csv curves.png examples.png statistics.json training.json logs"
+    assert {path.name for path in folder.iterdir()} >= set(made.split())
+    assert list((folder / "logs").glob("events*"))
+    for name in ("best", "last"):
+        spec, state = read_spec(folder / f"{name}.ckpt")
+        assert (spec.input_channels, spec.output_channels) == (("Phase3D",), ("Nuclei",))
+        assert (spec.normalization, spec.normalization_source) == ("mean_std", "checkpoint")
+        assert not spec.notes
+        build(spec, state)
+    told = torch.load(folder / "best.ckpt", weights_only=True)["image_translation"]
+    assert told["training"]["versions"]["viscy"]
+    assert told["training"]["seed"] == 0
+    assert len(told["data_sha256"]) == 64
+    assert told["output_statistics"]["Nuclei"]["mean"] == pytest.approx(5000, abs=200)
+
+    caplog.clear()
+    stained = tmp_path / "stained"
+    command = ["smooth", "-c", done.best, "-m", store, "-o", stained, "--methods", "raw", "--position", "A/1/0"]
+    assert main(list(map(str, command))) == 0
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert main(["evaluate", str(stained / "raw.ome.zarr"), "--truth", str(store), "--every", "2"]) == 0
+    predicted, truth = (open_store(path).position("A/1/0") for path in (stained / "raw.ome.zarr", store))
+    pair = predicted.read(0, 0, 0), truth.read(0, 1, 0)
+    assert np.corrcoef(*(image.ravel() for image in pair))[0, 1] > 0.9
+
+
+@pytest.mark.slow
+def test_a_finished_training_is_left_as_it_is_and_another_is_not_replaced(train, options):
+    done = train.train(options)
+    before = done.best.stat().st_mtime_ns
+    again = train.train(options)
+    assert again.history == done.history
+    assert done.best.stat().st_mtime_ns == before
+    other = replace(options, steps=2, rate=1e-3)
+    with pytest.raises(UsageError, match=r"holds a training of other options \(steps was 6, rate was 0.003\); choose"):
+        train.train(other)
+    assert done.best.stat().st_mtime_ns == before
+    assert len(train.train(replace(other, overwrite=True)).history) == 1
+    assert len(list((options.output / "logs").glob("events*"))) == 1
+
+
+@pytest.mark.slow
+def test_it_begins_from_a_checkpoint_and_stops_where_nothing_improves(train, options, tiny_checkpoint, tmp_path):
+    given = replace(options, target=("Nuclei",), source=("Phase3D",), initial=str(tiny_checkpoint))
+    with pytest.raises(UsageError, match=r"predicts 2 channels \(Nuclei, Membrane\), and --target names 1"):
+        train.train(given)
+    both = replace(options, source=("Nuclei",), target=("Phase3D",), steps=20, rate=1e-9, patience=2, half=True)
+    first = train.train(replace(both, steps=2, rate=1e-3, patience=None, half=False, output=tmp_path / "first"))
+    done = train.train(replace(both, initial=str(first.best)))
+    assert len(done.history) < both.rounds
+    begun, ended = weights(first.best), weights(done.best)
+    assert all(weight.dtype == torch.float16 for weight in ended.values())
+    assert all(torch.allclose(ended[name].float(), begun[name], atol=1e-3, rtol=1e-2) for name in begun)
+    assert read_spec(done.best)[0].output_channels == ("Phase3D",)
+
+
+@pytest.mark.slow
+def test_simulated_fields_are_trained_on_in_either_direction(train, options):
+    for source, target in ((("Phase3D",), ("Nuclei", "Membrane")), (("Nuclei", "Membrane"), ("Phase3D",))):
+        output = options.output / target[0]
+        done = train.train(
+            replace(options, data="simulated", source=source, target=target, steps=1, round_steps=1, output=output)
+        )
+        assert np.isfinite(done.history[0][f"pearson/{target[0]}"])
+        assert "no model for science" in read_spec(done.best)[0].description
+
+
+def test_a_loss_that_is_no_number_ends_the_training(train, options, monkeypatch):
+    def broken(network, batch, number):
+        loss = network(batch["source"]).mean() * torch.nan
+        network.log("loss/train", loss, on_epoch=True, on_step=True)
+        return loss
+
+    monkeypatch.setattr(train.StainingNetwork, "training_step", broken)
+    with pytest.raises(DataError, match="the loss is nan at step 2: the learning rate is too high"):
+        train.train(options)
+
+
+def test_two_trainings_do_not_share_a_directory(train, options):
+    options.output.mkdir()
+    with FileLock(options.output / ".lock"), pytest.raises(UsageError, match="another training is writing to"):
+        train.train(options)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"), [({"device": "cuda:9"}, "there is no such device"), ({"precision": "fp16"}, "not on the CPU")]
+)
+def test_what_the_machine_cannot_do_is_refused_before_anything_is_written(train, options, wrong, named):
+    with pytest.raises(UsageError, match=named):
+        train.train(replace(options, **wrong))
+    assert not options.output.exists()
 
 
 def test_rate_warms_up_and_falls_to_zero(train):
-    network = train._DemoNet(train._model_config("phase2fluor", TINY["dims"]), steps=100)
+    network = train.StainingNetwork(
+        {"in_channels": 1, "out_channels": 1, "encoder_blocks": [1, 1], "dims": [4, 8], "stem_kernel_size": [1, 2, 2],
+         "in_stack_depth": 1, "decoder_conv_blocks": 1},
+        loss=(1.0, 0.0, 0.0), rate=1e-3, steps=100, targets=("Nuclei",), told={},
+    )  # fmt: skip
     parts = network.configure_optimizers()
     rates = []
     for _ in range(100):
         rates.append(parts["optimizer"].param_groups[0]["lr"])
         parts["optimizer"].step()
         parts["lr_scheduler"]["scheduler"].step()
-    peak = train._PEAK_RATE
-    np.testing.assert_allclose(rates[:5], peak * np.arange(1, 6) / 5)
-    assert np.argmax(rates) in {4, 5}
+    assert np.argmax(rates) == 5
+    assert rates[5] == pytest.approx(1e-3)
     assert (np.diff(rates[5:]) < 0).all()
-    assert rates[52] == pytest.approx(peak / 2, rel=0.02)
-    assert rates[-1] < 0.001 * peak
+    assert rates[52] == pytest.approx(0.5e-3, rel=0.02)
+    assert rates[-1] < 1e-6
 
 
 def standardised(image):
@@ -141,12 +223,10 @@ def standardised(image):
         ("demo_fluor2phase.ckpt", slice(1, 3), slice(0, 1), (0.8,)),
     ],
 )
-def test_bundled_checkpoint_works_on_an_unseen_movie(train, name, given, wanted, least):
+def test_bundled_checkpoint_works_on_an_unseen_movie(name, given, wanted, least):
     path = files("image_translation") / "checkpoints" / name
-    checkpoint = torch.load(path, weights_only=True)
     assert path.stat().st_size < 3e6
-    network = train.VSUNet(**checkpoint["hyper_parameters"]).eval()
-    network.load_state_dict(checkpoint["state_dict"])
+    network = build(*read_spec(path))
     frame = Movie(MovieSpec(seed=1234, frames=2)).frame(1)
     source = torch.from_numpy(standardised(frame[given]))[None, :, None]
     with torch.inference_mode():
