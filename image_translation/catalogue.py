@@ -22,6 +22,7 @@ EMBEDDED = {
     "demo_ckpt": "phase -> nuclei and membrane, for demonstrations: trained on simulated cells",
     "demo_ckpt_fluor2phase": "nuclei and membrane -> phase, for demonstrations",
     "demo_movie": "simulated cells over time, made when it is asked for: phase, and the true nuclei and membrane",
+    "demo_plate": "16 simulated fields to train on, made when they are asked for: phase, and the true stains",
 }  # these come with the package
 NORMALIZATIONS = ("median_iqr", "mean_std", "none")
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from image_translation.errors import UsageError
 from image_translation.program import (
     PROGRAM,
     HelpFormatter,
@@ -20,6 +21,8 @@ from image_translation.program import (
 
 if TYPE_CHECKING:
     from image_translation.options import SmoothOptions
+
+MOST_POSITIONS = 26 * 8  # wells of a simulated plate: a letter a row
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,6 +176,9 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--flicker", type=float, default=1.0, help="0 none, 1 weak, 3 strong")
     parser.add_argument("--density", type=float, default=0.7, help="share of the area that cells cover, up to 1")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another movie")
+    parser.add_argument(
+        "--positions", type=int, metavar="N", help="a plate of N movies, from a fifth of the density to all of it"
+    )
     parser.set_defaults(run=_simulate)
 
 
@@ -241,7 +247,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 def _simulate(arguments: argparse.Namespace) -> None:
     from image_translation.simulate import MovieSpec
-    from image_translation.simulated_store import write_simulated_movie
+    from image_translation.simulated_store import simulated_positions, write_simulated_movie, write_simulated_plate
 
     spec = MovieSpec(
         shape=arguments.size,
@@ -251,7 +257,12 @@ def _simulate(arguments: argparse.Namespace) -> None:
         density=arguments.density,
         seed=arguments.seed,
     )
-    write_simulated_movie(spec, arguments.output)
+    if arguments.positions is None:
+        write_simulated_movie(spec, arguments.output)
+    elif 0 < arguments.positions <= MOST_POSITIONS:
+        write_simulated_plate(simulated_positions(spec, arguments.positions), arguments.output)
+    else:
+        raise UsageError(f"--positions {arguments.positions}: must be from 1 to {MOST_POSITIONS}")
     say(arguments.output)
 
 

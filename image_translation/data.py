@@ -18,7 +18,7 @@ EMBEDDED_CHECKPOINTS = {
     "demo_ckpt": "demo_phase2fluor.ckpt",
     "demo_ckpt_fluor2phase": "demo_fluor2phase.ckpt",
 }
-EMBEDDED_MOVIES = {"demo_movie": "demo_movie.ome.zarr"}
+EMBEDDED_MOVIES = {"demo_movie": "demo_movie.ome.zarr", "demo_plate": "demo_plate.ome.zarr"}
 
 Kind = Literal["checkpoint", "movie"]
 
@@ -80,10 +80,10 @@ def fetch(name: str, *, verify: bool = False) -> Path:
     if name in EMBEDDED_CHECKPOINTS:
         return _bundled(name)
     if name in EMBEDDED_MOVIES:
-        from image_translation.simulated_store import require_demo_movie  # loads zarr
+        from image_translation.simulated_store import require_demo_movie, require_demo_plate  # loads zarr
 
         path = cache_directory() / EMBEDDED_MOVIES[name]
-        require_demo_movie(path)
+        (require_demo_movie if name == "demo_movie" else require_demo_plate)(path)
         return path
     from image_translation.download import UnreachableError
 

@@ -7,10 +7,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 
 from image_translation.errors import UsageError
 
 _SEED = 0
+_FINEST, _ABSORPTION = 0.2, 0.4  # cycles a pixel that the optics still pass; share of absorption in dense parts
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Disturbance:
         Range of strengths that make sense, and steps in which to go through them.
     usual
         A strength that shows something.
+    moves
+        Whether it changes where things are, so that the truth is to be moved with the image.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Disturbance:
     step: float
     usual: float
     _function: Callable[[NDArray[np.float32], float], NDArray[Any]]
+    moves: bool = False
 
     def apply(self, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
         """Disturb an image.
@@ -83,6 +88,19 @@ def _magnify(image: NDArray[np.float32], factor: float) -> NDArray[Any]:
     return _warp(image, np.hstack([np.eye(2) / factor, (centre * (1 - 1 / factor))[:, np.newaxis]]))
 
 
+def _defocus(image: NDArray[np.float32], depths: float) -> NDArray[Any]:
+    """Propagate phase: what is fine turns over before what is coarse; see `optics`, whose microscope this is."""
+    wave = np.pi * depths * _frequencies(image.shape[1:]) / _FINEST**2
+    transfer = (np.cos(wave) - _ABSORPTION * np.sin(wave)).astype(np.float32)
+    mirrored = np.pad(image, ((0, 0), (0, image.shape[1]), (0, image.shape[2])), mode="symmetric")
+    return irfft2(rfft2(mirrored) * transfer, mirrored.shape[1:])[:, : image.shape[1], : image.shape[2]]
+
+
+def _frequencies(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the squared spatial frequencies of an image that is mirrored, for the half spectrum."""
+    return np.asarray(fftfreq(2 * shape[0])[:, np.newaxis] ** 2 + rfftfreq(2 * shape[1]) ** 2)
+
+
 def _contrast(image: NDArray[np.float32], factor: float) -> NDArray[Any]:
     return image * np.float32(factor)
 
@@ -112,8 +130,9 @@ DISTURBANCES = {
     one.name: one
     for one in (
         Disturbance("blur", "px (standard deviation)", 0, 0, 8, 0.25, 1, _blur),
-        Disturbance("shift", "px to the right and down", 0, 0, 32, 1, 1, _shift),
-        Disturbance("magnification", "x", 1, 0.5, 2, 0.05, 1.25, _magnify),
+        Disturbance("shift", "px to the right and down", 0, 0, 32, 1, 1, _shift, moves=True),
+        Disturbance("defocus", "depths of field (of optics that resolve 5 px)", 0, -3, 3, 0.1, 0.6, _defocus),
+        Disturbance("magnification", "x", 1, 0.5, 2, 0.05, 1.25, _magnify, moves=True),
         Disturbance("contrast", "x", 1, 0.1, 3, 0.05, 0.5, _contrast),
         Disturbance("brightness", "of the normalised image, added", 0, -3, 3, 0.1, 0.5, _brightness),
         Disturbance("noise", "of the normalised image (standard deviation)", 0, 0, 2, 0.05, 0.2, _noise),

@@ -25,6 +25,8 @@ METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
 LONGEST_NAME = 80  # characters of a channel's name
 
+_SILENT = 1e-24  # square of a response that is none
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -171,7 +173,8 @@ class _ResponseNorm(torch.nn.Module):
         self._eps = original.eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        response = x.float().square().sum(self._spatial, keepdim=True).sqrt()
+        # the slope of the root is infinite at 0, which a channel that is silent everywhere would make of it in training
+        response = x.float().square().sum(self._spatial, keepdim=True).clamp_min(_SILENT).sqrt()
         relative = response / (response.mean(self._channel, keepdim=True) + self._eps)
         return torch.addcmul(self.bias.view(self._shape), x, 1 + self.weight.view(self._shape) * relative)
 

@@ -17,15 +17,16 @@ from image_translation.plot_style import (
     PLAIN,
     SMALL,
     STAIN_COLOURS,
+    TEXT,
     WIDTH,
     display_window,
     looks,
     show,
     style,
-    write,
 )
 from image_translation.rows import Row
 from image_translation.score import OBJECTS, PIXELS
+from image_translation.text_fit import text_length, wrap
 
 Image = NDArray[np.float32]
 
@@ -69,16 +70,15 @@ def plot_boxes(rows: Sequence[Row]) -> Figure:
             _boxes(axes, values, {method: look.colour for method, look in drawn.items()})
             known = [value for value in _values(rows, channel, MEAN, name) if isfinite(value)]
             if known:
-                write(axes, 0.5, 0.02, f"{MEAN}: {np.mean(known):.3g}", color="0.35", va="bottom")
+                axes.set_xlabel(f"{MEAN}:\n{np.mean(known):.3g}", fontsize=SMALL, color="0.35")
             axes.set_title(_TITLES[name], **PLAIN)
             style(axes)
         axes_row[0].set_ylabel(channel, **PLAIN)
     if len(methods) > 1:
         handles = [_entry(method, drawn[method].colour) for method in methods]
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(4, len(methods)),
-            fontsize=SMALL, frameon=False,
-        )  # fmt: skip
+        longest = max(text_length(method, SMALL) for method in methods)
+        columns = max(1, min(4, len(methods), int(WIDTH / (longest + 0.6))))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -117,13 +117,14 @@ def plot_fields(views: Sequence[FieldView]) -> Figure:
     columns = first + 1 + len(methods)
     height, width = views[0].truth.shape
     side = min(WIDTH / columns, WIDTH / 3)
-    figure = Figure(figsize=(columns * side, (side * height / width + 0.24) * len(views)), layout="constrained")
+    tall = side * min(max(height / width, 0.1), 4)  # of strips, the layout or the page would know no end
+    figure = Figure(figsize=(columns * side, (tall + 0.24) * len(views)), layout="constrained")
     for row, view in zip(figure.subplots(len(views), columns, squeeze=False), views, strict=True):
         window = display_window([view.truth])
         drawn = iter(row)
         if first:
             axes = next(drawn)
-            axes.set_title(view.title, **PLAIN)
+            _title(axes, view.title, side)
             if view.source is not None:
                 show(axes, view.source, display_window([view.source]), PHASE_COLOURS)
         images = {"": view.truth, **view.predicted}
@@ -133,7 +134,7 @@ def plot_fields(views: Sequence[FieldView]) -> Figure:
             show(axes, image, window, STAIN_COLOURS)
             if name in view.objects:
                 _outline(axes, view.objects[name])
-            axes.set_title(captions[name], **PLAIN)
+            _title(axes, captions[name], side)
         for axes in row:
             axes.set_axis_off()
     return figure
@@ -167,6 +168,10 @@ def _boxes(axes: Axes, values: Mapping[str, Sequence[float]], colours: Mapping[s
     axes.set_xlim(-0.6, len(values) - 0.4)
     axes.margins(y=0.16)
     axes.grid(visible=True, axis="y", linewidth=0.3, alpha=0.6)
+
+
+def _title(axes: Axes, text: str, width: float) -> None:
+    axes.set_title("\n".join(wrap(text, 0.94 * width, TEXT, 3)), **PLAIN)
 
 
 def _outline(axes: Axes, objects: NDArray[np.int32]) -> None:
