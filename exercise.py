@@ -106,7 +106,14 @@ for column, name in zip(panels.T, chosen, strict=True):
 from image_translation.training_fields import Choice, find_fields
 
 options = TrainOptions(
-    str(training_store.path), phase, stains, results / "phase2fluor", steps=STEPS, round_steps=-(-STEPS // 8), rate=2e-3, **network
+    str(training_store.path),
+    phase,
+    stains,
+    results / "phase2fluor",
+    steps=STEPS,
+    round_steps=-(-STEPS // 8),
+    rate=2e-3,
+    **network,
 )
 fields = find_fields(training_store, Choice(phase, stains, patch=options.patch))
 print(f"{len(fields.train)} images to train on; {len(fields.held_out)} are held out")
@@ -181,7 +188,7 @@ forward = train(options)
 print(forward.best)
 
 # %%
-from IPython.display import Image
+from IPython.display import Image, display
 
 from image_translation.plot_training import plot_curves
 
@@ -233,7 +240,11 @@ Image(backward_options.output / "examples.png", width=800)
 checkpoints = {"ours": str(forward.best), "second": names["second"]}
 for label, checkpoint in checkpoints.items():
     stain = SmoothOptions(
-        checkpoint, str(test_store.path), results / label, methods=("raw",), frames=(None, min(FRAMES, test_store.position(test_store.names[0]).shape[0])),
+        checkpoint,
+        str(test_store.path),
+        results / label,
+        methods=("raw",),
+        frames=(None, min(FRAMES, test_store.position(test_store.names[0]).shape[0])),
         overwrite=True,
     )
     stain.check()
@@ -253,8 +264,11 @@ from image_translation.truth_report import judge
 
 scores = judge(
     EvaluationOptions(
-        tuple(results / label / "raw.ome.zarr" for label in checkpoints), truth=test_store.path, same=tuple(same.items()),
-        output=results / "scores", overwrite=True,
+        tuple(results / label / "raw.ome.zarr" for label in checkpoints),
+        truth=test_store.path,
+        same=tuple(same.items()),
+        output=results / "scores",
+        overwrite=True,
     )
 )
 print(format_scores(scores))
@@ -339,7 +353,8 @@ from image_translation.validity import strengths, sweep
 
 kinds = ("blur", "defocus", "magnification", "contrast", "brightness", "noise")
 trials = {
-    kind: sweep(inspectors["ours"], shown, DISTURBANCES[kind], strengths(DISTURBANCES[kind], STRENGTHS)) for kind in kinds
+    kind: sweep(inspectors["ours"], shown, DISTURBANCES[kind], strengths(DISTURBANCES[kind], STRENGTHS))
+    for kind in kinds
 }
 plot_validity(trials, stains)
 
@@ -354,7 +369,10 @@ plot_trials(trials["magnification"][:: max(1, len(trials["magnification"]) // 5)
 
 # %%
 if not same:  # the truth must be called as the network calls it
-    second = {kind: sweep(inspectors["second"], shown, DISTURBANCES[kind], strengths(DISTURBANCES[kind], STRENGTHS)) for kind in kinds}
+    second = {
+        kind: sweep(inspectors["second"], shown, DISTURBANCES[kind], strengths(DISTURBANCES[kind], STRENGTHS))
+        for kind in kinds
+    }
     display(plot_validity(second, stains))
 
 # %% [markdown]

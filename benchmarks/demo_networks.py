@@ -3,9 +3,16 @@
 import argparse
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
+
+from image_translation.simulate import CHANNELS, Movie, MovieSpec
+
+if TYPE_CHECKING:
+    from image_translation.models import ModelSpec
+    from image_translation.predict import Predictor
 
 DENSITIES, SPEEDS, SEEDS, FLICKERS = (0.1, 0.4, 0.7, 1.0), (0.5, 2.0, 4.0), (90_001, 90_002), (1.0, 3.0)
 FRAMES = (0, 7)  # of 8
@@ -37,20 +44,19 @@ def _table(checkpoint: str, size: int, flicker: float) -> Iterator[str]:
     scores: dict[float, list[np.ndarray]] = {}
     movies = list(itertools.product(DENSITIES, SPEEDS, SEEDS))
     for density, speed, seed in tqdm(movies, disable=None, leave=False):
-        found = _correlations(predictor, spec, (size, size), density, speed, seed, flicker)
-        scores.setdefault(density, []).append(found)
+        movie = MovieSpec(
+            shape=(size, size), frames=max(FRAMES) + 1, seed=seed, density=density, speed=speed, flicker=flicker
+        )
+        scores.setdefault(density, []).append(_correlations(predictor, spec, movie))
     for density, found in scores.items():
         yield _line(f"density {density:g}", spec.output_channels, np.array(found))
     yield _line("all", spec.output_channels, np.concatenate([np.array(found) for found in scores.values()]))
 
 
-def _correlations(predictor, spec, shape, density, speed, seed, flicker) -> np.ndarray:
+def _correlations(predictor: "Predictor", spec: "ModelSpec", simulated: MovieSpec) -> np.ndarray:
     from image_translation import normalize
-    from image_translation.simulate import CHANNELS, Movie, MovieSpec
 
-    movie = Movie(
-        MovieSpec(shape=shape, frames=max(FRAMES) + 1, seed=seed, density=density, speed=speed, flicker=flicker)
-    )
+    movie = Movie(simulated)
     frames = [dict(zip(CHANNELS, movie.frame(t), strict=True)) for t in range(max(FRAMES) + 1)]
     inputs = []
     for channel in spec.input_channels:

@@ -94,6 +94,16 @@ class EvaluationOptions:
             raise UsageError(f"--every {self.every}: must be 1 or more")
         if self.segmenter == "cellpose" and find_spec("cellpose") is None:
             raise UsageError("--segmenter cellpose: is not installed; install it with uv pip install cellpose")
+        of_truth = {
+            "--same": self.same,
+            "--objects": self.objects is not None,
+            "--segmenter": self.segmenter != "threshold",
+            "--every": self.every != 1,
+            "--keep-units": not self.rescale,
+        }
+        idle = [flag for flag, given in of_truth.items() if given and not self.truth]
+        if idle:
+            raise UsageError(f"{idle[0]}: is about the truth, and none is given; add --truth STORE")
         for name in (METRICS, SCORE_CARD, SCORES):
             if self.output and (self.output / name).exists() and not self.overwrite:
                 raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")

@@ -83,13 +83,17 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     options.check()
-    texts = []
+    texts: list[str] = []
+    over_time = is_about_time(options)
     if options.truth:
         from image_translation.score_table import format_scores
-        from image_translation.truth_report import judge
+        from image_translation.truth_report import judge, pair_up
 
-        texts.append(format_scores(judge(options)))
-    if is_about_time(options):
+        pairs = pair_up(options)  # what does not fit is found before anything is written
+        if over_time:
+            texts += map(format_score_card, score_cards(evaluate_stores(options)))
+        texts.insert(0, format_scores(judge(options, pairs)))
+    else:
         texts += map(format_score_card, score_cards(evaluate_stores(options)))
     say("\n\n".join(texts))
     if options.output:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import nan, pi
 from typing import Any
 
@@ -64,10 +65,15 @@ def find_objects_with_cellpose(image: NDArray[np.float32], diameter: float) -> L
 
     Parameters and result are those of `find_objects`; raises ``ImportError`` where there is no Cellpose.
     """
+    found = _cellpose().eval(image, diameter=diameter)
+    return np.asarray(found[0], np.int32)
+
+
+@cache
+def _cellpose() -> Any:
     from cellpose.models import CellposeModel  # no dependency: large, and its weights have licences of their own
 
-    found: Any = CellposeModel(gpu=True).eval(image, diameter=diameter)
-    return np.asarray(found[0], np.int32)
+    return CellposeModel(gpu=True)
 
 
 def typical_diameter(images: Sequence[NDArray[np.float32]]) -> float:

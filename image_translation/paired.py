@@ -13,7 +13,7 @@ from image_translation.errors import UsageError
 from image_translation.objects import Labels, find_objects, find_objects_with_cellpose, typical_diameter
 from image_translation.pairs import Field, Pair
 from image_translation.rows import TRUTH, Row
-from image_translation.score import Scale, ScaleFit, Segment, object_scores, pixel_scores
+from image_translation.score import Scale, ScaleFit, Segment, object_scores, pearson, pixel_scores
 from image_translation.similarity import RANGE
 
 MEAN = "mean of the truth"
@@ -24,7 +24,7 @@ EVERYWHERE = "*"
 
 SEGMENTERS: dict[str, Segment] = {"threshold": find_objects, "cellpose": find_objects_with_cellpose}
 
-_NUCLEAR = ("nucle", "dapi", "hoechst", "h2b", "draq", "sytox")
+_NUCLEAR = ("nuc", "dapi", "hoechst", "h2b", "draq", "sytox")
 _IMAGES_TO_MEASURE = 8  # that the diameter of the objects is taken from
 
 
@@ -142,7 +142,8 @@ def _score(scores: PairedScores, pairs: Sequence[Pair], bar: "tqdm[None]", data_
     known: set[Field] = set()
     for pair, predicted, truth in _valid(pairs, bar):
         scaled = scores.scales[pair.channel, pair.method].apply(predicted)
-        found = dict(pixel_scores(scaled, truth, data_range))
+        found = pixel_scores(scaled, truth, data_range)
+        found["pearson"] = pearson(predicted, truth)  # in another unit, what varies little may be lost
         diameter = scores.diameters.get(pair.channel)
         if diameter is not None:
             found |= object_scores(scaled, truth, diameter, scores.segment)[0]

@@ -104,7 +104,7 @@ def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: 
 
 def _common(name: str, mine: Position, other: Position, wanted: Pairing) -> Iterator[tuple[str, str]]:
     """Yield the channels of a prediction that the truth has, with their names there."""
-    missing = [channel for channel in (*wanted.channels, *wanted.names) if channel not in mine.channels]
+    missing = [channel for channel in wanted.channels if channel not in mine.channels]
     if missing:
         raise UsageError(f"the prediction {name} has no channel {', '.join(missing)}; it has {listing(mine.channels)}")
     found: dict[str, str] = {}

@@ -40,6 +40,15 @@ REQUEST, STATISTICS, LOGS = "training.json", "statistics.json", "logs"
 _LIBRARIES = ("image-translation", "viscy", "monai", "torch", "lightning", "numpy", "scipy")
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _GRADIENT_NORM = 1.0
+_EXPECTED = (
+    "does not have many workers",  # a laptop's cores are left to the network, unless workers are asked for
+    "exists and is not empty",
+    "variance of predictions",  # a correlation that is not defined counts as none
+    "Grad strides",
+    "LeafSpec",
+    "isinstance.treespec",
+)
+"""Warnings of the libraries that are no one's concern here."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +63,13 @@ class Training:
         Checkpoint of the round in which what is held out fared best.
     history
         One row a round: ``step``, ``seconds``, ``loss/train``, ``loss/validation``, ``pearson/CHANNEL``, ``rate``.
+    leading
+        Whether this is the process that speaks for all, where there are several.
     """
 
     best: Path
     history: list[dict[str, float]]
+    leading: bool = True
 
 
 def train(options: TrainOptions) -> Training:
@@ -88,9 +100,11 @@ def train(options: TrainOptions) -> Training:
     folder = options.output
     with _alone(folder):
         resumed = _take_over(options)
+        if rank_zero_only.rank:
+            logging.getLogger("image_translation").setLevel(logging.ERROR)
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
-            module, told = _data(options)
+            module, told = _data(options, resumed=resumed is not None)
             network = _network(options, told)
             if device.type == "cpu":
                 keep_freed_memory()
@@ -99,7 +113,7 @@ def train(options: TrainOptions) -> Training:
                 _fit(_trainer(options, device, record), network, module, resumed, options)
         if rank_zero_only.rank == 0 and options.half:
             _halve(folder / f"{BEST}.ckpt")
-    return Training(folder / f"{BEST}.ckpt", record.rows)
+    return Training(folder / f"{BEST}.ckpt", record.rows, leading=not rank_zero_only.rank)
 
 
 @contextmanager
@@ -116,8 +130,10 @@ def _alone(folder: Path) -> Iterator[None]:
         raise UsageError(f"another training is writing to {folder}; wait for it, or choose another -o") from None
     except OSError as error:
         raise DataError(f"cannot write to the output directory {folder}: {error.strerror}") from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _take_over(options: TrainOptions) -> Path | None:
@@ -150,7 +166,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _data(options: TrainOptions) -> tuple[LightningDataModule, dict[str, Any]]:
+def _data(options: TrainOptions, *, resumed: bool) -> tuple[LightningDataModule, dict[str, Any]]:
     """Return the data, and what a checkpoint says of them."""
     told: dict[str, Any] = {
         "format": METADATA_FORMAT,
@@ -178,6 +194,10 @@ def _data(options: TrainOptions) -> tuple[LightningDataModule, dict[str, Any]]:
             options.normalization or DEFAULT_NORMALIZATION, options.patch, options.seed,
         ),
     )  # fmt: skip
+    if resumed and (_read(options.output / STATISTICS) or {}).get("sha256") != fields.sha256:
+        raise UsageError(
+            f"-o {options.output}: its training began with other images than {store.path} holds now; choose another -o"
+        )
     if rank_zero_only.rank == 0:
         fields.write_statistics(options.output / STATISTICS)
     _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
@@ -237,6 +257,8 @@ def _trainer(options: TrainOptions, device: torch.device, record: Record) -> Tra
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=[device.index] if device.index is not None else options.devices,
+        # VisCy's network has weights for training with masks, which no gradient reaches here
+        strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
         precision=_PRECISIONS[options.precision],
         max_epochs=options.rounds,
         gradient_clip_val=_GRADIENT_NORM,
@@ -267,16 +289,13 @@ def _fit(
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
     """Keep Lightning's advertisements off the screen, and its output out of the results."""
-    # one process draws the patches unless more are asked for, so that a laptop's cores are left to the network; a
-    # correlation that is not defined counts as none
-    expected = "does not have many workers|LeafSpec|isinstance.treespec|exists and is not empty|variance of predictions"
     libraries = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [library.level for library in libraries]
     for library in libraries:
         library.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-            warnings.filterwarnings("ignore", message=f".*({expected})")
+            warnings.filterwarnings("ignore", message=f".*({'|'.join(_EXPECTED)})")
             yield
     finally:
         for library, level in zip(libraries, levels, strict=True):

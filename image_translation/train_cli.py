@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     from image_translation.train import train
 
     done = train(options)
+    if not done.leading:
+        return
     kept = min(done.history, key=lambda row: row["loss/validation"])
     for name in options.target:
         score = kept[f"pearson/{name}"]

@@ -1,6 +1,6 @@
 """Predictions against the truth: stores in; a table, boxes, and the best, the median and the worst field out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.aligned import Movie, align, beside, frame_numbers
-from image_translation.errors import UsageError
+from image_translation.errors import UsageError, listing
 from image_translation.evaluation import SCORES, EvaluationOptions, find_predictions, provenance, resolved
 from image_translation.figure_folder import file_stems
 from image_translation.paired import SEGMENTERS, PairedScores, score_pairs
@@ -23,13 +23,46 @@ BOXES = "scores.png"
 _DPI = 150
 
 
-def judge(options: EvaluationOptions) -> list[Row]:
+def pair_up(options: EvaluationOptions) -> list[Pair]:
+    """Find the images of all predictions that have a truth.
+
+    Parameters
+    ----------
+    options
+        What to do, with a truth; their own ``check`` has passed.
+
+    Raises
+    ------
+    UsageError
+        If the stores do not fit each other.
+    DataError
+        If one of them cannot be read.
+    """
+    options = resolved(options)
+    if options.truth is None:
+        raise UsageError("--truth: is needed, to hold the predictions against")
+    predictions, truth = find_predictions(_predictions(options)), open_store(options.truth)
+    known = {channel for store in predictions.values() for channel in store.position(store.names[0]).channels}
+    for mine, _ in options.same:
+        if mine not in known:
+            raise UsageError(f"--same {mine}=...: no prediction has such a channel; there are {listing(sorted(known))}")
+    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
+    return [
+        pair
+        for name, store in predictions.items()
+        for pair in find_pairs(name, store, provenance(store), truth, wanted)
+    ]
+
+
+def judge(options: EvaluationOptions, pairs: Sequence[Pair] | None = None) -> list[Row]:
     """Score predictions against the truth, and write tables and pictures if they are wanted.
 
     Parameters
     ----------
     options
         What to do, with a truth; their own ``check`` has passed.
+    pairs
+        What `pair_up` found, if that has been called.
 
     Returns
     -------
@@ -43,27 +76,23 @@ def judge(options: EvaluationOptions) -> list[Row]:
     DataError
         If one of them cannot be read.
     """
+    pairs = pair_up(options) if pairs is None else pairs
     options = resolved(options)
-    if options.truth is None:
-        raise UsageError("--truth: is needed, to hold the predictions against")
-    predictions, truth = find_predictions(options.predictions), open_store(options.truth)
-    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
-    pairs = [
-        pair
-        for name, store in predictions.items()
-        for pair in find_pairs(name, store, provenance(store), truth, wanted)
-    ]
     scores = score_pairs(pairs, objects=options.objects, segment=SEGMENTERS[options.segmenter], rescale=options.rescale)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         write_csv(scores.rows, options.output / SCORES)
         plot_boxes(scores.rows).savefig(options.output / BOXES, dpi=_DPI)
-        sources = _Sources(predictions, options)
+        sources = _Sources(find_predictions(_predictions(options)), options)
         for channel, stem in zip(scores.pairs, file_stems(scores.pairs), strict=True):
             views = list(_views(scores, channel, sources))
             if views:
                 plot_fields(views).savefig(options.output / f"fields_{stem}.png", dpi=_DPI)
     return scores.rows
+
+
+def _predictions(options: EvaluationOptions) -> tuple[Path, ...]:
+    return options.predictions if options.raw is None else (options.raw, *options.predictions)
 
 
 def _views(scores: PairedScores, channel: str, sources: "_Sources") -> Iterator[FieldView]:

@@ -56,7 +56,8 @@ def test_a_local_path_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    known = "demo_ckpt, demo_ckpt_fluor2phase, demo_movie, pretrained_ckpt, train, test, movie, training_logs"
+    embedded = "demo_ckpt, demo_ckpt_fluor2phase, demo_movie, demo_plate"
+    known = f"{embedded}, pretrained_ckpt, train, test, movie, training_logs"
     for unknown in (tmp_path / "absent.ckpt", "Movie"):
         for find in (data.resolve, data.locate):
             with pytest.raises(UsageError, match=known) as caught:
@@ -177,7 +178,7 @@ def test_without_network_the_error_says_what_can_be_done(
     first, *others = str(caught.value).splitlines()
     assert first == f"tiny_zip cannot be fetched: {server.address}/tiny.ome.zarr.zip: Connection refused"
     text = "\n".join(others)
-    assert "without network: demo_ckpt, demo_ckpt_fluor2phase, demo_movie, tiny_ckpt." in text
+    assert "without network: demo_ckpt, demo_ckpt_fluor2phase, demo_movie, demo_plate, tiny_ckpt." in text
     assert f"{cache}; to use another, set IMAGE_TRANSLATION_DATA_DIR" in text
     assert f"copy the folder tiny_zip of the cache there to {cache / 'tiny_zip'}." in text
     assert f"save {server.address}/tiny.ome.zarr.zip\n  as {cache / 'tiny_zip' / 'tiny.ome.zarr.zip'}" in text

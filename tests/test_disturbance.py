@@ -77,3 +77,12 @@ def test_contrast_brightness_and_noise() -> None:
 def test_a_strength_out_of_range_is_refused() -> None:
     with pytest.raises(UsageError, match=r"blur 9 px .*: must be from 0 to 8"):
         DISTURBANCES["blur"].apply(image(), 9)
+
+
+def test_defocus_turns_over_what_is_fine_and_leaves_what_is_coarse() -> None:
+    columns = np.arange(128, dtype=np.float32)
+    fine, coarse = (np.broadcast_to(np.cos(2 * np.pi * f * (columns + 0.5)), (1, 128, 128)) for f in (0.25, 1 / 64))
+    defocus = DISTURBANCES["defocus"]
+    expected = np.cos(np.pi * 0.6 * 1.25**2) - 0.4 * np.sin(np.pi * 0.6 * 1.25**2)
+    np.testing.assert_allclose(defocus.apply(fine.astype(np.float32), 0.6), expected * fine, atol=1e-4)
+    assert np.abs(defocus.apply(coarse.astype(np.float32), 0.6) - coarse).max() < 0.01

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import logging
+import shutil
 from dataclasses import replace
 from importlib.resources import files
 
@@ -14,7 +15,7 @@ from stores import write_plate
 
 from image_translation.cli import main
 from image_translation.errors import DataError, UsageError
-from image_translation.models import build, read_spec
+from image_translation.models import build, read_spec, replace_response_norms
 from image_translation.simulate import Movie, MovieSpec
 from image_translation.store import open_store
 from image_translation.training_options import TrainOptions
@@ -139,6 +140,27 @@ def test_a_finished_training_is_left_as_it_is_and_another_is_not_replaced(train,
     assert done.best.stat().st_mtime_ns == before
     assert len(train.train(replace(other, overwrite=True)).history) == 1
     assert len(list((options.output / "logs").glob("events*"))) == 1
+
+
+@pytest.mark.slow
+def test_other_images_under_the_same_name_are_noticed(train, options, store, tmp_path):
+    moved = shutil.copytree(store, tmp_path / "mine.zarr")
+    given = replace(options, data=str(moved), steps=2)
+    train.train(given)
+    shutil.rmtree(moved / "A" / "1" / "0" / "0" / "0")  # a frame of one position is lost
+    with pytest.raises(UsageError, match="its training began with other images"):
+        train.train(given)
+
+
+def test_a_channel_that_is_silent_everywhere_leaves_the_gradients_finite(train):
+    from timm.layers import GlobalResponseNorm  # takes seconds
+
+    network = torch.nn.Sequential(GlobalResponseNorm(4, channels_last=True))
+    replace_response_norms(network)
+    image = torch.zeros(1, 8, 8, 4, requires_grad=True)
+    network(image).sum().backward()
+    assert torch.isfinite(image.grad).all()
+    assert all(torch.isfinite(weight.grad).all() for weight in network.parameters())
 
 
 @pytest.mark.slow
