@@ -258,7 +258,7 @@ for label, checkpoint in checkpoints.items():
 # people do with the images. The same as a command: `image-translation evaluate ours/raw.ome.zarr second/raw.ome.zarr --truth ... -o ...`
 
 # %%
-from image_translation.evaluation import EvaluationOptions
+from image_translation.evaluation_options import EvaluationOptions
 from image_translation.score_table import format_scores
 from image_translation.truth_report import judge
 

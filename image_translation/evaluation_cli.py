@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Score the predictions, and say how they did."""
-    from image_translation.evaluation import EvaluationOptions, evaluate_stores, is_about_time
+    from image_translation.evaluation_options import EvaluationOptions
     from image_translation.score_card import format_score_card, score_cards
 
     options = EvaluationOptions(
@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     options.check()
+    from image_translation.evaluation import evaluate_stores, is_about_time
+
     texts: list[str] = []
     over_time = is_about_time(options)
     if options.truth:

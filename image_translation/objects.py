@@ -17,9 +17,9 @@ from skimage.measure import label, regionprops
 from skimage.morphology import remove_small_holes, remove_small_objects
 from skimage.segmentation import watershed
 
-Labels = NDArray[np.int32]
+from image_translation.score_names import AP_THRESHOLDS
 
-AP_THRESHOLDS = (0.5, 0.75)
+Labels = NDArray[np.int32]
 
 _SMALLEST = 1 / 6  # of the area of a typical object; anything smaller is debris, or noise
 _DETAIL = 0.1  # of the diameter: what is smoothed away before objects are found

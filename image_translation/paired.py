@@ -14,13 +14,8 @@ from image_translation.objects import Labels, find_objects, find_objects_with_ce
 from image_translation.pairs import Field, Pair
 from image_translation.rows import TRUTH, Row
 from image_translation.score import Scale, ScaleFit, Segment, object_scores, pearson, pixel_scores
+from image_translation.score_names import EVERYWHERE, MEAN
 from image_translation.similarity import RANGE
-
-MEAN = "mean of the truth"
-"""Name of a prediction that knows nothing: everywhere the mean of all true images."""
-
-EVERYWHERE = "*"
-"""Position of a row that is of all images together."""
 
 SEGMENTERS: dict[str, Segment] = {"threshold": find_objects, "cellpose": find_objects_with_cellpose}
 

@@ -11,7 +11,6 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
-from image_translation.paired import EVERYWHERE, MEAN
 from image_translation.plot_style import (
     PHASE_COLOURS,
     PLAIN,
@@ -25,7 +24,7 @@ from image_translation.plot_style import (
     style,
 )
 from image_translation.rows import Row
-from image_translation.score import OBJECTS, PIXELS
+from image_translation.score_names import EVERYWHERE, MEAN, OBJECTS, PIXELS
 from image_translation.text_fit import text_length, wrap
 
 Image = NDArray[np.float32]

@@ -11,14 +11,11 @@ from skimage.metrics import structural_similarity
 from torchmetrics.functional import mean_absolute_error, pearson_corrcoef
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from image_translation.objects import AP_THRESHOLDS, Labels, compare_objects, find_objects
+from image_translation.objects import Labels, compare_objects, find_objects
+from image_translation.score_names import COUNTS, OBJECTS, PIXELS
 
 Image = NDArray[np.float32]
 Segment = Callable[[Image, float], Labels]
-
-PIXELS = ("pearson", "ssim", "psnr", "mae")
-OBJECTS = ("dice", "jaccard", *(f"ap_{round(100 * least)}" for least in AP_THRESHOLDS), "count_error")
-COUNTS = ("count_true", "count_predicted")
 
 _SSIM_WINDOW = 11  # pixels
 
@@ -76,10 +73,10 @@ def pixel_scores(predicted: Image, truth: Image, data_range: float) -> dict[str,
     Returns
     -------
     dict
-        `PIXELS`, as torchmetrics computes them: Pearson correlation; structural similarity with Gaussian windows of 11
-        pixels (Wang et al., IEEE Trans. Image Process. 13, 600-612, 2004) around all pixels, of the image mirrored at
-        its edges; peak signal-to-noise ratio in dB; mean absolute error in the unit of the truth. NaN where one is not
-        defined.
+        `score_names.PIXELS`, as torchmetrics computes them: Pearson correlation; structural similarity with Gaussian
+        windows of 11 pixels (Wang et al., IEEE Trans. Image Process. 13, 600-612, 2004) around all pixels, of the image
+        mirrored at its edges; peak signal-to-noise ratio in dB; mean absolute error in the unit of the truth. NaN where
+        one is not defined.
     """
     p, t = (torch.from_numpy(np.ascontiguousarray(image, np.float64)) for image in (predicted, truth))
     scores = dict.fromkeys(PIXELS, nan) | {
@@ -119,7 +116,7 @@ def object_scores(
     Returns
     -------
     scores : dict
-        `OBJECTS` and `COUNTS`; see `objects.Agreement`.
+        `score_names.OBJECTS` and `COUNTS`; see `objects.Agreement`.
     predicted, truth : Labels
         The objects.
     """

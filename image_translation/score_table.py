@@ -5,9 +5,8 @@ from math import isnan
 
 import numpy as np
 
-from image_translation.paired import EVERYWHERE, MEAN
 from image_translation.rows import TRUTH, Row
-from image_translation.score import OBJECTS, PIXELS
+from image_translation.score_names import EVERYWHERE, MEAN, OBJECTS, PIXELS
 
 SMALL_IS_GOOD = frozenset({"mae", "count_error"})
 _DIGITS = {"psnr": 1}

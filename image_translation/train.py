@@ -4,7 +4,6 @@ The networks are VisCy's `VSUNet` (Liu et al., "Robust virtual staining of landm
 Machine Intelligence 7, 901-915, 2025); the loop is Lightning's.
 """
 
-import json
 import logging
 import sys
 import warnings
@@ -16,26 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from image_translation import data
 from image_translation.checkpoint import StateDict
-from image_translation.errors import DataError, UsageError
-from image_translation.models import METADATA_FORMAT, METADATA_KEY, read_spec
+from image_translation.errors import UsageError
+from image_translation.models import METADATA_FORMAT, read_spec
 from image_translation.normalize import Method
-from image_translation.placement import remove
 from image_translation.predict import keep_freed_memory, resolve_device, resolve_precision
 from image_translation.store import open_store
 from image_translation.training_data import SimulatedData, StoreData
 from image_translation.training_fields import Choice, find_fields
-from image_translation.training_log import BEST, CURVES, EXAMPLES, HISTORY, LAST, Bar, Record, checkpoints
+from image_translation.training_folder import BEST, LOGS, alone, halve, note_fields, take_over
+from image_translation.training_log import Bar, Record, checkpoints
 from image_translation.training_network import StainingNetwork
 from image_translation.training_options import DEFAULT_NORMALIZATION, SIZES, TrainOptions
-
-REQUEST, STATISTICS, LOGS = "training.json", "statistics.json", "logs"
 
 _LIBRARIES = ("image-translation", "viscy", "monai", "torch", "lightning", "numpy", "scipy")
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -98,8 +94,8 @@ def train(options: TrainOptions) -> Training:
     if options.normalization is None:
         options = replace(options, normalization=_normalization(options))
     folder = options.output
-    with _alone(folder):
-        resumed = _take_over(options)
+    with alone(folder):
+        resumed = take_over(options)
         if rank_zero_only.rank:
             logging.getLogger("image_translation").setLevel(logging.ERROR)
         with torch.random.fork_rng():
@@ -112,58 +108,8 @@ def train(options: TrainOptions) -> Training:
             with _quiet_libraries():
                 _fit(_trainer(options, device, record), network, module, resumed, options)
         if rank_zero_only.rank == 0 and options.half:
-            _halve(folder / f"{BEST}.ckpt")
-    return Training(folder / f"{BEST}.ckpt", record.rows, leading=not rank_zero_only.rank)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a directory; the processes of one training share it."""
-    if rank_zero_only.rank:
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"another training is writing to {folder}; wait for it, or choose another -o") from None
-    except OSError as error:
-        raise DataError(f"cannot write to the output directory {folder}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _take_over(options: TrainOptions) -> Path | None:
-    """Return the checkpoint to go on from, if an equal request left one; make room for what is asked for."""
-    note, last = options.output / REQUEST, options.output / f"{LAST}.ckpt"
-    request = options.request()
-    earlier = _read(note)
-    if rank_zero_only.rank or (earlier == request and last.exists()):
-        return last if last.exists() else None
-    made = [options.output / f"{name}.ckpt" for name in (BEST, LAST)]
-    there = next((path for path in made if path.exists()), None)
-    if there and earlier != request and not options.overwrite:
-        was = earlier or {}
-        differing = [f"{name} was {was.get(name)!r}" for name in request if was.get(name) != request[name]]
-        raise UsageError(
-            f"-o {options.output}: holds a training of other options ({', '.join(differing)}); choose another -o, or "
-            "replace it with --overwrite"
-        )
-    for path in (*made, *(options.output / name for name in (HISTORY, CURVES, EXAMPLES, STATISTICS, LOGS))):
-        remove(path)
-    note.write_text(json.dumps(request, indent=1), encoding="utf-8")
-    return None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+            halve(folder / BEST)
+    return Training(folder / BEST, record.rows, leading=not rank_zero_only.rank)
 
 
 def _data(options: TrainOptions, *, resumed: bool) -> tuple[LightningDataModule, dict[str, Any]]:
@@ -194,12 +140,7 @@ def _data(options: TrainOptions, *, resumed: bool) -> tuple[LightningDataModule,
             options.normalization or DEFAULT_NORMALIZATION, options.patch, options.seed,
         ),
     )  # fmt: skip
-    if resumed and (_read(options.output / STATISTICS) or {}).get("sha256") != fields.sha256:
-        raise UsageError(
-            f"-o {options.output}: its training began with other images than {store.path} holds now; choose another -o"
-        )
-    if rank_zero_only.rank == 0:
-        fields.write_statistics(options.output / STATISTICS)
+    note_fields(options.output, fields, resumed=resumed)
     _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
     outputs = {name: {"mean": found.center, "std": found.scale} for name, found in fields.outputs.items()}
     told |= {
@@ -300,13 +241,3 @@ def _quiet_libraries() -> Iterator[None]:
     finally:
         for library, level in zip(libraries, levels, strict=True):
             library.setLevel(level)
-
-
-def _halve(path: Path) -> None:
-    """Store the weights of a checkpoint in half precision."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    kept = ("epoch", "global_step", "pytorch-lightning_version", "hyper_parameters", METADATA_KEY)
-    weights = {name: weight.half() for name, weight in content["state_dict"].items()}
-    unfinished = path.with_name(f".{path.name}")
-    torch.save({name: content[name] for name in kept} | {"state_dict": weights}, unfinished)
-    unfinished.replace(path)

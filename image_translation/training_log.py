@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from image_translation.errors import DataError
+from image_translation.training_folder import BEST, CURVES, EXAMPLES, HISTORY, LAST
 from image_translation.training_network import HELD_OUT_LOSS, LOSS, PEARSON, RATE, StainingNetwork
-
-BEST, LAST = "best", "last"
-HISTORY, CURVES, EXAMPLES = "history.csv", "curves.png", "examples.png"
 
 
 class Bar(Callback):  # type: ignore[misc]  # Lightning is not checked
@@ -113,8 +111,8 @@ def checkpoints(folder: Path, patience: int | None) -> list[Callback]:
     """Return what keeps the best weights, what keeps all that is needed to go on, and what may stop early."""
     shared: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     kept: list[Callback] = [
-        ModelCheckpoint(filename=BEST, monitor=HELD_OUT_LOSS, save_weights_only=True, **shared),
-        ModelCheckpoint(filename=LAST, **shared),
+        ModelCheckpoint(filename=Path(BEST).stem, monitor=HELD_OUT_LOSS, save_weights_only=True, **shared),
+        ModelCheckpoint(filename=Path(LAST).stem, **shared),
     ]
     if patience is not None:
         kept.insert(0, EarlyStopping(HELD_OUT_LOSS, patience=patience, check_on_train_epoch_end=True))

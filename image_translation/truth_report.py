@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from image_translation.aligned import Movie, align, beside, frame_numbers
 from image_translation.errors import UsageError, listing
-from image_translation.evaluation import SCORES, EvaluationOptions, find_predictions, provenance, resolved
+from image_translation.evaluation import find_predictions, provenance, resolved
+from image_translation.evaluation_options import SCORES, EvaluationOptions
 from image_translation.figure_folder import file_stems
 from image_translation.paired import SEGMENTERS, PairedScores, score_pairs
 from image_translation.pairs import Field, Pair, Pairing, find_pairs

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from image_translation.disturbance import Disturbance
 from image_translation.errors import UsageError
 from image_translation.image_statistics import describe, pearson
-from image_translation.inspection import Inspector, NetworkInput
+
+if TYPE_CHECKING:
+    from image_translation.inspection import Inspector, NetworkInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ def strengths(disturbance: Disturbance, count: int = 7) -> tuple[float, ...]:
 
 
 def sweep(
-    inspector: Inspector, shown: NetworkInput, disturbance: Disturbance, wanted: Iterable[float] | None = None
+    inspector: "Inspector", shown: "NetworkInput", disturbance: Disturbance, wanted: Iterable[float] | None = None
 ) -> list[Trial]:
     """Disturb an image step by step, and look what the network makes of it.
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from skimage.measure import label
 
 from image_translation.errors import UsageError
-from image_translation.evaluation import EvaluationOptions
+from image_translation.evaluation_options import EvaluationOptions
 from image_translation.objects import (
     AP_THRESHOLDS,
     compare_objects,

@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose
 from stores import write_image, write_plate
 
 from image_translation.errors import UsageError
-from image_translation.paired import MEAN, score_pairs
+from image_translation.paired import score_pairs
 from image_translation.pairs import Pairing, find_pairs
-from image_translation.score import COUNTS, OBJECTS, PIXELS
+from image_translation.score_names import COUNTS, MEAN, OBJECTS, PIXELS
 from image_translation.score_table import format_scores
 from image_translation.store import open_store
 

@@ -5,11 +5,10 @@ import pytest
 from figure_helpers import draw, overlapping_texts, random_stack
 from matplotlib.colors import to_hex
 
-from image_translation.paired import MEAN
 from image_translation.plot_scores import FieldView, plot_boxes, plot_fields
 from image_translation.plot_style import looks
 from image_translation.rows import Row
-from image_translation.score import OBJECTS, PIXELS
+from image_translation.score_names import MEAN, OBJECTS, PIXELS
 
 
 def rows_of(*methods, channels=("Nuclei",), metrics=(*PIXELS, *OBJECTS), fields=5, values=None):

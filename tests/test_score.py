@@ -8,7 +8,8 @@ from skimage import metrics
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from image_translation.objects import find_objects
-from image_translation.score import COUNTS, OBJECTS, PIXELS, Scale, ScaleFit, object_scores, pixel_scores
+from image_translation.score import Scale, ScaleFit, object_scores, pixel_scores
+from image_translation.score_names import COUNTS, OBJECTS, PIXELS
 
 
 def image(seed, shape=(40, 51)):

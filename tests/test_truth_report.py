@@ -12,7 +12,8 @@ from numpy.testing import assert_array_equal
 from stores import write_image, write_plate
 
 from image_translation.cli import main
-from image_translation.evaluation import EvaluationOptions, find_predictions
+from image_translation.evaluation import find_predictions
+from image_translation.evaluation_options import EvaluationOptions
 from image_translation.pairs import Pairing, find_pairs
 from image_translation.rows import read_csv
 from image_translation.store import open_store
