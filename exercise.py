@@ -52,6 +52,8 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+warnings.filterwarnings("ignore", message="IProgress not found")
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -172,7 +174,7 @@ for rows, strength in zip(panels.reshape(3, 2, 4), ("none", "weak", "strong"), s
 # %% [markdown]
 # ## 1.3 Train
 #
-# The network is VisCy's `UNeXt2_2D`, here with a million weights (VSCyto2D has thirty times as many). The loss is L1 plus multi-scale
+# The network is VisCy's `UNeXt2_2D`, here with a million weights (VSCyto2D has many more). The loss is L1 plus multi-scale
 # structural dissimilarity; the learning rate warms up, and falls along a cosine. The same as a command:
 #
 # ```sh
@@ -188,14 +190,14 @@ forward = train(options)
 print(forward.best)
 
 # %%
-from IPython.display import Image, display
-
 from image_translation.plot_training import plot_curves
 
 plot_curves(forward.history)
 
 # %%
-Image(options.output / "examples.png", width=900)
+figure, axes = plt.subplots(figsize=(9, 6.3), layout="constrained")
+axes.imshow(plt.imread(options.output / "examples.png"))
+axes.set_axis_off()
 
 # %% [markdown]
 # These fields were held out. Look at what is *missing* rather than at what is there: the outlines and places are right long before the
@@ -216,7 +218,9 @@ Image(options.output / "examples.png", width=900)
 # %%
 backward_options = replace(options, source=stains, target=phase, output=results / "fluor2phase")
 backward = train(backward_options)
-Image(backward_options.output / "examples.png", width=800)
+figure, axes = plt.subplots(figsize=(8, 6.8), layout="constrained")
+axes.imshow(plt.imread(backward_options.output / "examples.png"))
+axes.set_axis_off()
 
 # %% [markdown]
 # **Question 4.** Which of the two directions is harder, and what does the network do where it cannot know?
@@ -274,13 +278,19 @@ scores = judge(
 print(format_scores(scores))
 
 # %%
-Image(results / "scores" / "scores.png", width=800)
+figure, axes = plt.subplots(figsize=(9, 8.4), layout="constrained")
+axes.imshow(plt.imread(results / "scores" / "scores.png"))
+axes.set_axis_off()
 
 # %%
-Image(results / "scores" / f"fields_{stains[0]}.png", width=900)
+figure, axes = plt.subplots(figsize=(9, 7.7), layout="constrained")
+axes.imshow(plt.imread(results / "scores" / f"fields_{stains[0]}.png"))
+axes.set_axis_off()
 
 # %%
-Image(results / "scores" / f"fields_{stains[1]}.png", width=900)
+figure, axes = plt.subplots(figsize=(9, 7.7), layout="constrained")
+axes.imshow(plt.imread(results / "scores" / f"fields_{stains[1]}.png"))
+axes.set_axis_off()
 
 # %% [markdown]
 # **Question 5.** The line "mean of the truth" predicts the same grey everywhere. Why is its PSNR not zero? What does that say about a paper that
@@ -333,9 +343,10 @@ overview_figure(tile_rows(back, stage_colours([back]), test_position.pixel_size)
 #
 # <details><summary>Answer</summary>
 #
-# The stem and the first stage of the encoder are close to the input: edges, brightness, grain. Deeper, the maps are coarse, and their
-# colours tell ground, cell body and nucleus apart, whatever their brightness. The decoder brings back the place: through the skip
-# connections it takes edges from the encoder, and the noise with them, unless training has taught it to leave that behind.
+# In our network the stem shows slopes, bodies and grain; outlines have a colour of their own from the first stage of the encoder on. The
+# deeper stages are coarse: ground and cells differ, and the many colours among the cells tell where in a cell a pixel lies. Nuclei have a colour
+# of their own only late in the decoder, which takes the exact places of edges from the encoder through the skip connections. On the way back, from
+# the stains, nuclei and outlines are there from the beginning, for they are the input.
 #
 # </details>
 
@@ -359,21 +370,22 @@ trials = {
 plot_validity(trials, stains)
 
 # %%
-plot_trials(trials["defocus"][:: max(1, len(trials["defocus"]) // 5)], 0, stains[0])
+plot_trials(trials["defocus"][::2], 0, stains[0])
 
 # %%
-plot_trials(trials["magnification"][:: max(1, len(trials["magnification"]) // 5)], 0, stains[0])
+plot_trials(trials["magnification"][::2], 0, stains[0])
 
 # %% [markdown]
 # The same for the second network, on the same image:
 
 # %%
-if not same:  # the truth must be called as the network calls it
-    second = {
-        kind: sweep(inspectors["second"], shown, DISTURBANCES[kind], strengths(DISTURBANCES[kind], STRENGTHS))
-        for kind in kinds
-    }
-    display(plot_validity(second, stains))
+# its own normalisation, and the truth under the names of the store
+second_shown = replace(inspectors["second"].read(test_position, 0, plane), truth=shown.truth)
+second = {
+    kind: sweep(inspectors["second"], second_shown, DISTURBANCES[kind], strengths(DISTURBANCES[kind], STRENGTHS))
+    for kind in kinds
+}
+plot_validity(second, stains)
 
 # %% [markdown]
 # **Question 8.** Which disturbance does the normalisation undo, so that the curve should be flat, and why is it not, here?
@@ -381,8 +393,9 @@ if not same:  # the truth must be called as the network calls it
 # <details><summary>Answer</summary>
 #
 # Contrast and brightness of a whole field are undone by normalising. Here the image is disturbed *after* it was normalised, as if the
-# statistics had come from another field: that is what happens where the store's statistics are of other images. What the curve shows is
-# how well augmentation has prepared the network for a wrong normalisation.
+# statistics had come from another field: that is what happens where the store's statistics are of other images. The curves show
+# what augmentation has prepared the network for: the contrast was varied in training, so that its curve is flat over a wide range; an added
+# brightness was not.
 #
 # </details>
 #

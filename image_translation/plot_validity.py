@@ -76,11 +76,12 @@ def plot_trials(trials: Sequence[Trial], channel: int, name: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 3 * side * height / width + 0.5), layout="constrained")
     grid = figure.subplots(3, len(trials), squeeze=False)
     inputs = display_window([trial.image[0] for trial in trials if np.isfinite(trial.image).all()][:1])
-    window = display_window([trial.truth[channel] for trial in trials])
+    predicted = display_window([trial.prediction[channel] for trial in trials])  # in the network's own unit
+    true = display_window([trial.truth[channel] for trial in trials])
     for column, trial in enumerate(trials):
         show(grid[0, column], trial.image[0], inputs, PHASE_COLOURS)
-        show(grid[1, column], trial.prediction[channel], window, STAIN_COLOURS)
-        show(grid[2, column], trial.truth[channel], window, STAIN_COLOURS)
+        show(grid[1, column], trial.prediction[channel], predicted, STAIN_COLOURS)
+        show(grid[2, column], trial.truth[channel], true, STAIN_COLOURS)
         grid[0, column].set_title(f"{trial.strength:.3g}", **PLAIN)
         grid[1, column].set_title(f"r = {trial.pearson[channel]:.3f}", **PLAIN)
     for axes, label in zip(grid[:, 0], ("input", f"{name}, predicted", f"{name}, true"), strict=True):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,22 @@ def test_commands_are_understood() -> None:
     assert shown
     for line in shown:
         part2_smoothing_script._parser().parse_args(shlex.split(line.removeprefix(script)))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_commands_of_the_documents_are_understood(path: Path) -> None:
+    text = "".join(re.findall(r"```sh\n(.*?)```", path.read_text(), flags=re.DOTALL)).replace("\\\n", " ")
+    for line in text.splitlines():
+        command = re.match(r"(?:srun |uv run )?image-translation (.*)", line)
+        if command:
+            assert callable(cli._parser().parse_args(shlex.split(command[1], comments=True)).run)
+
+
+def test_the_exercise_can_be_opened() -> None:
+    (line,) = [line for line in "".join(blocks("sh")).splitlines() if "jupyter" in line]
+    assert line == "uv run jupyter lab exercise.ipynb"
+    assert (ROOT / "exercise.ipynb").is_file()
+    assert find_spec("jupyterlab")
 
 
 def test_the_notebook_that_it_names_is_there() -> None:

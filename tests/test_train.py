@@ -183,7 +183,16 @@ def test_simulated_fields_are_trained_on_in_either_direction(train, options):
     for source, target in ((("Phase3D",), ("Nuclei", "Membrane")), (("Nuclei", "Membrane"), ("Phase3D",))):
         output = options.output / target[0]
         done = train.train(
-            replace(options, data="simulated", source=source, target=target, steps=1, round_steps=1, output=output)
+            replace(
+                options,
+                data="simulated",
+                source=source,
+                target=target,
+                steps=1,
+                round_steps=1,
+                output=output,
+                precision="bf16",
+            )
         )
         assert np.isfinite(done.history[0][f"pearson/{target[0]}"])
         assert "no model for science" in read_spec(done.best)[0].description
@@ -241,7 +250,7 @@ def standardised(image):
 @pytest.mark.parametrize(
     ("name", "given", "wanted", "least"),
     [
-        ("demo_phase2fluor.ckpt", slice(0, 1), slice(1, 3), (0.9, 0.85)),
+        ("demo_phase2fluor.ckpt", slice(0, 1), slice(1, 3), (0.93, 0.91)),
         ("demo_fluor2phase.ckpt", slice(1, 3), slice(0, 1), (0.8,)),
     ],
 )
