@@ -74,7 +74,7 @@ def test_it_opens_with_the_overview_of_the_embedded_movie(explorer: Explorer) ->
     for name in PICTURES + STAGES:
         expect(explorer.picture(name)).to_be_visible()
     expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
-    expect(explorer.page.get_by_text("192 x 20 x 20")).to_be_visible()
+    expect(explorer.page.get_by_text("256 x 20 x 20")).to_be_visible()
     expect(explorer.page.get_by_text("20 µm").first).to_be_visible()
     assert explorer.page.get_by_role("slider").count() == 1  # no plane, no position, no crop to choose
     assert explorer.page.locator(".cm-editor").count() == 0  # no code
@@ -115,7 +115,7 @@ def test_a_plate_by_its_path_with_positions_and_planes(explorer: Explorer, plate
     explorer.becomes_another("encoder 1", before)
     expect(explorer.page.get_by_text("B/2/0 z0, frame 2")).to_be_visible()  # what is chosen outlives the position
     explorer.choose("part of the field", "64 px")
-    expect(explorer.page.get_by_text("24 x 32 x 32").first).to_be_visible()
+    expect(explorer.page.get_by_text("32 x 32 x 32").first).to_be_visible()
     explorer.slider("from row").press("Home")
     explorer.slider("from column").press("Home")
     expect(explorer.page.get_by_text("rows 0-64, columns 0-64")).to_be_visible()
@@ -132,8 +132,13 @@ def test_a_plate_by_browsing(explorer: Explorer) -> None:
     explorer.choose("movie", "a path on this machine")
     expect(explorer.page.get_by_text("Give the path of a movie")).to_be_visible()
     explorer.page.get_by_text("or browse").locator("visible=true").first.click()
-    explorer.page.get_by_text("plate.zarr").locator("visible=true").first.hover()
-    explorer.page.get_by_label("Select plate.zarr").locator("visible=true").first.click()
+    row = explorer.page.get_by_text("plate.zarr").locator("visible=true").first
+    box = explorer.page.get_by_label("Select plate.zarr").locator("visible=true").first
+    for _ in range(5):  # the list may move away from under the pointer while it is drawn
+        row.hover()
+        if box.is_visible():
+            box.click(force=True)
+            break
     expect(explorer.page.get_by_text("demo_ckpt on plate.zarr, A/1/0 z1, frame 2")).to_be_visible()
 
 
@@ -145,7 +150,7 @@ def test_a_stage_in_detail(explorer: Explorer) -> None:
     explorer.slider("component in detail").press("ArrowRight")
     expect(explorer.picture("encoder 2, PC 2").first).to_be_visible()
     explorer.page.get_by_role("radio", name="channels").click()
-    expect(explorer.page.get_by_text("12 of 48 channels")).to_be_visible()
+    expect(explorer.page.get_by_text("12 of 64 channels")).to_be_visible()
     expect(explorer.picture("encoder 2, channel 0").first).to_be_visible()
     before = explorer.source("input Phase3D")
     explorer.slider("frame").press("ArrowRight")

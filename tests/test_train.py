@@ -153,7 +153,7 @@ def test_other_images_under_the_same_name_are_noticed(train, options, store, tmp
 
 
 def test_a_channel_that_is_silent_everywhere_leaves_the_gradients_finite(train):
-    from timm.layers import GlobalResponseNorm  # takes seconds
+    from timm.layers.grn import GlobalResponseNorm  # takes seconds
 
     network = torch.nn.Sequential(GlobalResponseNorm(4, channels_last=True))
     replace_response_norms(network)
