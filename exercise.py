@@ -25,7 +25,7 @@
 # 2. **judge** the first one against a second checkpoint, by pixels and by nuclei;
 # 3. look **inside**: what every stage of the network makes of an image, and where it stops being **valid**.
 #
-# It runs from top to bottom on any laptop in some minutes, on small simulated data. Every step is one command of
+# It runs from top to bottom in a quarter of an hour on two cores, on small simulated data. Every step is one command of
 # `image-translation` as well; the notebook only calls what the package has.
 #
 # Start it with `uv run jupyter lab exercise.ipynb`.
