@@ -1,4 +1,4 @@
-"""From a VisCy checkpoint to a network and a description of it; the only module that knows VisCy.
+"""From a VisCy checkpoint to a network and a description of it; beside what trains, the only module that knows VisCy.
 
 The networks are the 2D ones of VisCy (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual staining of
 landmark organelles with Cytoland", Nature Machine Intelligence, 2025): `FullyConvolutionalMAE`, also called
