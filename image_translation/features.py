@@ -35,7 +35,7 @@ class FeatureExtractor:
     Parameters
     ----------
     model
-        VisCy's UNeXt2_2D network, as `models.build` makes it. It is left as it is: hooks are there during a pass alone.
+        The network, as `models.build` makes it. It is left as it is: hooks are there during a pass alone.
     stride
         Number of pixels of which the network needs height and width to be a multiple.
     device

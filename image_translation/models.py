@@ -1,8 +1,8 @@
-"""From a VisCy checkpoint to a network and a description of it; beside what trains, the only module that knows VisCy.
+"""From a VisCy checkpoint to a network and a description of it.
 
 The networks are the 2D ones of VisCy (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual staining of
 landmark organelles with Cytoland", Nature Machine Intelligence, 2025): `FullyConvolutionalMAE`, also called
-"UNeXt2_2D" and "fcmae".
+"UNeXt2_2D" and "fcmae". They run as `network.Network`, so that VisCy need not be imported.
 """
 
 import json
@@ -19,13 +19,12 @@ from image_translation.architecture import Architecture
 from image_translation.checkpoint import StateDict
 from image_translation.data import checkpoint_facts
 from image_translation.errors import DataError
+from image_translation.network import Network
 from image_translation.normalize import METHODS, Method
 
 METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
 LONGEST_NAME = 80  # characters of a channel's name
-
-_SILENT = 1e-24  # square of a response that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,44 +146,13 @@ def build(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
     DataError
         Weights are missing, unexpected, or of another shape.
     """
-    from viscy.unet.networks.fcmae import FullyConvolutionalMAE  # takes many seconds
-
     with torch.device("meta"):  # no memory, and no initial values that would be thrown away
-        network: torch.nn.Module = FullyConvolutionalMAE(**asdict(spec.architecture), pretraining=False)
-    replace_response_norms(network)
+        network = Network(spec.architecture)
     architectures.compare(
         spec.path, wanted=architectures.shapes_of(network.state_dict()), found=architectures.shapes_of(state)
     )
     network.load_state_dict({name: weight.to(torch.float32, copy=True) for name, weight in state.items()}, assign=True)
     return network.requires_grad_(requires_grad=False).eval()
-
-
-class _ResponseNorm(torch.nn.Module):
-    """Global response normalisation (Woo et al., "ConvNeXt V2", CVPR 2023) with the weights and axes of timm's.
-
-    On a CPU the norm over all but the last axis of a tensor is many times slower than the sum of its squares, and less
-    exact; and scaling in one pass instead of three spares two arrays of the size of the widest features.
-    """
-
-    def __init__(self, original: Any) -> None:
-        super().__init__()
-        self.weight, self.bias = original.weight, original.bias
-        self._spatial, self._channel, self._shape = original.spatial_dim, original.channel_dim, original.wb_shape
-        self._eps = original.eps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # the slope of the root is infinite at 0, which a channel that is silent everywhere would make of it in training
-        response = x.float().square().sum(self._spatial, keepdim=True).clamp_min(_SILENT).sqrt()
-        relative = response / (response.mean(self._channel, keepdim=True) + self._eps)
-        return torch.addcmul(self.bias.view(self._shape), x, 1 + self.weight.view(self._shape) * relative)
-
-
-def replace_response_norms(network: torch.nn.Module) -> None:
-    """Put a faster global response normalisation, of the same weights, in the place of each one of a network."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if type(child).__name__ == "GlobalResponseNorm":
-                setattr(module, name, _ResponseNorm(child))
 
 
 def _described(path: Path, content: Mapping[str, Any], digest: str) -> Iterator[tuple[str, tuple[Any, str]]]:

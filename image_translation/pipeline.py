@@ -31,7 +31,7 @@ from image_translation.rows import RAW, Row, read_csv, write_csv
 from image_translation.series import stain
 from image_translation.sink import SeriesResult, Workspace
 
-LIBRARIES = ("torch", "viscy", "iohub", "numpy", "scipy")
+LIBRARIES = ("torch", "iohub", "numpy", "scipy")
 
 _log = logging.getLogger(__name__)
 
@@ -101,9 +101,8 @@ def _fill(found: Survey, journal: Journal) -> list[Row]:
 def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
     options = plan.options
 
-    @cache  # made when the first frame needs it: a run that has nothing left to predict does not wait for VisCy
+    @cache  # made when the first frame needs it: a run that has nothing left to predict does not wait for it
     def predictor() -> Predictor:
-        _log.info("loading the network; this takes up to a minute")
         return Predictor(
             models.build(plan.spec, plan.weights),
             plan.spec.stride,

@@ -8,11 +8,12 @@ from monai.optimizers import WarmupCosineSchedule
 from torchmetrics.functional import pearson_corrcoef
 from viscy.translation.engine import MixedLoss, VSUNet
 
-from image_translation.models import METADATA_KEY, replace_response_norms
+from image_translation.models import METADATA_KEY
 
 ARCHITECTURE = "UNeXt2_2D"
 LOSS, HELD_OUT_LOSS, PEARSON, RATE = "loss/train", "loss/validation", "pearson", "rate"
 
+_SILENT = 1e-24  # square of a response that is none
 _WARM_UP = 0.05  # share of the steps
 _EXAMPLES = 3  # fields that are shown
 
@@ -102,3 +103,31 @@ class StainingNetwork(VSUNet):  # type: ignore[misc]  # VisCy is not typed
         """Say in the checkpoint what the network is, and what it expects."""
         checkpoint["hyper_parameters"] = {"architecture": ARCHITECTURE, "model_config": self._model_config}
         checkpoint[METADATA_KEY] = self._told
+
+
+class _ResponseNorm(torch.nn.Module):
+    """Global response normalisation (Woo et al., "ConvNeXt V2", CVPR 2023) with the weights and axes of timm's.
+
+    On a CPU the norm over all but the last axis of a tensor is many times slower than the sum of its squares, and less
+    exact; and scaling in one pass instead of three spares two arrays of the size of the widest features.
+    """
+
+    def __init__(self, original: Any) -> None:
+        super().__init__()
+        self.weight, self.bias = original.weight, original.bias
+        self._spatial, self._channel, self._shape = original.spatial_dim, original.channel_dim, original.wb_shape
+        self._eps = original.eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # the slope of the root is infinite at 0, which a channel that is silent everywhere would make of it in training
+        response = x.float().square().sum(self._spatial, keepdim=True).clamp_min(_SILENT).sqrt()
+        relative = response / (response.mean(self._channel, keepdim=True) + self._eps)
+        return torch.addcmul(self.bias.view(self._shape), x, 1 + self.weight.view(self._shape) * relative)
+
+
+def replace_response_norms(network: torch.nn.Module) -> None:
+    """Put a faster global response normalisation, of the same weights, in the place of each one of a network."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child).__name__ == "GlobalResponseNorm":
+                setattr(module, name, _ResponseNorm(child))

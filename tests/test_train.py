@@ -15,7 +15,7 @@ from stores import write_plate
 
 from image_translation.cli import main
 from image_translation.errors import DataError, UsageError
-from image_translation.models import build, read_spec, replace_response_norms
+from image_translation.models import build, read_spec
 from image_translation.simulate import Movie, MovieSpec
 from image_translation.store import open_store
 from image_translation.training_options import TrainOptions
@@ -154,6 +154,8 @@ def test_other_images_under_the_same_name_are_noticed(train, options, store, tmp
 
 def test_a_channel_that_is_silent_everywhere_leaves_the_gradients_finite(train):
     from timm.layers.grn import GlobalResponseNorm  # takes seconds
+
+    from image_translation.training_network import replace_response_norms
 
     network = torch.nn.Sequential(GlobalResponseNorm(4, channels_last=True))
     replace_response_norms(network)
