@@ -88,6 +88,10 @@ def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--position", dest="positions", action="append", default=[], metavar="NAME",
         help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
     )  # fmt: skip
+    group.add_argument(
+        "--skip", action="append", default=[], metavar="NAME",
+        help="position or pattern to leave out; may be repeated",
+    )  # fmt: skip
     group.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
     group.add_argument("--z", default="middle", help="plane: an index, 'middle' or 'all'")
     group.add_argument(
@@ -127,6 +131,11 @@ def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
     group.add_argument("--tta", action="store_true", help="mean over 8 rotations and flips of each frame")
 
     group = parser.add_argument_group("run")
+    group.add_argument(
+        "--scheduler", metavar="WHERE",
+        help="stain the positions of a plate side by side, with Dask: local:N is N processes on this machine, "
+        "tcp://HOST:PORT any Dask cluster; one after the other in this process if not given",
+    )  # fmt: skip
     group.add_argument("--overwrite", action="store_true", help="replace results of other options")
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
 
@@ -193,7 +202,9 @@ def _smooth(arguments: argparse.Namespace) -> None:
 
     given = {field.name: getattr(arguments, field.name) for field in fields(SmoothOptions)}
     options = SmoothOptions(
-        **given | {"positions": tuple(given["positions"]), "methods": tuple(dict.fromkeys(given["methods"]))}
+        **given
+        | {name: tuple(given[name]) for name in ("positions", "skip")}
+        | {"methods": tuple(dict.fromkeys(given["methods"]))}
     )
     options.check()
     if arguments.dry_run and _say_what_is_missing(options):

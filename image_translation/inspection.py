@@ -94,7 +94,7 @@ class Inspector:
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
-        _log.info("loading the network; this takes up to a minute")
+        _log.info("loading the network")
         return FeatureExtractor(models.build(self.spec, self._weights), self.spec.stride, device=str(self._device))
 
     @property

@@ -1,13 +1,13 @@
 """What makes a run safe to kill: unfinished work kept apart, counted frame by frame, and published at the end.
 
-All work of a run lies in ``OUTPUT/.partial`` until it is complete. ``request.json`` there says what was asked for,
-``progress.json`` how many frames of each store are on disk. When everything is written the stores are renamed to
-their final names, so that a store under its final name is always finished.
+All work of a run lies in ``OUTPUT/.partial`` until it is complete. ``request.json`` there says what was asked for, the
+folder of each position in ``positions`` how many frames of each store are on disk. When everything is written the
+stores are renamed to their final names, so that a store under its final name is always finished.
 """
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,9 @@ from image_translation.errors import DataError, UsageError
 from image_translation.placement import remove
 
 PARTIAL = ".partial"
+REQUEST = "request.json"
+COMPLETE = "complete"
+FINISHED = "finished"
 STORE_SUFFIX = ".ome.zarr"
 
 
@@ -39,7 +42,6 @@ class Journal:
     def __init__(self, output: Path) -> None:
         self._output = output
         self.directory = output / PARTIAL
-        self._progress: dict[str, int] = {}
         self._lock = FileLock(self.directory / "lock")
 
     def __enter__(self) -> Self:
@@ -55,8 +57,10 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def open(self, request: Mapping[str, Any], *, overwrite: bool) -> None:
+    def open(self, request: Mapping[str, Any], *, overwrite: bool, leave_out: Collection[str] = ()) -> set[str]:
         """Take over the unfinished work of an equal request, or begin anew.
+
+        Positions may be added to a request, and a position that could not be read may become another one.
 
         Parameters
         ----------
@@ -64,6 +68,13 @@ class Journal:
             What decides the pixels of the results, as plain JSON values.
         overwrite
             Discard unfinished work that is of another request, or damaged, instead of refusing.
+        leave_out
+            Positions whose unfinished work may be given up, because they are to be left out.
+
+        Returns
+        -------
+        set of str
+            Positions whose unfinished work was given up.
 
         Raises
         ------
@@ -74,14 +85,18 @@ class Journal:
         """
         wanted = json.loads(json.dumps(request))
         try:
-            earlier = _read_notes(self.directory / "request.json")
-            self._progress = _read_notes(self.directory / "progress.json") or {}
+            earlier = _read_notes(self.directory / REQUEST)
         except DataError:
             if not overwrite:
                 raise
             earlier = {}
-        if earlier == wanted:
-            return
+        known, asked = _positions(earlier or {}), _positions(wanted)
+        given_up = set(known) - set(asked)
+        if earlier and (self.complete or given_up <= set(leave_out)) and same_request(earlier, wanted, given_up):
+            for name in given_up:
+                remove(self.position(name).folder)
+            write_json(self.directory / REQUEST, wanted)
+            return given_up
         if earlier is not None and not overwrite:
             raise UsageError(
                 f"{self._output} holds an unfinished run with other options ({differences(earlier, wanted)}); "
@@ -90,37 +105,21 @@ class Journal:
         for path in self.directory.iterdir():
             if path.name != "lock":
                 remove(path)
-        self._progress = {}
-        write_json(self.directory / "request.json", wanted)
+        write_json(self.directory / REQUEST, wanted)
+        return set()
 
-    def note(self, number: int) -> Path:
-        """File for what is known of a series, by its number, when all its frames are written."""
-        return self.directory / f"series-{number}.json"
+    def position(self, name: str) -> "Progress":
+        """How far a position is."""
+        return Progress(self.directory / "positions" / name)
 
     @property
     def complete(self) -> bool:
         """Whether every store is written, so that only publishing is left."""
-        return bool(self._progress.get("complete"))
+        return (self.directory / COMPLETE).exists()
 
     def store(self, method: str) -> Path:
         """Directory in which the store of a method grows."""
         return self.directory / f"{method}{STORE_SUFFIX}"
-
-    def done(self, series: str, method: str) -> int:
-        """Count the frames of a method that are on disk, of one position and plane."""
-        return self._progress.get(f"{method} {series}", 0)
-
-    def mark(self, series: str, done: Mapping[str, int]) -> None:
-        """Note how many frames of each method are on disk, of one position and plane."""
-        self._progress |= {f"{method} {series}": count for method, count in done.items()}
-        write_json(self.directory / "progress.json", self._progress)
-
-    def forget(self, method: str) -> None:
-        """Count the frames of a method from the beginning, because its store is new: no series is finished then."""
-        self._progress = {key: done for key, done in self._progress.items() if not key.startswith(f"{method} ")}
-        write_json(self.directory / "progress.json", self._progress)
-        for note in self.directory.glob("series-*.json"):
-            note.unlink()
 
     def publish(self, names: Iterable[str], retired: Iterable[str]) -> None:
         """Move the finished results to their final names, replacing what is there, and remove the rest.
@@ -134,8 +133,7 @@ class Journal:
             What to remove from the output directory, because it does not belong to the results any more.
         """
         # From here on, a name that is missing in the journal's directory has been moved already.
-        self._progress["complete"] = 1
-        write_json(self.directory / "progress.json", self._progress)
+        (self.directory / COMPLETE).touch()
         for name in retired:
             remove(self._output / name)
         for name in names:
@@ -150,7 +148,7 @@ class Journal:
 
     def clear(self) -> None:
         """Remove the journal's directory; what says that the work is complete goes last."""
-        last = ["request.json", "progress.json"]
+        last = [REQUEST, COMPLETE]
         for path in self.directory.iterdir():
             if path.name not in (*last, "lock"):
                 remove(path)
@@ -170,17 +168,70 @@ class Journal:
         fresh.replace(final)
 
 
+class Progress:
+    """How far the work on one position is: in files of its own, so that several processes work on a plate at once.
+
+    Parameters
+    ----------
+    folder
+        For its files; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "progress.json"
+        self._counts: dict[str, int] | None = None
+
+    def done(self, series: str, method: str) -> int:
+        """Count the frames of a method that are on disk, of one series; none where the notes are damaged."""
+        return self._known().get(f"{method} {series}", 0)
+
+    def mark(self, series: str, done: Mapping[str, int]) -> None:
+        """Note how many frames of each method are on disk, of one series."""
+        self._write(self._known() | {f"{method} {series}": count for method, count in done.items()})
+
+    def forget(self, method: str) -> None:
+        """Count the frames of a method from the beginning, because its image is new: no series is finished then."""
+        kept = {key: done for key, done in self._known().items() if not key.startswith(f"{method} ")}
+        self._write({key: done for key, done in kept.items() if key != FINISHED})
+        for note in self.folder.glob("result-*.json"):
+            note.unlink()
+
+    def finish(self) -> None:
+        """Note that all images of the position are complete."""
+        self._write(self._known() | {FINISHED: 1})
+
+    @property
+    def finished(self) -> bool:
+        """Whether all images of the position are complete."""
+        return bool(self._known().get(FINISHED))
+
+    def result(self, z: int) -> Path:
+        """File for what is known of the series of a plane when all its frames are written."""
+        return self.folder / f"result-{z}.json"
+
+    def _known(self) -> dict[str, int]:
+        if self._counts is None:
+            try:
+                self._counts = _read_notes(self._path) or {}
+            except DataError:
+                self._counts = {}
+        return self._counts
+
+    def _write(self, counts: dict[str, int]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, counts)
+        self._counts = counts
+
+
 def is_being_published(output: Path) -> bool:
     """Tell whether a run was stopped while it moved its results to their final names."""
-    try:
-        return bool((_read_notes(output / PARTIAL / "progress.json") or {}).get("complete"))
-    except (DataError, OSError):
-        return True
+    return (output / PARTIAL / COMPLETE).exists()
 
 
 def unfinished_request(output: Path) -> dict[str, Any] | None:
     """Read what the unfinished run in an output directory was asked for; None if there is none."""
-    return _read_notes(output / PARTIAL / "request.json")
+    return _read_notes(output / PARTIAL / REQUEST)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -191,16 +242,49 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(scratch, path)  # noqa: PTH105 - the atomic one
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
-    """Describe in which values two requests differ, in a few words."""
-    found = []
+def same_request(old: Mapping[str, Any], new: Mapping[str, Any], without: Collection[str] = ()) -> bool:
+    """Tell whether two requests ask for the same pixels of the positions that both know.
+
+    A position that could not be read is None in a request, and fits any. Those of ``new`` that ``old`` lacks do, too.
+
+    Parameters
+    ----------
+    old, new
+        Requests, as plain JSON values.
+    without
+        Positions of ``old`` that ``new`` may lack.
+    """
+    before, after = _positions(old), _positions(new)
+    if not set(before) - set(without) <= set(after):
+        return False
+    shared = [name for name in before if before[name] is not None and after.get(name) is not None]
+
+    def comparable(request: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: positions[name] for name in shared}
+        return {**request, "input": {**request.get("input", {}), "positions": found}}
+
+    return comparable(old, before) == comparable(new, after)
+
+
+def _positions(request: Mapping[str, Any]) -> dict[str, Any]:
+    found = request.get("input", {}).get("positions", {})
+    return found if isinstance(found, dict) else {}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 6) -> str:
+    """Describe in which values two requests differ, in a few words; the first few of many."""
+    found = list(_differences(old, new, ""))
+    more = f", and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found.append(differences(before, after, f"{prefix}{key}."))
+            yield from _differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            found.append(f"{prefix}{key}: {before} there, {after} now")
-    return ", ".join(filter(None, found))
+            yield f"{prefix}{key}: {before} there, {after} now"
 
 
 def _read_notes(path: Path) -> dict[str, Any] | None:

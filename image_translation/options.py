@@ -3,9 +3,11 @@
 Checked here is all that needs no store, no network and no torch, so that a slip of the keyboard is answered at once.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +33,19 @@ PARAMETERS: dict[str, dict[str, str]] = {
 }
 """Of each method the parameters that decide its pixels, and the options that they come from."""
 
+LOCAL = "local:"
+SCHEDULER = re.compile(rf"{LOCAL}0*[1-9][0-9]{{0,3}}|[a-z]+://[^/\s]+/?\S*")
 ZARR_METADATA = (".zgroup", ".zattrs", ".zarray", "zarr.json")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How the network is run; see ``predict.Predictor``."""
+
+    device: str = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_size: int | None = None
+    tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,8 +58,8 @@ class SmoothOptions:
         Paths, or names that `data.resolve` knows.
     output
         Directory for the results.
-    positions
-        Names or glob patterns; all positions when empty.
+    positions, skip
+        Names or glob patterns, of what to take (all positions when empty) and of what to leave out of it.
     channel
         Name of the label-free channel; None chooses the obvious one.
     z
@@ -70,6 +84,9 @@ class SmoothOptions:
         ``median_iqr``, ``mean_std`` or ``none``; None takes what the checkpoint says.
     device, precision, batch_size, tta
         How the network is run; see ``predict.Predictor``.
+    scheduler
+        Where the positions are stained: ``local:N``, N processes on this machine, or the address of a Dask scheduler;
+        None is this process.
     overwrite
         Replace results of other options.
     """
@@ -78,6 +95,7 @@ class SmoothOptions:
     movie: str
     output: Path
     positions: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
     channel: str | None = None
     z: str = "middle"
     frames: tuple[int | None, int | None] = (None, None)
@@ -94,7 +112,13 @@ class SmoothOptions:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: int | None = None
     tta: bool = False
+    scheduler: str | None = None
     overwrite: bool = False
+
+    @property
+    def inference(self) -> Inference:
+        """How the network is run."""
+        return Inference(**{field.name: getattr(self, field.name) for field in fields(Inference)})
 
     def filters(self) -> dict[str, TemporalFilter]:
         """Make a fresh filter for every method but ``raw``, which needs none."""
@@ -125,6 +149,16 @@ class SmoothOptions:
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: must be 1 or more")
         require_frames(self.frames)
+        if self.scheduler is not None and not SCHEDULER.fullmatch(self.scheduler):
+            raise UsageError(
+                f"--scheduler {self.scheduler}: must be local:N, N processes on this machine, or the address of a Dask "
+                "scheduler such as tcp://10.0.0.5:8786"
+            )
+        if self.scheduler is not None and find_spec("distributed") is None:
+            raise UsageError(
+                f"--scheduler {self.scheduler}: needs Dask, which is not installed: uv sync --extra cluster, or "
+                "pip install 'image-translation[cluster]'"
+            )
         data.locate(self.checkpoint, kind="checkpoint")
         self._check_output(data.locate(self.movie, kind="movie").resolve())
 

@@ -88,14 +88,42 @@ def create_store(path: Path, source: Store, images: Sequence[ImageSpec]) -> None
     images
         One specification a position.
     """
-    zarr_format = images[0].like.zarr_format
-    root = zarr.open_group(path, mode="w-", zarr_format=zarr_format)
-    if source.layout == "plate":
-        _mirror_plate(root, source, [image.like.name for image in images])
-    elif source.layout == "series":
-        _describe(root, "bioformats2raw.layout", 3)
+    if source.layout != "fov":
+        create_root(path, source, [image.like.name for image in images], images[0].like.zarr_format)
     for image in images:
-        _create_image(root if source.layout == "fov" else root.require_group(image.like.name), image)
+        create_image(image_path(path, image.like.name), image)
+
+
+def create_root(path: Path, source: Store, names: Sequence[str], zarr_format: int) -> None:
+    """Create a store of several images, without the images, or tell one that is there which it has now.
+
+    Parameters
+    ----------
+    path
+        Directory of the store.
+    source
+        Store to mirror.
+    names
+        Names of the positions.
+    zarr_format
+        Of the source.
+    """
+    root = zarr.open_group(path, mode="a", zarr_format=zarr_format)
+    if source.layout == "plate":
+        _mirror_plate(root, source, names)
+    else:
+        _describe(root, "bioformats2raw.layout", 3)
+
+
+def create_image(path: Path, image: ImageSpec) -> None:
+    """Create an empty float32 image; the directory must not exist."""
+    _create_image(zarr.open_group(path, mode="w-", zarr_format=image.like.zarr_format), image)
+
+
+def finish_root(path: Path, attributes: Any) -> None:
+    """Keep the provenance of a store of several images, too, in the root group's attribute ``image_translation``."""
+    zarr.open_group(path, mode="r+", use_consolidated=False).attrs[ATTRIBUTE] = attributes
+    _remove_strays(path)
 
 
 def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, float]], attributes: Any) -> None:
@@ -129,8 +157,7 @@ def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, fl
     ]
     group.attrs.update({"ome": ome} if wrapped else {"omero": ome["omero"]})
     group.attrs[ATTRIBUTE] = attributes
-    for stray in path.glob(".*.partial"):  # what zarr leaves of an attribute when it is killed
-        stray.unlink()
+    _remove_strays(path)
 
 
 class PlaneStack:
@@ -211,6 +238,12 @@ def reduce_plane(data: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[n
         data = np.take(data, index, axis=axis)
     blocks = data.reshape(*data.shape[:-2], shape[0], factors[0], shape[1], factors[1])
     return blocks.mean(axis=(-3, -1), dtype=np.float32)
+
+
+def _remove_strays(path: Path) -> None:
+    """Remove what zarr leaves of an attribute when it is killed."""
+    for stray in path.glob(".*.partial"):
+        stray.unlink()
 
 
 def _axes(image: ImageSpec) -> list[Any]:

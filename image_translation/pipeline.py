@@ -2,36 +2,29 @@
 
     OME-Zarr movie -> frames -> normalise -> predict -> temporal filters -> OME-Zarr stores + metrics + figures
 
-Frames are streamed, so that memory holds a window and never the movie. While the network works on one batch, the next
-is read by one thread, and the last is filtered, scored and written by another.
+Each position is a task by itself: one after the other in this process, or side by side on a cluster. Within a task
+frames are streamed, so that memory holds a window and never the movie.
 """
 
-import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 from tqdm import tqdm
 
-from image_translation import models
-from image_translation.errors import listing
-from image_translation.field_statistics import field_statistics
-from image_translation.figures import write_figures
-from image_translation.journal import STORE_SUFFIX, Journal, write_json
-from image_translation.normalize import Statistics
-from image_translation.output import create_store, finish_image, image_path
+from image_translation.errors import DataError, UsageError, listing
+from image_translation.journal import STORE_SUFFIX, Journal
+from image_translation.output import create_root, finish_root, image_path
 from image_translation.placement import remove
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
 from image_translation.results import FIGURES, METRICS, Survey, survey
 from image_translation.rows import RAW, Row, read_csv, write_csv
-from image_translation.series import stain
-from image_translation.sink import SeriesResult, Workspace
+from image_translation.sink import SeriesResult
+from image_translation.task import Failure, Task, attempt, make_predictor, perform, provenance
 
-LIBRARIES = ("torch", "iohub", "numpy", "scipy")
+MOST_TOLD = 20  # positions that failed, a line each
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +48,10 @@ def smooth_movie(plan: Plan) -> list[Row]:
     Raises
     ------
     UsageError
-        If there are results of other options, and they are not to be overwritten.
+        If there are results of other options, and they are not to be overwritten; or if no scheduler answers.
     DataError
-        If something cannot be read or written.
+        If something cannot be read or written. What concerns one position of several is said when all the others are
+        finished.
     """
     options = plan.options
     found = survey(plan)
@@ -66,79 +60,95 @@ def smooth_movie(plan: Plan) -> list[Row]:
         return read_csv(options.output / METRICS)
     with Journal(options.output) as journal:
         found = survey(plan)  # once more, where no other run can change it
-        journal.open(found.plan.request, overwrite=options.overwrite)
-        rows = None if journal.complete else _fill(found, journal)
+        left_out = plan.store.matching(options.skip)
+        given_up = journal.open(found.plan.request, overwrite=options.overwrite, leave_out=left_out)
+        rows = None if journal.complete else _fill(found, journal, given_up)
         names = [f"{method}{STORE_SUFFIX}" for method in found.missing]
         journal.publish([*names, METRICS, FIGURES], found.retired)
     return read_csv(options.output / METRICS) if rows is None else rows
 
 
-def _fill(found: Survey, journal: Journal) -> list[Row]:
+def _fill(found: Survey, journal: Journal, given_up: set[str]) -> list[Row]:
     """Do the work: everything that is to be published lies in the journal's directory afterwards."""
     plan = found.plan
-    growing = list(dict.fromkeys([*([] if RAW in found.finished else [RAW]), *found.missing]))
-    for method in growing:
-        path = journal.store(method)
-        if not path.exists():
-            # Named at last, so that a store which is there has all its metadata.
-            scratch = path.with_name(f"new-{path.name}")
-            remove(scratch)
-            create_store(scratch, plan.store, list(plan.images(method).values()))
-            journal.forget(method)
-            scratch.rename(path)
+    growing = tuple(dict.fromkeys([*([] if RAW in found.finished else [RAW]), *found.missing]))
     stores = {**found.finished, **{method: journal.store(method) for method in growing}}
-    results = _run(plan, Workspace(stores, frozenset(growing), journal))
+    if plan.store.layout != "fov":
+        for method in growing:
+            for name in given_up:
+                remove(image_path(journal.store(method), name))
+            names = [*plan.groups, *plan.broken]
+            create_root(journal.store(method), plan.store, names, plan.series[0].position.zarr_format)
+    tasks = [Task(plan.part(name), stores, growing, journal.position(name).folder) for name in plan.groups]
+    failures = [Failure(name, error) for name, error in plan.broken.items()]
+    failures += [failure for failure in _run(plan, tasks) if failure]
+    if failures:
+        raise _what_failed(failures, len(tasks) + len(plan.broken), plan)
+    results = [result for task in tasks for result in task.results()]
+    if len(results) < len(plan.series):
+        raise DataError(
+            f"the work is done, but its notes are not in {journal.directory}: the output directory must be the same "
+            "one for all workers of a cluster"
+        )
     _warn(plan, results)
     rows = [row for result in results for row in result.rows]
     write_csv(rows, journal.directory / METRICS)
-    for method in growing:
-        _finish_store(plan, method, journal.store(method), results)
+    if plan.store.layout != "fov":
+        for method in growing:
+            finish_root(journal.store(method), provenance(plan, method))
     remove(journal.directory / FIGURES)
     write_figures(plan, stores, results, journal.directory / FIGURES)
     return rows
 
 
-def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
-    options = plan.options
-
-    @cache  # made when the first frame needs it: a run that has nothing left to predict does not wait for it
-    def predictor() -> Predictor:
-        return Predictor(
-            models.build(plan.spec, plan.weights),
-            plan.spec.stride,
-            device=options.device,
-            precision=options.precision,
-            batch_size=options.batch_size,
-            tta=options.tta,
-        )
-
-    @cache
-    def statistics(position: str) -> Statistics:
-        series = next(one for one in plan.series if one.position.name == position)
-        return field_statistics(series.position, series.channel, plan.normalization)
-
-    results = []
-    total = sum(len(series.frames) for series in plan.series)
-    with tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True, desc="staining") as bar:
-        for number, series in enumerate(plan.series):
-            note = workspace.journal.note(number)
-            result = _noted(note)
-            if result is None:
-                how = statistics(series.position.name)
-                result = stain(plan, series, how, workspace, predictor=predictor, progress=bar.update)
-                write_json(note, result.to_json())
+def _run(plan: Plan, tasks: Sequence[Task]) -> Iterator[Failure | None]:
+    """Perform the tasks that are not finished, and yield what went wrong with each."""
+    with tqdm(total=sum(task.frames for task in tasks), unit="frame", disable=None, dynamic_ncols=True) as bar:
+        bar.set_description("staining")
+        waiting = []
+        for task in tasks:
+            if task.finished:
+                bar.update(task.frames)
             else:
-                bar.update(len(series.frames))
-            results.append(result)
-    return results
+                waiting.append(task)
+        if plan.options.scheduler and waiting:
+            from image_translation.cluster import perform_on_cluster
+
+            yield from perform_on_cluster(waiting, plan.options.scheduler, bar.update)
+            return
+
+        @cache  # made when the first frame needs it: a run that has nothing left to predict does not wait for it
+        def predictor() -> Predictor:
+            return make_predictor(plan.spec, plan.weights, plan.options.inference)
+
+        for task in waiting:
+            if len(tasks) == 1:
+                perform(task, predictor, bar.update)
+            else:
+                failure = attempt(task, predictor, bar.update)
+                if failure and isinstance(failure.error, UsageError):  # it would be wrong for all the others, too
+                    raise failure.error
+                yield failure
 
 
-def _noted(note: Path) -> SeriesResult | None:
-    """Read the result of a series that an earlier run has finished; None if there is no usable one."""
-    try:
-        return SeriesResult.from_json(json.loads(note.read_text()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def _what_failed(failures: Sequence[Failure], total: int, plan: Plan) -> DataError:
+    for failure in failures[:MOST_TOLD]:
+        _log.error("%s: %s", failure.position, failure.error)
+    names = listing([failure.position for failure in failures])
+    if len(failures) == total:
+        return DataError(f"all {total} positions failed: {names}")
+    skips = " ".join(f"--skip {failure.position}" for failure in failures[:MOST_TOLD])
+    return DataError(
+        f"{len(failures)} of {total} positions failed: {names}. The others are finished, and wait in "
+        f"{plan.options.output} for them: repeat the command when they are mended, or leave them out with {skips}"
+    )
+
+
+def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[SeriesResult], directory: Path) -> None:
+    """Draw and save the figures; see `figures.write_figures`, whose libraries are needed now and not before."""
+    from image_translation import figures
+
+    figures.write_figures(plan, stores, results, directory)
 
 
 def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
@@ -163,22 +173,3 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
         )
     if plan.store.unreadable:
         _log.warning("left out, because they cannot be read: %s", listing(plan.store.unreadable))
-
-
-def _finish_store(plan: Plan, method: str, path: Path, results: Sequence[SeriesResult]) -> None:
-    for name, image in plan.images(method).items():
-        own = [result for result in results if result.position == name]
-        ends = {"min": min, "max": max, "start": min, "end": max}
-        windows = [
-            {key: end(result.windows[c][key] for result in own) for key, end in ends.items()}
-            for c in range(len(image.channels))
-        ]
-        provenance = {
-            "version": version("image-translation"),
-            "request": plan.store_request(method),
-            "checkpoint": {"name": plan.spec.path.name, "description": plan.spec.description},
-            "normalization": asdict(own[0].statistics),
-            "invalid_frames": sorted({number for result in own for number in result.invalid}),
-            "libraries": {library: version(library) for library in LIBRARIES},
-        }
-        finish_image(image_path(path, name), image, windows, provenance)

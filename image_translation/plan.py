@@ -1,11 +1,12 @@
 """From options to a plan: everything that can be wrong is found here, before anything is computed or written."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from image_translation import data, normalize
 from image_translation.errors import DataError, UsageError
@@ -18,6 +19,9 @@ from image_translation.selection import select_channel, select_frames, select_pl
 from image_translation.store import Position, Store, open_store
 
 DEFAULT_NORMALIZATION: normalize.Method = "median_iqr"
+_T = TypeVar("_T")
+
+READERS = 8  # positions that are looked at side by side: most of the time is spent waiting for the storage
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,10 @@ class Plan:
         The checkpoint's weights, for ``models.build``.
     normalization
         Method for the label-free channel.
-    digest
-        Sum of some of the movie's pixels: tells a movie from another that has taken its place.
+    digests
+        Sum of some of the pixels of each position: tells a movie from another that has taken its place.
+    broken
+        Positions of the movie that cannot be read, and why; they are in no series.
     """
 
     options: SmoothOptions
@@ -82,7 +88,22 @@ class Plan:
     spec: ModelSpec
     weights: dict[str, Any]
     normalization: normalize.Method
-    digest: str
+    digests: Mapping[str, str]
+    broken: Mapping[str, DataError] = field(default_factory=dict)
+
+    def part(self, name: str) -> "Plan":
+        """Take out what concerns one position: little enough to be sent to another process.
+
+        The weights are left out, because they are read where they are needed.
+        """
+        return replace(
+            self,
+            store=replace(self.store, names=(name,), metadata={}, unreadable=()),
+            series=tuple(series for series in self.series if series.position.name == name),
+            weights={},
+            digests={name: self.digests[name]},
+            broken={},
+        )
 
     @cached_property
     def request(self) -> dict[str, Any]:
@@ -91,11 +112,17 @@ class Plan:
         return {
             "input": {
                 "movie": str(self.store.path.resolve()),
-                "pixels": self.digest,
-                "positions": {series.position.name: list(series.position.shape) for series in self.series},
                 "channel": first.position.channels[first.channel],
                 "z": sorted({series.z for series in self.series}),
-                "frames": {series.position.name: [series.frames.start, series.frames.stop] for series in self.series},
+                "positions": dict.fromkeys(self.broken)
+                | {
+                    series.position.name: {
+                        "shape": list(series.position.shape),
+                        "frames": [series.frames.start, series.frames.stop],
+                        "pixels": self.digests[series.position.name],
+                    }
+                    for series in self.series
+                },
             },
             "prediction": {
                 "checkpoint": self.spec.sha256,
@@ -115,17 +142,25 @@ class Plan:
         """Specify the output image of each position, by name."""
         temporal_filter = self.options.filters().get(method)
         images = {}
-        for series in self.series:
-            n_frames = len(series.frames)
-            images[series.position.name] = ImageSpec(
-                like=series.position,
+        for name, group in self.groups.items():
+            position, frames = group[0].position, group[0].frames
+            images[name] = ImageSpec(
+                like=position,
                 channels=self.spec.output_channels,
-                frames=series.frames,
-                length=temporal_filter.length(n_frames) if temporal_filter else n_frames,
-                planes=tuple(other.z for other in self.series if other.position is series.position),
+                frames=frames,
+                length=temporal_filter.length(len(frames)) if temporal_filter else len(frames),
+                planes=tuple(series.z for series in group),
                 delay=temporal_filter.delay if temporal_filter else 0.0,
             )
         return images
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[Series, ...]]:
+        """The series of each position, by its name."""
+        groups: dict[str, tuple[Series, ...]] = {}
+        for series in self.series:
+            groups[series.position.name] = (*groups.get(series.position.name, ()), series)
+        return groups
 
 
 def make_plan(options: SmoothOptions) -> Plan:
@@ -150,25 +185,57 @@ def make_plan(options: SmoothOptions) -> Plan:
     """
     checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie, kind="movie")
     store = open_store(path)
-    positions = [store.position(name) for name in store.select(options.positions)]
-    choices = [(position, select_channel(position, options.channel)) for position in positions]
-    planes = [select_planes(position, options.z) for position in positions]
+    positions, broken = _each(store.position, store.select(options.positions, options.skip), {})
+    for position in positions.values():
+        select_channel(position, options.channel)
+        select_planes(position, options.z)
     resolve_precision(options.precision, resolve_device(options.device))
     spec, weights = read_spec(checkpoint)
     spec.require_in_channels(1)
-    series = []
-    for (position, channel), depths in zip(choices, planes, strict=True):
-        frames, truth = select_frames(position, options.frames), _truth(position, channel, spec)
-        for plane, z in enumerate(depths):
-            blank = _is_blank(position, channel, z, frames, options)
-            series.append(Series(position, channel, truth, z, plane, frames, blank))
+
+    def look(name: str) -> tuple[tuple[Series, ...], str]:
+        series = tuple(_series(positions[name], spec, options))
+        return series, _digest(series)
+
+    looks, broken = _each(look, positions, broken)
+    series = tuple(one for found, _ in looks.values() for one in found)
     if all(one.blank for one in series):
         raise DataError(
             f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
             f"in the channel {series[0].position.channels[series[0].channel]}"
         )
     normalization = options.normalization or spec.normalization or DEFAULT_NORMALIZATION
-    return Plan(options, store, tuple(series), spec, weights, normalization, _digest(series))
+    digests = {name: digest for name, (_, digest) in looks.items()}
+    return Plan(options, store, series, spec, weights, normalization, digests, broken)
+
+
+def _each(
+    function: Callable[[str], _T], names: Iterable[str], broken: Mapping[str, DataError]
+) -> tuple[dict[str, _T], dict[str, DataError]]:
+    """Call a function with each position's name; keep the positions that cannot be read apart, unless all are such."""
+
+    def attempt(name: str) -> _T | DataError:
+        try:
+            return function(name)
+        except DataError as error:
+            return error
+
+    names = list(names)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = dict(zip(names, pool.map(attempt, names), strict=True))
+    errors = {**broken, **{name: result for name, result in found.items() if isinstance(result, DataError)}}
+    results = {name: result for name, result in found.items() if not isinstance(result, DataError)}
+    if not results:
+        raise next(iter(errors.values()))
+    return results, errors
+
+
+def _series(position: Position, spec: ModelSpec, options: SmoothOptions) -> Iterator[Series]:
+    channel, frames = select_channel(position, options.channel), select_frames(position, options.frames)
+    truth = _truth(position, channel, spec)
+    for plane, z in enumerate(select_planes(position, options.z)):
+        blank = _is_blank(position, channel, z, frames, options)
+        yield Series(position, channel, truth, z, plane, frames, blank)
 
 
 def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:

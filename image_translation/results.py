@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from image_translation.errors import DataError, UsageError
-from image_translation.journal import STORE_SUFFIX, differences, is_being_published, unfinished_request
+from image_translation.journal import (
+    STORE_SUFFIX,
+    differences,
+    is_being_published,
+    same_request,
+    unfinished_request,
+)
 from image_translation.options import METHODS, PARAMETERS, SmoothOptions
 from image_translation.output import ATTRIBUTE
 from image_translation.plan import Plan
-from image_translation.store import open_store
+from image_translation.zarr_access import group_attributes
 
 METRICS = "metrics.csv"
 FIGURES = "figures"
@@ -66,7 +72,7 @@ def survey(plan: Plan) -> Survey:
         asked = method in options.methods
         wanted = json.loads(json.dumps(plan.request))
         wanted["methods"] = plan.store_request(method)["methods"] if asked else request.get("methods")
-        if request == wanted:
+        if _same(request, wanted):
             if not (asked and options.overwrite):
                 finished[method] = paths[method]
         elif not options.overwrite:
@@ -93,10 +99,15 @@ def belongs_to(output: Path, movie: Path) -> bool:
 def _request_of(path: Path) -> dict[str, Any]:
     """Read what a store was made from; empty if it is not the program's."""
     try:
-        store = open_store(path)
-        return dict(store.position(store.names[0]).attributes[ATTRIBUTE]["request"])
+        return dict(group_attributes(path)[ATTRIBUTE]["request"])
     except (DataError, KeyError, TypeError, ValueError):
         return {}
+
+
+def _same(request: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a store is what is asked for; a position that cannot be read any more does not make it another."""
+    names = [list(one.get("input", {}).get("positions", ())) for one in (request, wanted)]
+    return sorted(names[0]) == sorted(names[1]) and same_request(request, wanted)
 
 
 def _refuse_files_of_others(output: Path, *, made_here: bool) -> None:

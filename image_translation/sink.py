@@ -13,7 +13,7 @@ from image_translation.display_window import DisplayWindows
 from image_translation.errors import DataError
 from image_translation.evaluate import RAW, TRUTH, Evaluator
 from image_translation.frame import Frame
-from image_translation.journal import Journal
+from image_translation.journal import Progress
 from image_translation.output import PlaneStack, image_path
 from image_translation.plan import Plan, Series
 from image_translation.rows import PHASE, Row
@@ -57,7 +57,7 @@ class SeriesResult:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the results of a run grow.
+    """Where the results of a position grow.
 
     Attributes
     ----------
@@ -65,13 +65,13 @@ class Workspace:
         Where the store of each method lies.
     growing
         Methods whose stores are being written; the others are complete.
-    journal
-        Where the progress is kept.
+    progress
+        Where it is noted how far they are.
     """
 
     stores: Mapping[str, Path]
     growing: frozenset[str]
-    journal: Journal
+    progress: Progress
 
 
 def prediction(number: int, data: NDArray[np.float32]) -> Frame:
@@ -84,7 +84,7 @@ class Sink:
 
     def __init__(self, plan: Plan, series: Series, workspace: Workspace) -> None:
         self._series = series
-        self._journal = workspace.journal
+        self._progress = workspace.progress
         self._filters = plan.options.filters()
         delays = {method: temporal_filter.delay for method, temporal_filter in self._filters.items()}
         self._channels = plan.spec.output_channels
@@ -99,7 +99,7 @@ class Sink:
             )
             for method, store in workspace.stores.items()
         }
-        self._done = {method: self._journal.done(series.name, method) for method in workspace.growing}
+        self._done = {method: self._progress.done(series.name, method) for method in workspace.growing}
         self._writing: list[tuple[str, int, Callable[[], None]]] = []
 
     @property
@@ -163,5 +163,5 @@ class Sink:
             wait()
             self._done[method] = number + 1
         if self._writing:
-            self._journal.mark(self._series.name, self._done)
+            self._progress.mark(self._series.name, self._done)
         self._writing.clear()

@@ -159,16 +159,21 @@ class Store:
         """
         return _open_position(name, self.path if self.layout == "fov" else self.path / name)
 
-    def select(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
+    def select(self, patterns: Sequence[str] = (), skip: Sequence[str] = ()) -> tuple[str, ...]:
         """Names of the positions that match any of the names or glob patterns; all without patterns.
+
+        Parameters
+        ----------
+        patterns
+            Of the positions to take.
+        skip
+            Of positions to leave out of them.
 
         Raises
         ------
         UsageError
-            If a pattern matches nothing, or asks for a well that cannot be read.
+            If a pattern matches nothing, or asks for a well that cannot be read, or if nothing is left.
         """
-        if not patterns:
-            return self.names
         for pattern in patterns:
             well = pattern.rpartition("/")[0]
             if well in self.unreadable:
@@ -181,6 +186,17 @@ class Store:
                     f"--position {pattern} matches nothing in {self.path}; it has {listing(self.names)} "
                     "(names and patterns such as 'B/*/0' are allowed)"
                 )
+        taken = self.matching(patterns) if patterns else self.names
+        for pattern in skip:
+            if not self.matching([pattern]):
+                raise UsageError(f"--skip {pattern} matches nothing in {self.path}; it has {listing(self.names)}")
+        left = set(taken) - set(self.matching(skip))
+        if not left:
+            raise UsageError(f"--skip {' '.join(skip)} leaves no position of {listing(taken)}")
+        return tuple(name for name in taken if name in left)
+
+    def matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Names of the positions that match any of the names or glob patterns."""
         return tuple(name for name in self.names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
 
 

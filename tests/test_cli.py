@@ -110,7 +110,7 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-        notes = output / PARTIAL / "progress.json"
+        notes = output / PARTIAL / "positions" / "fov" / "progress.json"
         if notes.exists() and json.loads(notes.read_text()).get("raw fov z0", 0) >= count:
             return
     raise AssertionError(f"the run ended before frame {count}: {process.communicate()}")

@@ -24,22 +24,49 @@ def opened(output: Path, request: dict[str, object] = REQUEST, *, overwrite: boo
 def fill(journal: Journal) -> None:
     journal.store("raw").mkdir()
     (journal.store("raw") / "chunk").write_text("new")
-    journal.mark("A z0", {"raw": 3})
+    journal.position("A").mark("A z0", {"raw": 3})
 
 
 def test_progress_survives_and_is_counted_by_series_and_method(tmp_path: Path) -> None:
     with opened(tmp_path / "out") as journal:
-        assert journal.done("A z0", "raw") == 0
+        assert journal.position("A").done("A z0", "raw") == 0
         fill(journal)
-        journal.mark("A z0", {"window": 1})
+        journal.position("A").mark("A z0", {"window": 1})
+        journal.position("A").result(0).write_text("{}")
+        journal.position("A").finish()
     with opened(tmp_path / "out") as journal:
-        assert journal.done("A z0", "raw") == 3
-        assert journal.done("A z0", "window") == 1
-        assert journal.done("B z0", "raw") == 0
+        progress = journal.position("A")
+        assert progress.finished
+        assert progress.done("A z0", "raw") == 3
+        assert progress.done("A z0", "window") == 1
+        assert journal.position("B").done("B z0", "raw") == 0
         assert (journal.store("raw") / "chunk").read_text() == "new"
-        journal.forget("raw")
-        assert journal.done("A z0", "raw") == 0
-        assert journal.done("A z0", "window") == 1
+        progress.forget("raw")
+        assert progress.done("A z0", "raw") == 0
+        assert progress.done("A z0", "window") == 1
+        assert not progress.finished
+        assert not progress.result(0).exists()
+
+
+def positions(**known: object) -> dict[str, object]:
+    return {"input": {"movie": "a", "positions": known}}
+
+
+def test_a_request_may_gain_positions_and_lose_those_that_are_to_be_left_out(tmp_path: Path) -> None:
+    with opened(tmp_path, positions(A="1", B=None)) as journal:
+        fill(journal)
+    with opened(tmp_path, positions(A="1", B="2", C="3")) as journal:  # B could not be read before
+        assert journal.position("A").done("A z0", "raw") == 3
+    with opened(tmp_path, positions(A="1", B=None, C="3")):  # nor can it now
+        pass
+    for other in (positions(A="2", B="2", C="3"), positions(A="1", B="2"), positions(C="3")):
+        with pytest.raises(UsageError, match="holds an unfinished run with other options"), opened(tmp_path, other):
+            pass
+    with Journal(tmp_path) as journal:
+        assert journal.open(positions(A="1", C="3"), overwrite=False, leave_out=["B", "D"]) == {"B"}
+        assert journal.position("A").done("A z0", "raw") == 3
+        assert journal.open(positions(C="3"), overwrite=False, leave_out=["A"]) == {"A"}
+        assert journal.position("A").done("A z0", "raw") == 0
 
 
 def test_work_of_another_request_is_kept_unless_overwritten(tmp_path: Path) -> None:
@@ -48,9 +75,9 @@ def test_work_of_another_request_is_kept_unless_overwritten(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"methods.window.window: 2 there, 5 now"), opened(tmp_path, OTHER):
         pass
     with opened(tmp_path, overwrite=True) as journal:  # an interrupted overwriting run goes on
-        assert journal.done("A z0", "raw") == 3
+        assert journal.position("A").done("A z0", "raw") == 3
     with opened(tmp_path, OTHER, overwrite=True) as journal:
-        assert journal.done("A z0", "raw") == 0
+        assert journal.position("A").done("A z0", "raw") == 0
         assert not journal.store("raw").exists()
 
 
@@ -126,17 +153,30 @@ def test_publishing_can_be_cut_anywhere(tmp_path: Path, monkeypatch: pytest.Monk
         assert not (output / PARTIAL).exists()
 
 
-@pytest.mark.parametrize("name", ["progress.json", "request.json"])
-@pytest.mark.parametrize("damage", ["{", "[1]", "7", "[" * 100_000])
-def test_damaged_notes_are_an_error_and_can_be_discarded(tmp_path: Path, name: str, damage: str) -> None:
+DAMAGE = pytest.mark.parametrize("damage", ["{", "[1]", "7", "[" * 100_000])
+
+
+@DAMAGE
+def test_a_damaged_request_is_an_error_and_can_be_discarded(tmp_path: Path, damage: str) -> None:
     with opened(tmp_path) as journal:
         fill(journal)
-        (journal.directory / name).write_text(damage)
+        (journal.directory / "request.json").write_text(damage)
     with pytest.raises(DataError, match="is damaged"), opened(tmp_path):
         pass
     with opened(tmp_path, overwrite=True) as journal:
-        assert journal.done("A z0", "raw") == 0
+        assert journal.position("A").done("A z0", "raw") == 0
         assert not journal.store("raw").exists()
+
+
+@DAMAGE
+def test_a_position_with_damaged_notes_begins_again(tmp_path: Path, damage: str) -> None:
+    with opened(tmp_path) as journal:
+        fill(journal)
+        journal.position("B").mark("B z0", {"raw": 5})
+        (journal.position("A").folder / "progress.json").write_text(damage)
+    with opened(tmp_path) as journal:
+        assert journal.position("A").done("A z0", "raw") == 0
+        assert journal.position("B").done("B z0", "raw") == 5
 
 
 def test_unwritable_directory_is_an_error(tmp_path: Path) -> None:

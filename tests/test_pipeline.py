@@ -19,7 +19,7 @@ from stores import phase, write_image, write_plate
 from image_translation import pipeline
 from image_translation import series as series_module
 from image_translation.cli import main
-from image_translation.journal import PARTIAL, Journal
+from image_translation.journal import PARTIAL, Journal, Progress
 from image_translation.motion_filter import MotionFilter
 from image_translation.normalize import METHODS
 from image_translation.placement import remove
@@ -397,7 +397,7 @@ def test_stores_of_two_movies_never_lie_side_by_side(
     # The same path and shape, but other pixels.
     write_image(tmp_path / "2.zarr", phase(seed=3))
     assert run(two, "--methods", "raw") == 2
-    assert "input.pixels" in caplog.text
+    assert "input.positions.fov.pixels" in caplog.text
 
 
 def test_files_of_others_are_never_replaced(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -430,7 +430,9 @@ def test_an_overwriting_run_cut_while_publishing_is_not_called_finished(
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
 
 
-@pytest.mark.parametrize("lost", ["raw.ome.zarr", "savgol.ome.zarr", "series-0.json", "progress.json"])
+@pytest.mark.parametrize(
+    "lost", ["raw.ome.zarr", "savgol.ome.zarr", "positions/fov/result-0.json", "positions/fov/progress.json"]
+)
 def test_a_partial_result_that_was_lost_is_made_again(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
@@ -558,7 +560,7 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
-    mark, calls = Journal.mark, []
+    mark, calls = Progress.mark, []
 
     def full(self: Any, *arguments: Any) -> None:
         calls.append(1)
@@ -567,7 +569,7 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
         mark(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "mark", full)
+        patch.setattr(Progress, "mark", full)
         assert run(movie) == 1
     assert "No space left on device" in caplog.text
     assert run(movie) == 0
