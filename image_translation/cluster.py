@@ -4,6 +4,7 @@ Workers read the movie and write the results themselves, so that both must lie w
 same path; through the scheduler go the tasks, a few kilobytes each, and how far they are.
 """
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any
 
+import cv2
 import torch
 from distributed import Client, KilledWorker, LocalCluster, as_completed, get_worker
 
@@ -107,6 +109,7 @@ def _connected(scheduler: str, most: int) -> Iterator[Any]:
         with client:
             yield client
         return
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # of no one's concern where the cluster is our own
     workers = min(int(scheduler.removeprefix(LOCAL)), most)
     threads = max(1, _processors() // workers)
     with (
@@ -139,6 +142,7 @@ def _work(task: Task, run: str) -> Failure | None:
 
     if threads := os.environ.get(THREADS):
         torch.set_num_threads(int(threads))
+        cv2.setNumThreads(int(threads))
     how = replace(plan.options.inference, device=_device(plan.options.device, worker.name))
     return attempt(task, lambda: _predictor(plan.spec, how), progress)
 

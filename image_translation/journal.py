@@ -197,6 +197,18 @@ class Progress:
         for note in self.folder.glob("result-*.json"):
             note.unlink()
 
+    def agrees(self, name: str, value: Any) -> bool:
+        """Tell whether a value is what it was when the work began, and note it."""
+        path = self.folder / f"{name}.json"
+        try:
+            earlier = _read_notes(path)
+        except DataError:
+            earlier = {}
+        if earlier == value:
+            return True
+        write_json(path, value)
+        return earlier is None
+
     def finish(self) -> None:
         """Note that all images of the position are complete."""
         self._write(self._known() | {FINISHED: 1})

@@ -121,12 +121,16 @@ def perform(task: Task, predictor: Callable[[], Predictor], progress: Callable[[
             create_image(scratch, image)
             notes.forget(method)
             scratch.rename(path)
+    first = plan.series[0]
+    statistics = field_statistics(first.position, first.channel, plan.normalization)
+    if not notes.agrees("statistics", asdict(statistics)):  # a chunk that could not be read has been mended since
+        for method in task.growing:
+            notes.forget(method)
     workspace = Workspace(task.stores, frozenset(task.growing), notes)
     results = []
     for series in plan.series:
         result = _noted(notes.result(series.z))
         if result is None:
-            statistics = field_statistics(series.position, series.channel, plan.normalization)
             result = stain(plan, series, statistics, workspace, predictor=predictor, progress=progress)
             write_json(notes.result(series.z), result.to_json())
         else:
