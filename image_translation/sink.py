@@ -1,6 +1,6 @@
 """Where the raw predictions of a series go: through the filters, to the metrics, and into the stores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -100,11 +100,10 @@ class Sink:
             for method, store in workspace.stores.items()
         }
         self._done = {method: self._journal.done(series.name, method) for method in workspace.growing}
-        self._writing: list[tuple[str, int, Callable[[], None]]] = []
 
     @property
     def predicted(self) -> int:
-        """Number of frames whose raw prediction is on disk."""
+        """Number of frames whose raw prediction is on disk, from the first on."""
         return self._done.get(RAW, len(self._series.frames))
 
     def read_raw(self, number: int) -> Frame:
@@ -155,13 +154,11 @@ class Sink:
             self._rows += self._evaluator.add(method, frame)
             number = frame.index - self._series.frames.start
             if number >= self._done.get(method, len(self._series.frames)):
-                self._writing.append((method, number, self._stacks[method].write(number, frame.data)))
+                self._stacks[method].write(number, frame.data)
 
     def _settle(self) -> None:
-        """Wait until everything is on disk, and note it."""
-        for method, number, wait in self._writing:
-            wait()
-            self._done[method] = number + 1
-        if self._writing:
-            self._journal.mark(self._series.name, self._done)
-        self._writing.clear()
+        """Wait until all that was started to be written is on disk, and note how far that is."""
+        done = {method: max(count, self._stacks[method].settle()) for method, count in self._done.items()}
+        if done != self._done:
+            self._done = done
+            self._journal.mark(self._series.name, done)
