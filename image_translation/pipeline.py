@@ -25,6 +25,7 @@ from image_translation.normalize import Statistics
 from image_translation.output import create_store, finish_image, image_path
 from image_translation.placement import remove
 from image_translation.plan import Plan
+from image_translation.plane_groups import plane_groups
 from image_translation.predict import Predictor
 from image_translation.results import FIGURES, METRICS, Survey, survey
 from image_translation.rows import RAW, Row, read_csv, write_csv
@@ -118,19 +119,21 @@ def _run(plan: Plan, workspace: Workspace) -> list[SeriesResult]:
         series = next(one for one in plan.series if one.position.name == position)
         return field_statistics(series.position, series.channel, plan.normalization)
 
-    results = []
+    results: list[SeriesResult] = []
     total = sum(len(series.frames) for series in plan.series)
     with tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True, desc="staining") as bar:
-        for number, series in enumerate(plan.series):
-            note = workspace.journal.note(number)
-            result = _noted(note)
-            if result is None:
-                how = statistics(series.position.name)
-                result = stain(plan, series, how, workspace, predictor=predictor, progress=bar.update)
-                write_json(note, result.to_json())
-            else:
-                bar.update(len(series.frames))
-            results.append(result)
+        for numbers in plane_groups(plan):
+            notes = {number: workspace.journal.note(number) for number in numbers}
+            known = {number: result for number, note in notes.items() if (result := _noted(note)) is not None}
+            bar.update(sum(len(plan.series[number].frames) for number in known))
+            if left := [number for number in numbers if number not in known]:
+                group = [plan.series[number] for number in left]
+                how = statistics(group[0].position.name)
+                stained = stain(plan, group, how, workspace, predictor=predictor, progress=bar.update)
+                for number, result in zip(left, stained, strict=True):
+                    write_json(notes[number], result.to_json())
+                    known[number] = result
+            results += [known[number] for number in numbers]
     return results
 
 

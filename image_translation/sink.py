@@ -110,8 +110,8 @@ class Sink:
         """Read back the raw prediction of a frame of the movie."""
         return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
 
-    def take(self, frames: list[Frame], truth: list[Frame]) -> int:
-        """Send raw predictions through the filters, score and write what comes out; return the number of frames."""
+    def take(self, frames: list[Frame], truth: list[Frame]) -> None:
+        """Send raw predictions through the filters, score and write what comes out."""
         for frame in truth:
             self._rows += self._evaluator.add(TRUTH, frame)
         for frame in frames:
@@ -122,7 +122,6 @@ class Sink:
             for method, temporal_filter in self._filters.items():
                 self._put(method, temporal_filter.push(frame))
         self._settle()
-        return len(frames)
 
     def finish(self, statistics: normalize.Statistics) -> SeriesResult:
         """Let the last frames out of the filters, and sum up."""

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorstore as ts
 import zarr
 from iohub.ngff import open_ome_zarr
-from stores import phase, write_image, write_plate
+from stores import file_metric, phase, write_image, write_plate
 
 from image_translation import output
 from image_translation.errors import DataError
@@ -123,11 +122,6 @@ def test_a_frame_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         stack.settle()
 
 
-def files_written() -> int:
-    metrics = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/write", include_zero_metrics=True)
-    return sum(value["value"] for metric in metrics if metric["name"].endswith("/write") for value in metric["values"])
-
-
 def stained(frames: int, size: tuple[int, int] = (24, 36)) -> np.ndarray:
     """Two channels, (T, C, Y, X); frame 1 is all zero, and the last was dropped."""
     data = np.random.default_rng(3).normal(size=(frames, 2, *size)).astype(np.float32)
@@ -140,7 +134,7 @@ def test_frames_share_shards_that_are_written_once(tmp_path: Path, monkeypatch: 
     source = write_image(tmp_path / "in.zarr", np.repeat(phase(10), 2, axis=2), version="0.5", names=("0", "1"))
     target = tmp_path / "out.ome.zarr"
     (image,) = make(source, target, planes=(0, 1))
-    data, before = stained(10), files_written()
+    data, before = stained(10), file_metric("write")
     for plane in (0, 1):
         stack, on_disk = PlaneStack(target, image, plane, write=True), []
         for number, frame in enumerate(data):
@@ -149,7 +143,7 @@ def test_frames_share_shards_that_are_written_once(tmp_path: Path, monkeypatch: 
         assert on_disk == [0, 0, 0, 4, 4, 4, 4, 8, 8, 10]
     files = {str(path.relative_to(target)) for path in target.rglob("c/*/*/*/*/*")}
     assert files == {f"{level}/c/{shard}/0/{plane}/0/0" for level in (0, 1) for shard in (0, 1, 2) for plane in (0, 1)}
-    assert files_written() - before == len(files)
+    assert file_metric("write") - before == len(files)
     position = open_store(target).position("fov")
     with open_ome_zarr(target, mode="r") as read:
         assert (read["0"].shards, read["0"].chunks) == ((4, 2, 1, 24, 36), (1, 1, 1, 24, 36))
