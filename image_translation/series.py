@@ -71,8 +71,9 @@ def stain(
         for member, sink in enumerate(sinks):
             own = [(item, frame) for item, frame in zip(batch, stained, strict=True) if item.member == member]
             truth = [item.truth for item, _ in own if item.truth is not None]
-            if own:
-                sink.take([frame for _, frame in own], truth)
+            sink.take([frame for _, frame in own], truth)
+        for sink in sinks:
+            sink.settle()
         return len(batch)
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:

@@ -111,7 +111,7 @@ class Sink:
         return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
 
     def take(self, frames: list[Frame], truth: list[Frame]) -> None:
-        """Send raw predictions through the filters, score and write what comes out."""
+        """Send raw predictions through the filters, score what comes out, and start to write it."""
         for frame in truth:
             self._rows += self._evaluator.add(TRUTH, frame)
         for frame in frames:
@@ -121,7 +121,13 @@ class Sink:
             self._put(RAW, [frame])
             for method, temporal_filter in self._filters.items():
                 self._put(method, temporal_filter.push(frame))
-        self._settle()
+
+    def settle(self) -> None:
+        """Wait until all that was started to be written is on disk, and note how far that is."""
+        done = {method: max(count, self._stacks[method].settle()) for method, count in self._done.items()}
+        if done != self._done:
+            self._done = done
+            self._journal.mark(self._series.name, done)
 
     def finish(self, statistics: normalize.Statistics) -> SeriesResult:
         """Let the last frames out of the filters, and sum up."""
@@ -132,7 +138,7 @@ class Sink:
             )
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())
-        self._settle()
+        self.settle()
         # Sorted, because the order in which they become known depends on the batches.
         rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
         windows = self._windows.windows(len(self._channels))
@@ -154,10 +160,3 @@ class Sink:
             number = frame.index - self._series.frames.start
             if number >= self._done.get(method, len(self._series.frames)):
                 self._stacks[method].write(number, frame.data)
-
-    def _settle(self) -> None:
-        """Wait until all that was started to be written is on disk, and note how far that is."""
-        done = {method: max(count, self._stacks[method].settle()) for method, count in self._done.items()}
-        if done != self._done:
-            self._done = done
-            self._journal.mark(self._series.name, done)
