@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import end_to_end, filters, memory, startup
+from benchmarks import end_to_end, filters, memory, startup, storage
 from benchmarks.measures import Job, write_movie
 from benchmarks.table import Line, format_lines
 
@@ -26,6 +26,10 @@ movie to stores: raw, window 2 and savgol 11/3 are written and scored. In all co
 memory: of the process. On large frames, in both contestants alike, the network runs on every
   {every}th frame only; a copy of the frame stands in for the prediction of the others (--every 1: it runs on all).""",
     "filters": "Savitzky-Golay: window 11, order 3, float32, one thread each.",
+    "storage": """\
+storage: MB (10^6 bytes) of float32 pixels a second, before compression. Ours reads and writes by tensorstore, the
+  baseline is zarr-python on equal stores, in default settings; both read what the system has in its memory, plane by
+  plane. Of a shard zarr-python is given all frames at once.""",
     "startup": "answers: the whole process, from its start to its exit.",
 }
 
@@ -58,6 +62,8 @@ def _measure(parts: list[str], arguments: argparse.Namespace, directory: Path) -
     if "filters" in parts:
         reduced = frames or arguments.size
         yield from filters.measure([(frames or 20, 2, *size)] if reduced else filters.SHAPES, repeats)
+    if "storage" in parts:
+        yield from storage.measure(directory, frames or 30, size, repeats)
     if "startup" in parts:
         yield from startup.measure(directory, repeats)
 
@@ -65,7 +71,7 @@ def _measure(parts: list[str], arguments: argparse.Namespace, directory: Path) -
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
-    parser.add_argument("--frames", type=int, help="frames of a movie (default: 20; for memory 100)")
+    parser.add_argument("--frames", type=int, help="frames of a movie (default: 20; for memory 100, for storage 30)")
     parser.add_argument("--size", type=_size, metavar="HEIGHTxWIDTH", help="of a frame (default: 1000x1100)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median time is taken (default: 3)")
     parser.add_argument("--every", type=int, default=20, help="memory: frames for each that the network sees")

@@ -25,6 +25,8 @@ class Line:
         What the ratio is to reach; without a baseline, what ours is to reach.
     bound
         "at least": baseline over ours, so many times better. "at most": ours over baseline, such a share.
+    more
+        Whether more is better, as of a rate: "at least" is then ours over baseline.
     """
 
     what: str
@@ -33,12 +35,14 @@ class Line:
     unit: str
     limit: float
     bound: Literal["at least", "at most"]
+    more: bool = False
 
     @property
     def ratio(self) -> float:
         if self.baseline is None:
             return self.ours
-        return self.baseline / self.ours if self.bound == "at least" else self.ours / self.baseline
+        times_better = self.bound == "at least" and not self.more
+        return self.baseline / self.ours if times_better else self.ours / self.baseline
 
     @property
     def met(self) -> bool:

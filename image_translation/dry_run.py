@@ -4,6 +4,8 @@ import math
 
 from image_translation.output import ImageSpec
 from image_translation.plan import Plan
+from image_translation.plane_groups import plane_bytes, plane_groups
+from image_translation.rows import RAW
 
 BYTES_PER_VALUE = 4
 
@@ -23,7 +25,7 @@ def describe(plan: Plan) -> str:
     """
     options, spec, first = plan.options, plan.spec, plan.series[0]
     depth, height, width = first.position.shape[2:]
-    names = list(plan.images("raw"))
+    names = list(plan.images(RAW))
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     source = first.position.channels[first.channel]
     told = "--normalization" if options.normalization else spec.normalization_source or "assumed"
@@ -59,8 +61,9 @@ def _memory(plan: Plan) -> int:
     # The widest activations are four times as wide as the first stage, and some three of them live at a time.
     activations = 12 * architecture.dims[0] * batch / architecture.stem_kernel_size[-1] ** 2
     channels = architecture.out_channels
-    planes = sum(temporal_filter.planes(channels) for temporal_filter in plan.options.filters().values())
-    return int((activations + planes + 4 * batch * channels) * height * width * BYTES_PER_VALUE)
+    together = max(len(numbers) for numbers in plane_groups(plan))
+    planes = together * plane_bytes(plan, plan.images(RAW)[plan.series[0].position.name])
+    return int((activations + 4 * batch * channels) * height * width * BYTES_PER_VALUE) + planes
 
 
 def _bytes(image: ImageSpec) -> int:

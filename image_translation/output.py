@@ -2,9 +2,14 @@
 
 A store is created whole, empty, before any frame is written; planes are then written one at a time, each with its
 reduced copies where the input has a pyramid; last, what only the end tells (display windows, provenance) is added.
+
+A chunk is one plane of one frame. OME-Zarr 0.5 has shards: files of many chunks, here of consecutive frames and all
+channels, so that a long movie is not thousands of files. A shard is written whole and once, when its last frame comes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +27,8 @@ from image_translation.zarr_access import ome_attributes, open_array
 COLORS = ("0072B2", "E69F00", "009E73", "CC79A7", "56B4E9", "D55E00")
 COLORS_BY_CHANNEL = {"Phase3D": "FFFFFF", "Nuclei": COLORS[0], "Membrane": COLORS[1]}
 ATTRIBUTE = "image_translation"
+LONGEST_SHARD = 32  # frames; as many are computed again after a kill
+LARGEST_SHARD = 128 * 2**20  # bytes of pixels; as many are held in memory for each method that is written
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,14 @@ class ImageSpec:
     def shape(self) -> tuple[int, ...]:
         """Number of pixels along T, C, Z, Y, X at the finest level."""
         return (self.length, len(self.channels), len(self.planes), *self.like.shape[3:])
+
+    @property
+    def shard(self) -> int:
+        """Number of frames that are stored together in one file at each level, up to OME-Zarr 0.4 only one."""
+        if self.like.zarr_format == 2:
+            return 1
+        frame = math.prod(self.shape[1:2] + self.shape[3:]) * np.dtype(np.float32).itemsize
+        return max(1, min(LONGEST_SHARD, LARGEST_SHARD // frame, self.length))
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -163,6 +178,9 @@ def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, fl
 class PlaneStack:
     """The frames of one plane of one output image, to be written and read back one at a time.
 
+    Frames that share a shard are held until it is full and then written together: to write a part of a shard is to
+    read and write all of it. What is on disk therefore lags behind what was written; `settle` tells how far it is.
+
     Parameters
     ----------
     path
@@ -178,45 +196,91 @@ class PlaneStack:
     def __init__(self, path: Path, image: ImageSpec, plane: int, *, write: bool) -> None:
         self._path = path
         self._plane = plane
+        self._length = image.length
         self._shapes = [level.shape[3:] for level in image.levels]
         zarr_format = image.like.zarr_format
         self._arrays = [open_array(path / level.path, zarr_format, write=write) for level in image.levels]
+        # As it lies on disk: an unfinished store may be of a version that made other shards.
+        self._together: int = self._arrays[0].chunk_layout.write_chunk.shape[0]
+        self._waiting: list[list[NDArray[np.float32]]] = []  # frames whose shard is not full, at all levels
+        self._next = 0  # number of the frame after them
+        self._writing: deque[tuple[range, list[Any]]] = deque()
+        self._settled = 0
 
-    def write(self, number: int, data: NDArray[np.float32]) -> Callable[[], None]:
-        """Start to write one frame at all levels.
+    def write(self, number: int, data: NDArray[np.float32]) -> None:
+        """Take a frame, and start to write it at all levels, with the others of its shard when it is the last of them.
 
         Parameters
         ----------
         number
-            Number of the frame in the output, from 0.
+            Number of the frame in the output, from 0. Frames are to come in order; before one that does not follow
+            the last, what is held is written as it is.
         data
             Image of shape (C, Y, X), float32; it must not change any more.
+        """
+        if number != self._next:
+            self._start()
+        levels = []
+        for shape in self._shapes:
+            data = reduce_plane(data, shape)
+            levels.append(data)
+        self._waiting.append(levels)
+        self._next = number + 1
+        if self._next % self._together == 0 or self._next == self._length:
+            self._start()
+
+    def settle(self) -> int:
+        """Wait until all that was started is on disk.
 
         Returns
         -------
-        callable
-            Waits until the frame is on disk; raises ``DataError`` if it cannot be written.
-        """
-        futures = []
-        for array, shape in zip(self._arrays, self._shapes, strict=True):
-            data = reduce_plane(data, shape)
-            futures.append(array[number, :, self._plane].write(data))
+        int
+            Number of the frame after the last that is there; 0 if none was started yet. Those that came after it are
+            held until their shard is full.
 
-        def wait() -> None:
+        Raises
+        ------
+        DataError
+            If something cannot be written.
+        """
+        while self._writing:
+            frames, futures = self._writing.popleft()
             try:
                 for future in futures:
                     future.result()
             except (ValueError, OSError) as error:
-                raise DataError(f"cannot write frame {number} of {self._path}: {first_line(error)}") from error
+                raise DataError(f"cannot write {_named(frames)} of {self._path}: {first_line(error)}") from error
+            self._settled = frames.stop
+        return self._settled
 
-        return wait
+    def flush(self) -> int:
+        """Write what is held, though its shard is not full, and settle."""
+        self._start()
+        return self.settle()
 
     def read(self, number: int) -> NDArray[np.float32]:
-        """Read one frame, shape (C, Y, X), float32."""
+        """Read one frame that is on disk, shape (C, Y, X), float32; a ``DataError`` if it cannot be read."""
         try:
             return self._arrays[0][number, :, self._plane].read().result()
         except (ValueError, OSError) as error:
             raise DataError(f"cannot read frame {number} of {self._path}: {first_line(error)}") from error
+
+    def _start(self) -> None:
+        """Start to write the frames that are held."""
+        frames = range(self._next - len(self._waiting), self._next)
+        if not frames:
+            return
+        futures = []
+        for array, images in zip(self._arrays, zip(*self._waiting, strict=True), strict=True):
+            stack = np.stack(images) if len(images) > 1 else images[0][np.newaxis]
+            target = array[frames.start : frames.stop, :, self._plane]
+            futures.append(target.write(stack, can_reference_source_data_indefinitely=True))
+        self._waiting.clear()
+        self._writing.append((frames, futures))
+
+
+def _named(frames: range) -> str:
+    return f"frame {frames[0]}" if len(frames) == 1 else f"frames {frames[0]} to {frames[-1]}"
 
 
 def reduce_plane(data: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -281,7 +345,11 @@ def _create_image(group: zarr.Group, image: ImageSpec) -> None:
         if any(level.translation):
             transform.append(TransformationMeta(type="translation", translation=list(level.translation)))
         chunks = (1, 1, 1, *level.shape[3:])
-        position.create_zeros(level.path, level.shape, np.float32, chunks=chunks, transform=transform)
+        # Of the same frames at all levels, so that a frame is complete at all of them at once.
+        shards = (image.shard, len(names), 1, 1, 1) if version == "0.5" else None
+        position.create_zeros(
+            level.path, level.shape, np.float32, chunks=chunks, shards_ratio=shards, transform=transform
+        )
 
 
 def _mirror_plate(root: zarr.Group, source: Store, names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import product
 from typing import Any, TypeVar
 
 from image_translation import data, normalize
@@ -232,10 +232,10 @@ def _each(
 
 def _series(position: Position, spec: ModelSpec, options: SmoothOptions) -> Iterator[Series]:
     channel, frames = select_channel(position, options.channel), select_frames(position, options.frames)
-    truth = _truth(position, channel, spec)
-    for plane, z in enumerate(select_planes(position, options.z)):
-        blank = _is_blank(position, channel, z, frames, options)
-        yield Series(position, channel, truth, z, plane, frames, blank)
+    truth, depths = _truth(position, channel, spec), select_planes(position, options.z)
+    blank = _blank_planes(position, channel, depths, frames, options)
+    for plane, z in enumerate(depths):
+        yield Series(position, channel, truth, z, plane, frames, blank[z])
 
 
 def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:
@@ -245,22 +245,29 @@ def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]
     return tuple(names.index(name) for name in spec.output_channels)
 
 
-def _is_blank(position: Position, channel: int, z: int, frames: range, options: SmoothOptions) -> bool:
-    """Tell whether no frame holds an image; raise ``UsageError`` if some do, but too few for the filters."""
+def _blank_planes(
+    position: Position, channel: int, depths: Sequence[int], frames: range, options: SmoothOptions
+) -> dict[int, bool]:
+    """Tell of each plane whether no frame holds an image; ``UsageError`` if some do, but too few for the filters."""
     filters = options.filters().values()
     needed = max((temporal_filter.minimum for temporal_filter in filters), default=1)
-    valid = (normalize.is_valid(position.read(t, channel, z)) for t in frames)
-    found = sum(islice(filter(None, valid), needed))
-    for temporal_filter in filters:
-        if found < temporal_filter.minimum and (found or len(frames) < temporal_filter.minimum):
+    found = dict.fromkeys(depths, 0)
+    for t in frames:  # and not plane by plane, because planes may share a chunk
+        lacking = [z for z in depths if found[z] < needed]
+        if not lacking:
+            break
+        for z in lacking:
+            found[z] += normalize.is_valid(position.read(t, channel, z))
+    for z, temporal_filter in product(depths, filters):
+        if found[z] < temporal_filter.minimum and (found[z] or len(frames) < temporal_filter.minimum):
             flag = "--savgol-window" if temporal_filter.name == "savgol" else "--window"
             size = options.savgol_window if temporal_filter.name == "savgol" else options.window
             raise UsageError(
                 f"{flag} {size} needs {temporal_filter.minimum} valid frames, and {position.path} "
-                f"(channel {position.channels[channel]}, plane {z}) has {found} of {len(frames)}; "
+                f"(channel {position.channels[channel]}, plane {z}) has {found[z]} of {len(frames)}; "
                 "choose a smaller window, or other --methods"
             )
-    return not found
+    return {z: not found[z] for z in depths}
 
 
 def _digest(series: Sequence[Series]) -> str:

@@ -1,7 +1,7 @@
-"""One movie of planes from phase to results: read, normalise, predict, and hand over to the sink, batch by batch."""
+"""Movies of planes from phase to results: read, normalise, predict, and hand over to the sinks, batch by batch."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -23,22 +23,24 @@ _R = TypeVar("_R")
 
 def stain(
     plan: Plan,
-    series: Series,
+    group: Sequence[Series],
     statistics: normalize.Statistics,
     workspace: Workspace,
     *,
     predictor: Callable[[], Predictor],
     progress: Callable[[int], object],
-) -> SeriesResult:
-    """Stain and smooth one series.
+) -> list[SeriesResult]:
+    """Stain and smooth some series of one position together: all of them at one frame, then at the next.
 
     Frames that an earlier run has predicted are read back and sent down the same way, so that filters and metrics see
     the whole movie; only what is not on disk is written.
 
     Parameters
     ----------
-    plan, series
-        What to do.
+    plan
+        The run.
+    group
+        The series, of one position and the same frames; see ``plane_groups``.
     statistics
         What to normalise the phase by.
     workspace
@@ -48,42 +50,52 @@ def stain(
     progress
         Told the number of frames that went through.
     """
-    sink = Sink(plan, series, workspace)
-    stop = series.frames.start + sink.predicted  # of the frames that are on disk
-    batch_size = predictor().batch_size if stop < series.frames.stop else AHEAD
+    sinks = [Sink(plan, series, workspace) for series in group]
+    frames = group[0].frames
+    stops = [frames.start + sink.predicted for sink in sinks]  # of the frames that are on disk
+    batch_size = predictor().batch_size if min(stops) < frames.stop else AHEAD
 
-    def load(batch: range) -> _Batch:
-        return _Batch(
-            known=[sink.read_raw(number) for number in batch if number < stop],
-            phase=[_phase(series, number, statistics) for number in batch],
-            truth=[_truth(series, number) for number in batch if series.truth],
+    def load(batch: range) -> list[_Item]:
+        return [load_one(*divmod(place, len(group))) for place in batch]
+
+    def load_one(number: int, member: int) -> _Item:
+        series = group[member]
+        return _Item(
+            member=member,
+            known=sinks[member].read_raw(number) if number < stops[member] else None,
+            phase=_phase(series, number, statistics),
+            truth=_truth(series, number) if series.truth else None,
         )
+
+    def take(batch: list[_Item], stained: list[Frame]) -> int:
+        for member, sink in enumerate(sinks):
+            own = [(item, frame) for item, frame in zip(batch, stained, strict=True) if item.member == member]
+            truth = [item.truth for item, _ in own if item.truth is not None]
+            sink.take([frame for _, frame in own], truth)
+        for sink in sinks:
+            sink.settle()
+        return len(batch)
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
         finishing: deque[Future[int]] = deque()
-        for batch in _ahead(reader, load, _batches(series.frames, batch_size)):
-            frames = batch.known
-            if len(frames) < len(batch.phase):  # whole batches, so that a resumed run computes what it would have
-                frames = frames + _predict(batch.phase, predictor, plan)[len(frames) :]
-            frames = [replace(frame, phase=phase.data[0]) for frame, phase in zip(frames, batch.phase, strict=True)]
-            finishing.append(finisher.submit(sink.take, frames, batch.truth))
+        places = range(frames.start * len(group), frames.stop * len(group))
+        for batch in _ahead(reader, load, _batches(places, batch_size)):
+            finishing.append(finisher.submit(take, batch, _stained(batch, predictor, plan)))
             while len(finishing) > AHEAD:
                 progress(finishing.popleft().result())
         while finishing:
             progress(finishing.popleft().result())
-    return sink.finish(statistics)
+    return [sink.finish(statistics) for sink in sinks]
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Frames that go through the network together, or through the rest if their prediction is known.
+class _Item:
+    """A frame of one member of a group, by its place in the group; with its prediction if that is on disk."""
 
-    The batches lie on a fixed grid of frame numbers, so that a resumed run computes what it would have computed.
-    """
-
-    known: list[Frame]
-    phase: list[Frame]
-    truth: list[Frame]
+    member: int
+    known: Frame | None
+    phase: Frame
+    truth: Frame | None
 
 
 def _phase(series: Series, number: int, statistics: normalize.Statistics) -> Frame:
@@ -100,6 +112,15 @@ def _truth(series: Series, number: int) -> Frame:
     return Frame(number, image, normalize.is_valid(image))
 
 
+def _stained(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -> list[Frame]:
+    """Give the raw predictions of a batch, with their phase."""
+    known = [item.known for item in batch if item.known is not None]
+    if len(known) < len(batch):  # whole batches, so that a resumed run computes what it would have
+        predicted = _predict([item.phase for item in batch], predictor, plan)
+        known = [frame if item.known is None else item.known for item, frame in zip(batch, predicted, strict=True)]
+    return [replace(frame, phase=item.phase.data[0]) for item, frame in zip(batch, known, strict=True)]
+
+
 def _predict(phase: list[Frame], predictor: Callable[[], Predictor], plan: Plan) -> list[Frame]:
     images = [frame.data for frame in phase if frame.valid]
     predictions = iter(predictor().predict(images) if images else [])
@@ -114,9 +135,13 @@ def _nothing(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.full(shape, np.nan, np.float32)
 
 
-def _batches(frames: range, size: int) -> Iterator[range]:
-    for start in range(frames.start - frames.start % size, frames.stop, size):
-        yield range(max(start, frames.start), min(start + size, frames.stop))
+def _batches(places: range, size: int) -> Iterator[range]:
+    """Cut places, frame after frame and in each the members of a group, into batches on a fixed grid.
+
+    A resumed run then computes what it would have computed.
+    """
+    for start in range(places.start - places.start % size, places.stop, size):
+        yield range(max(start, places.start), min(start + size, places.stop))
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:

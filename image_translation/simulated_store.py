@@ -135,7 +135,8 @@ def _write_movie(spec: MovieSpec, folder: Path, bar: "tqdm[None]") -> None:
     movie, windows = Movie(spec), DisplayWindows(spec.frames)
     for t in range(spec.frames):
         frame = Frame(t, movie.frame(t))
-        stack.write(t, frame.data)()
+        stack.write(t, frame.data)
+        stack.settle()
         windows.add(frame)
         bar.update(1)
     finish_image(folder, image, windows.windows(len(CHANNELS)), _provenance(spec))

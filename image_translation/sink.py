@@ -1,6 +1,6 @@
 """Where the raw predictions of a series go: through the filters, to the metrics, and into the stores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -100,19 +100,18 @@ class Sink:
             for method, store in workspace.stores.items()
         }
         self._done = {method: self._progress.done(series.name, method) for method in workspace.growing}
-        self._writing: list[tuple[str, int, Callable[[], None]]] = []
 
     @property
     def predicted(self) -> int:
-        """Number of frames whose raw prediction is on disk."""
+        """Number of frames whose raw prediction is on disk, from the first on."""
         return self._done.get(RAW, len(self._series.frames))
 
     def read_raw(self, number: int) -> Frame:
         """Read back the raw prediction of a frame of the movie."""
         return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
 
-    def take(self, frames: list[Frame], truth: list[Frame]) -> int:
-        """Send raw predictions through the filters, score and write what comes out; return the number of frames."""
+    def take(self, frames: list[Frame], truth: list[Frame]) -> None:
+        """Send raw predictions through the filters, score what comes out, and start to write it."""
         for frame in truth:
             self._rows += self._evaluator.add(TRUTH, frame)
         for frame in frames:
@@ -122,8 +121,13 @@ class Sink:
             self._put(RAW, [frame])
             for method, temporal_filter in self._filters.items():
                 self._put(method, temporal_filter.push(frame))
-        self._settle()
-        return len(frames)
+
+    def settle(self) -> None:
+        """Wait until all that was started to be written is on disk, and note how far that is."""
+        done = {method: max(count, self._stacks[method].settle()) for method, count in self._done.items()}
+        if done != self._done:
+            self._done = done
+            self._progress.mark(self._series.name, done)
 
     def finish(self, statistics: normalize.Statistics) -> SeriesResult:
         """Let the last frames out of the filters, and sum up."""
@@ -134,7 +138,7 @@ class Sink:
             )
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())
-        self._settle()
+        self.settle()
         # Sorted, because the order in which they become known depends on the batches.
         rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
         windows = self._windows.windows(len(self._channels))
@@ -155,13 +159,4 @@ class Sink:
             self._rows += self._evaluator.add(method, frame)
             number = frame.index - self._series.frames.start
             if number >= self._done.get(method, len(self._series.frames)):
-                self._writing.append((method, number, self._stacks[method].write(number, frame.data)))
-
-    def _settle(self) -> None:
-        """Wait until everything is on disk, and note it."""
-        for method, number, wait in self._writing:
-            wait()
-            self._done[method] = number + 1
-        if self._writing:
-            self._progress.mark(self._series.name, self._done)
-        self._writing.clear()
+                self._stacks[method].write(number, frame.data)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from image_translation.errors import DataError, UsageError, first_line, listing
 from image_translation.ome_metadata import (
+    AXES,
     Level,
     entry,
     parse_axes,
@@ -89,9 +90,19 @@ class Position:
         size = self.levels[0].scale[-1]
         return size if self.units.get("x") == "micrometer" and 0 < size < math.inf and size != 1 else None
 
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Number of pixels along T, C, Z, Y, X that are decoded together."""
+        sizes = dict(zip(self.axes, self._array.chunk_layout.read_chunk.shape, strict=True))
+        return tuple(sizes.get(axis, 1) for axis in AXES)
+
     @cached_property
     def _array(self) -> Any:
         return open_array(self.path / self.levels[0].path, self.zarr_format)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process opens the array itself, with the cache that all arrays share there.
+        return {name: value for name, value in vars(self).items() if name != "_array"}
 
     def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
         """Read one plane.

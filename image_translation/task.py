@@ -17,6 +17,7 @@ from image_translation.options import Inference
 from image_translation.output import create_image, finish_image, image_path
 from image_translation.placement import remove
 from image_translation.plan import Plan
+from image_translation.plane_groups import plane_groups
 from image_translation.predict import Predictor
 from image_translation.series import stain
 from image_translation.sink import SeriesResult, Workspace
@@ -127,17 +128,18 @@ def perform(task: Task, predictor: Callable[[], Predictor], progress: Callable[[
         for method in task.growing:
             notes.forget(method)
     workspace = Workspace(task.stores, frozenset(task.growing), notes)
-    results = []
-    for series in plan.series:
-        result = _noted(notes.result(series.z))
-        if result is None:
-            result = stain(plan, series, statistics, workspace, predictor=predictor, progress=progress)
-            write_json(notes.result(series.z), result.to_json())
-        else:
-            progress(len(series.frames))
-        results.append(result)
+    results = {series.z: _noted(notes.result(series.z)) for series in plan.series}
+    for group in plane_groups(plan):
+        left = [series for series in plan.series[group.start : group.stop] if results[series.z] is None]
+        progress(sum(len(series.frames) for series in plan.series[group.start : group.stop] if series not in left))
+        if left:
+            stained = stain(plan, left, statistics, workspace, predictor=predictor, progress=progress)
+            for series, result in zip(left, stained, strict=True):
+                write_json(notes.result(series.z), result.to_json())
+                results[series.z] = result
+    known = [result for result in results.values() if result is not None]
     for method in task.growing:
-        _finish_image(plan, method, image_path(task.stores[method], task.name), results)
+        _finish_image(plan, method, image_path(task.stores[method], task.name), known)
     notes.finish()
 
 

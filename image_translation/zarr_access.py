@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ import zarr
 from image_translation.errors import DataError, first_line
 
 LARGEST = 4 * 2**30  # bytes of a chunk or plane; tensorstore ends the whole process where it finds no memory for one
+# Chunks of several planes are kept decoded, so that the planes are not each the work of all: so many layers, a layer
+# being the chunks that one plane lies in. They are those of the phase and of two true channels, and one to spare.
+KEPT_LAYERS = 4
+LARGEST_CACHE = 2 * 2**30  # bytes; a chunk that is larger is decoded anew for each of its planes
 UNKNOWN_CODEC = re.compile(
     r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
     r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
@@ -60,6 +65,9 @@ def open_level(path: Path) -> Any:
 def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
     """Open a Zarr array with tensorstore.
 
+    Where chunks hold several planes, those read last are kept decoded, for all arrays of a process together. Whether a
+    file has changed is looked at whenever it is read.
+
     Parameters
     ----------
     path
@@ -77,9 +85,35 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
     place = {"driver": "file", "path": str(path.resolve())}  # tensorstore refuses paths that lead upwards
     spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": place}
     try:
-        return ts.open(spec, read=True, write=write).result()
+        array = ts.open(spec, read=True, write=write).result()
+        if write or _planes(array) == 1:
+            return array
+        return ts.open({**spec, "recheck_cached_data": True}, read=True, context=_cache_of(_layer(array))).result()
     except (ValueError, OSError) as error:
         raise DataError(_problem(path, error)) from error
+
+
+def _planes(array: Any) -> int:
+    """Count the planes of a chunk."""
+    sizes = zip(array.chunk_layout.read_chunk.shape[:-2], array.shape[:-2], strict=True)
+    return math.prod(min(size, length) for size, length in sizes)
+
+
+def _layer(array: Any) -> int:
+    """Count the bytes of the chunks that one plane lies in."""
+    chunk = array.chunk_layout.read_chunk.shape
+    tiles = math.prod(-(-length // size) for size, length in zip(chunk[-2:], array.shape[-2:], strict=True))
+    return math.prod(chunk) * tiles * array.dtype.numpy_dtype.itemsize
+
+
+def _cache_of(layer: int) -> Any:
+    """Give the cache of arrays with such layers; few in all, because their sizes are powers of two."""
+    return _cache(min(LARGEST_CACHE, 1 << (KEPT_LAYERS * layer - 1).bit_length()))
+
+
+@cache
+def _cache(size: int) -> Any:
+    return ts.Context({"cache_pool": {"total_bytes_limit": size}})
 
 
 def require_moderate(path: Path, array: Any) -> None:

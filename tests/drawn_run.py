@@ -69,7 +69,8 @@ class DrawnRun:
             self.stains[method] = rng.normal(size=(image.length, len(channels), *size)).astype(np.float32)
             self.stains[method][[t for t in invalid if t < image.length]] = np.nan
             for number, frame in enumerate(self.stains[method]):
-                stack.write(number, frame)()
+                stack.write(number, frame)
+            stack.settle()
         rows = self._rows(methods, metrics=metrics, truth=truth)
         missing = [start + t for t in invalid]
         self.results = [SeriesResult("fov z0", "fov", rows, missing, Statistics(0.0, 1.0, "none"), [])]

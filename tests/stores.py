@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorstore as ts
 import zarr
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -14,6 +15,13 @@ def phase(frames: int = 14, size: tuple[int, int] = (24, 36), seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     steps = rng.normal(size=(frames, 1, 1, *size)).astype(np.float32)
     return rng.normal(size=(1, 1, 1, *size)).astype(np.float32) + 0.3 * steps
+
+
+def file_metric(name: str) -> int:
+    """Tell what tensorstore has done to files in this process until now: ``read``, ``write``, ``bytes_read``."""
+    prefix = "/tensorstore/kvstore/file/"
+    metrics = ts.experimental_collect_matching_metrics(prefix, include_zero_metrics=True)
+    return sum(value["value"] for metric in metrics if metric["name"] == prefix + name for value in metric["values"])
 
 
 def write_image(
@@ -28,8 +36,12 @@ def write_image(
     units: dict[str, str] | None = None,
     attributes: dict[str, Any] | None = None,
     keep_zero_chunks: bool = False,
+    chunk: tuple[int, ...] = (),
 ) -> Path:
-    """Write an image of the given axes; further names are levels of half the size each."""
+    """Write an image of the given axes; further names are levels of half the size each.
+
+    A chunk is one plane, or as many frames, channels and planes as `chunk` says.
+    """
     zarr_format = 3 if version == "0.5" else 2
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
     scale = scale or (1.0,) * data.ndim
@@ -41,7 +53,7 @@ def write_image(
             name,
             shape=reduced.shape,
             dtype=reduced.dtype,
-            chunks=(1,) * (reduced.ndim - 2) + reduced.shape[-2:],
+            chunks=(chunk or (1,) * (reduced.ndim - 2)) + reduced.shape[-2:],
             config={"write_empty_chunks": keep_zero_chunks},
             chunk_key_encoding={"name": "default" if zarr_format == 3 else "v2", "separator": "/"},
         )

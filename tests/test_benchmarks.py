@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import end_to_end, explorer, feature_map, filters, isolated, measures, temporal
+from benchmarks import end_to_end, explorer, feature_map, filters, isolated, measures, storage, temporal
 from benchmarks.measures import Job
 from benchmarks.movies import write_movie
 from benchmarks.table import Line, format_lines
@@ -97,6 +97,16 @@ def test_filters_are_timed_with_one_thread() -> None:
     assert line.baseline
 
 
+def test_every_layout_is_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "FreshProcess", _ThisProcess)
+    *rates, files, refused = storage.measure(tmp_path, FRAMES, SIZE, repeats=1)
+    assert [line.what.split()[0] for line in rates] == ["write", "read"] * 3 + ["read"]
+    assert all(line.ours > 0 and line.baseline and line.unit == "MB/s" for line in rates)
+    assert (files.ours, files.baseline) == pytest.approx((1000 / FRAMES, 2000))
+    assert refused.ours == len(storage.LAYOUTS)
+    assert {path.name for path in tmp_path.iterdir()} == {f"storage-{n}.ome.zarr" for n in range(len(storage.LAYOUTS))}
+
+
 def test_the_command_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmarks", "startup", "--repeats", "1"])
     program.main()
@@ -112,6 +122,8 @@ def test_the_command_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         (Line("lean", 100.0, 1000.0, "MiB", 0.2, "at most"), 0.1, True),
         (Line("grows", 110.0, 100.0, "MiB", 1.05, "at most"), 1.1, False),
         (Line("at once", 0.4, None, "s", 0.5, "at most"), 0.4, True),
+        (Line("a rate", 300.0, 200.0, "MB/s", 1.0, "at least", more=True), 1.5, True),
+        (Line("too low a rate", 100.0, 200.0, "MB/s", 1.0, "at least", more=True), 0.5, False),
     ],
 )
 def test_a_line_says_whether_it_is_met(line: Line, ratio: float, *, met: bool) -> None:

@@ -118,8 +118,9 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_kill_interrupt_and_go_on(tmp_path: Path, tiny_checkpoint: Path, network_class: Any) -> None:
-    movie = write_image(tmp_path / "in.zarr", phase(400, (64, 64)))
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_kill_interrupt_and_go_on(tmp_path: Path, tiny_checkpoint: Path, network_class: Any, version: str) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(400, (64, 64)), version=version)
     arguments = ["-c", str(tiny_checkpoint), "-m", str(movie), "--batch-size", "3", "--device", "cpu"]
     cut = [*arguments, "-o", str(tmp_path / "cut")]
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import zarr
 from scipy.signal import savgol_filter
-from stores import phase, write_image, write_plate
+from stores import file_metric, phase, write_image, write_plate
 
-from image_translation import pipeline
+from image_translation import pipeline, plane_groups
 from image_translation import series as series_module
 from image_translation.cli import main
 from image_translation.journal import PARTIAL, Journal, Progress
@@ -70,6 +70,27 @@ def pixels(output: Path, method: str, name: str = "fov") -> np.ndarray:
 
 def snapshot(output: Path) -> dict[str, bytes]:
     return {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def require_noted_frames(cut: Path, whole: Path) -> dict[str, int]:
+    """Check that the frames which a killed run has noted are on disk; return how many, by method and series."""
+    noted = json.loads((cut / PARTIAL / "progress.json").read_text())
+    for key, count in noted.items():
+        method, name, z = key.split(" ")
+        plane = int(z.removeprefix("z"))
+        position = open_store(whole / f"{method}.ome.zarr").position(name)
+        partial = open_store(cut / PARTIAL / f"{method}.ome.zarr").position(name)
+        for t in range(count):
+            for c in range(position.shape[1]):
+                np.testing.assert_array_equal(partial.read(t, c, plane), position.read(t, c, plane))
+    return noted
+
+
+SHARD = 5  # frames: its end lies within a batch of two
 
 
 def test_results_are_the_network_and_its_filters(run: Any, tmp_path: Path, tiny_model: Any) -> None:
@@ -234,6 +255,113 @@ def test_every_plane(run: Any, tmp_path: Path) -> None:
     assert open_store(tmp_path / "one" / "raw.ome.zarr").position("fov").levels[0].translation[2] == 4
 
 
+def volumes(frames: int = 14) -> np.ndarray:
+    """Phase, membrane and nuclei of four planes; some frames of one plane were dropped."""
+    planes = [np.concatenate([phase(frames, seed=3 * z + c) for c in range(3)], axis=1) for z in range(4)]
+    planes[1][[2, -1], 0] = 0
+    return np.concatenate(planes, axis=2)
+
+
+CHANNELS = ("Phase3D", "Membrane", "Nuclei")
+
+
+def test_planes_are_stained_alike_together_and_one_by_one(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", volumes(), channels=CHANNELS, chunk=(1, 1, 4))
+    options = ("--z", "all", "--batch-size", "1")
+    sizes = []
+    stain = pipeline.stain
+
+    def counting(plan: Any, group: Any, *arguments: Any, **options: Any) -> Any:
+        sizes.append(len(group))
+        return stain(plan, group, *arguments, **options)
+
+    monkeypatch.setattr(pipeline, "stain", counting)
+    assert run(movie, *options, output=tmp_path / "together") == 0
+    one = plane_groups.plane_bytes
+    monkeypatch.setattr(plane_groups, "plane_bytes", lambda *arguments: plane_groups.LARGEST_GROUP // 3)
+    assert run(movie, *options, output=tmp_path / "in_twos") == 0
+    monkeypatch.setattr(plane_groups, "plane_bytes", one)
+    monkeypatch.setattr(plane_groups, "LARGEST_GROUP", 0)
+    assert run(movie, *options, output=tmp_path / "one_by_one") == 0
+    assert sizes == [4, 2, 2, 1, 1, 1, 1]
+    assert snapshot(tmp_path / "together") == snapshot(tmp_path / "in_twos") == snapshot(tmp_path / "one_by_one")
+    plain = write_image(tmp_path / "plain.zarr", volumes(), channels=CHANNELS)
+    assert run(plain, *options, output=tmp_path / "plain") == 0
+    assert sizes[7:] == [1, 1, 1, 1]
+    metrics = [(tmp_path / name / "metrics.csv").read_text() for name in ("plain", "together")]
+    assert metrics[0] == metrics[1]
+    # In batches of several, other images share a batch, and sums may be taken in another order.
+    monkeypatch.setattr(plane_groups, "LARGEST_GROUP", 2**31)
+    assert run(movie, "--z", "all", "--batch-size", "3", "--methods", "raw", output=tmp_path / "batches") == 0
+    np.testing.assert_allclose(pixels(tmp_path / "batches", "raw"), pixels(tmp_path / "plain", "raw"), atol=1e-5)
+
+
+def test_the_chunks_of_all_planes_are_read_once(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {"normalization": {"Phase3D": {"fov_statistics": {"mean": 0.0, "std": 1.0, "median": 0.0, "iqr": 1.0}}}}
+    movie = write_image(tmp_path / "in.zarr", volumes(30), channels=CHANNELS, chunk=(1, 1, 4), attributes=stored)
+    size = sum(path.stat().st_size for path in (movie / "0").rglob("*") if path.is_file())
+
+    def share_read(name: str) -> float:
+        before = file_metric("bytes_read")
+        assert run(movie, "--z", "all", "--methods", "raw", "window", output=tmp_path / name) == 0
+        return (file_metric("bytes_read") - before) / size
+
+    assert 1 < share_read("together") < 1.3  # some frames are also looked at before
+    monkeypatch.setattr(plane_groups, "LARGEST_GROUP", 0)
+    assert 4 < share_read("one_by_one") < 4.3
+
+
+@pytest.mark.parametrize("after", [3, 14, 25])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_killed_planes_go_on_together_and_end_the_same(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, after: int
+) -> None:
+    monkeypatch.setattr("image_translation.output.LONGEST_SHARD", SHARD)
+    movie = write_image(tmp_path / "in.zarr", volumes(13), version=version, channels=CHANNELS, chunk=(1, 1, 4))
+    options = ("--z", "all", "--batch-size", "2", "--methods", "raw", "window", "savgol")
+    assert run(movie, *options, output=tmp_path / "whole") == 0
+    predict, calls = Predictor.predict, []
+
+    def dying(self: Predictor, images: Any) -> Any:
+        if len(calls) == after:
+            raise Killed
+        calls.append(len(images))
+        return predict(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict", dying)
+        with pytest.raises(Killed):
+            run(movie, *options, output=tmp_path / "cut")
+    noted = require_noted_frames(tmp_path / "cut", tmp_path / "whole")
+    raw = {key: count for key, count in noted.items() if key.startswith("raw ")}
+    together = SHARD if version == "0.5" else 1
+    frames_lost = series_module.AHEAD + 1 + together
+    assert all(count % together == 0 or count == 13 for count in raw.values())
+    assert all(count >= after // 2 - frames_lost for count in raw.values())
+    assert max(raw.values(), default=0) <= after // 2 + 1
+    assert run(movie, *options, output=tmp_path / "cut") == 0
+    assert snapshot(tmp_path / "cut") == snapshot(tmp_path / "whole")
+
+
+def test_a_lost_note_of_one_plane_is_made_again(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = write_image(tmp_path / "in.zarr", volumes(), channels=CHANNELS, chunk=(1, 1, 4))
+    assert run(movie, "--z", "all", output=tmp_path / "whole") == 0
+
+    def cut(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_figures", cut)
+        with pytest.raises(Killed):
+            run(movie, "--z", "all")
+    (tmp_path / "out" / PARTIAL / "series-2.json").unlink()
+    monkeypatch.setattr(Predictor, "predict", None)  # everything is on disk
+    assert run(movie, "--z", "all") == 0
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
+
+
 def test_plate_positions_by_pattern(run: Any, tmp_path: Path) -> None:
     movies = {name: phase(3, (20 + i, 24), seed=i) for i, name in enumerate(["A/1/0", "A/2/0", "B/2/0"])}
     plate = write_plate(tmp_path / "in.zarr", movies, version="0.5")
@@ -263,16 +391,16 @@ def test_dry_run_writes_nothing(run: Any, tmp_path: Path, capsys: pytest.Capture
     assert not (tmp_path / "out").exists()
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
-
-
 @pytest.mark.parametrize("after", [1, 4, 9, 13])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_a_killed_run_goes_on_and_ends_the_same(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, after: int
 ) -> None:
+    monkeypatch.setattr("image_translation.output.LONGEST_SHARD", SHARD)
     names = ["A/1/0", "A/2/0"]
-    movie = write_plate(tmp_path / "in.zarr", {name: phase(13, seed=i) for i, name in enumerate(names)})
+    movies = {name: phase(13, seed=i) for i, name in enumerate(names)}
+    movies["A/1/0"][3] = 0
+    movie = write_plate(tmp_path / "in.zarr", movies, version=version)
     assert run(movie, "--batch-size", "2", output=tmp_path / "whole") == 0
     predict, calls = Predictor.predict, []
 
@@ -287,6 +415,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         with pytest.raises(Killed):
             run(movie, "--batch-size", "2", output=tmp_path / "cut")
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
+    noted = require_noted_frames(tmp_path / "cut", tmp_path / "whole")
+    if version == "0.5":
+        assert all(count % SHARD == 0 or count in (12, 13) for count in noted.values())
     calls.clear()
 
     def counting(self: Predictor, images: Any) -> Any:
@@ -296,8 +427,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "predict", counting)
         assert run(movie, "--batch-size", "2", output=tmp_path / "cut") == 0
-    # The batches in flight may be lost, and no others.
-    assert 14 - after <= len(calls) <= 14 - after + series_module.AHEAD + 1
+    # The batches in flight may be lost, and those of a shard that is not full; no others.
+    lost = series_module.AHEAD + 1 + (SHARD // 2 if version == "0.5" else 0)
+    assert 14 - after <= len(calls) <= 14 - after + lost
     assert snapshot(tmp_path / "cut") == snapshot(tmp_path / "whole")
 
 

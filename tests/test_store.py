@@ -1,16 +1,20 @@
 """Stores of all kinds come out in one form; what cannot be read is said in one line."""
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from stores import phase, write_image, write_plate
+from stores import file_metric, phase, write_image, write_plate
 
+from image_translation import zarr_access
 from image_translation.errors import DataError, UsageError
 from image_translation.ome_metadata import AXES, Level
 from image_translation.selection import select_channel, select_planes
@@ -141,6 +145,93 @@ def test_missing_chunk_reads_as_zero(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.zarr", phase(3))
     (path / "0" / "1" / "0" / "0" / "0" / "0").unlink()
     assert not open_store(path).position("fov").read(1, 0, 0).any()
+
+
+def volume(seed: int = 0) -> np.ndarray:
+    """Random movie of shape (5, 3, 4, 24, 36), float32."""
+    return np.random.default_rng(seed).random((5, 3, 4, 24, 36), np.float32)
+
+
+def bytes_for(position: Position, planes: list[tuple[int, int, int]]) -> int:
+    before = file_metric("bytes_read")
+    for plane in planes:
+        position.read(*plane)
+    return file_metric("bytes_read") - before
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_chunk_of_several_planes_is_decoded_once(tmp_path: Path, version: str) -> None:
+    data = volume()
+    path = write_image(tmp_path / "a.zarr", data, version=version, channels=None, chunk=(1, 1, 4))
+    position = open_store(path).position("fov")
+    assert position.chunks == (1, 1, 4, 24, 36)
+    files = [file for file in path.rglob("*") if file.is_file() and file.name[0] not in ".z"]
+    size = sum(file.stat().st_size for file in files) // len(files)
+    position.read(4, 0, 0)
+    # As a movie with its truth is read: frame by frame, plane by plane, channel by channel.
+    once = bytes_for(position, [(t, c, z) for t in range(4) for z in range(4) for c in range(3)])
+    assert 11 * size < once < 13 * size
+    np.testing.assert_array_equal(position.read(2, 1, 3), data[2, 1, 3])
+
+
+def test_a_chunk_of_several_frames_is_decoded_once(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", volume(), channels=None, chunk=(5, 1, 1))
+    position = open_store(path).position("fov")
+    assert position.chunks == (5, 1, 1, 24, 36)
+    assert bytes_for(position, [(0, 0, 0)]) > 0
+    assert bytes_for(position, [(t, 0, 0) for t in range(5)]) == 0
+
+
+def test_a_chunk_of_one_plane_is_not_kept(tmp_path: Path) -> None:
+    position = open_store(write_image(tmp_path / "a.zarr", phase(3))).position("fov")
+    assert position.chunks == (1, 1, 1, 24, 36)
+    assert bytes_for(position, [(0, 0, 0)]) == bytes_for(position, [(0, 0, 0)]) > 0
+
+
+def test_a_chunk_that_the_cache_does_not_hold_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr_access, "LARGEST_CACHE", 1000)
+    data = volume()
+    position = open_store(write_image(tmp_path / "a.zarr", data, channels=None, chunk=(1, 3, 4))).position("fov")
+    for z in (0, 1, 0):
+        np.testing.assert_array_equal(position.read(1, 2, z), data[1, 2, z])
+    assert bytes_for(position, [(1, 2, 0)]) > 0
+
+
+def test_all_positions_share_one_cache(tmp_path: Path) -> None:
+    names = [f"A/{n}/0" for n in range(1, 9)]
+    path = write_plate(tmp_path / "p.zarr", {name: volume() for name in names}, channels=None, chunk=(1, 1, 4))
+    zarr_access._cache.cache_clear()
+    store = open_store(path)
+    for name in names:
+        store.position(name).read(0, 0, 0)
+    assert zarr_access._cache.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("chunk", [(1, 1, 1), (1, 1, 4)])
+def test_what_was_rewritten_is_read_anew(tmp_path: Path, chunk: tuple[int, ...]) -> None:
+    path = write_image(tmp_path / "a.zarr", volume(0), channels=None, chunk=chunk)
+    before = open_store(path).position("fov")
+    before.read(1, 0, 2)
+    write_image(path, volume(1), channels=None, chunk=chunk)
+    for position in (before, open_store(path).position("fov")):
+        np.testing.assert_array_equal(position.read(1, 0, 2), volume(1)[1, 0, 2])
+    write_image(path, volume(2)[:3, :, :3], channels=None, chunk=chunk)
+    position = open_store(path).position("fov")
+    assert position.shape == (3, 3, 3, 24, 36)
+    np.testing.assert_array_equal(position.read(1, 0, 2), volume(2)[1, 0, 2])
+
+
+def test_a_position_goes_into_another_process(tmp_path: Path) -> None:
+    data = volume()
+    position = open_store(write_image(tmp_path / "a.zarr", data, channels=None, chunk=(1, 1, 4))).position("fov")
+    unused = pickle.dumps(position)
+    position.read(0, 0, 0)
+    assert pickle.dumps(position) == unused
+    assert pickle.loads(unused) == position
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        np.testing.assert_array_equal(pool.submit(position.read, 3, 2, 1).result(), data[3, 2, 1])
 
 
 def test_what_is_no_store(tmp_path: Path) -> None:
