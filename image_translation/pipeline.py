@@ -7,15 +7,15 @@ frames are streamed, so that memory holds a window and never the movie.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from image_translation.errors import DataError, UsageError, listing
 from image_translation.journal import STORE_SUFFIX, Journal
-from image_translation.output import create_root, finish_root, image_path
+from image_translation.output import create_root, finish_root
 from image_translation.placement import remove
 from image_translation.plan import Plan
 from image_translation.predict import Predictor
@@ -75,9 +75,9 @@ def _fill(found: Survey, journal: Journal, given_up: set[str]) -> list[Row]:
     stores = {**found.finished, **{method: journal.store(method) for method in growing}}
     if plan.store.layout != "fov":
         for method in growing:
-            for name in given_up:
-                remove(image_path(journal.store(method), name))
             names = [*plan.groups, *plan.broken]
+            for path in _without(given_up, names):
+                remove(journal.store(method) / path)
             create_root(journal.store(method), plan.store, names, plan.series[0].position.zarr_format)
     tasks = [Task(plan.part(name), stores, growing, journal.position(name).folder) for name in plan.groups]
     failures = [Failure(name, error) for name, error in plan.broken.items()]
@@ -99,6 +99,13 @@ def _fill(found: Survey, journal: Journal, given_up: set[str]) -> list[Row]:
     remove(journal.directory / FIGURES)
     write_figures(plan, stores, results, journal.directory / FIGURES)
     return rows
+
+
+def _without(given_up: Collection[str], names: Collection[str]) -> Iterator[PurePosixPath]:
+    """Yield what is of no use without some positions: they, and the wells and rows that hold no others."""
+    kept = {parent for name in names for parent in (PurePosixPath(name), *PurePosixPath(name).parents)}
+    for name in given_up:
+        yield from {PurePosixPath(name), *PurePosixPath(name).parents} - kept
 
 
 def _run(plan: Plan, tasks: Sequence[Task]) -> Iterator[Failure | None]:

@@ -16,7 +16,7 @@ import zarr
 from scipy.signal import savgol_filter
 from stores import file_metric, phase, write_image, write_plate
 
-from image_translation import pipeline, plane_groups
+from image_translation import pipeline, plane_groups, task
 from image_translation import series as series_module
 from image_translation.cli import main
 from image_translation.journal import PARTIAL, Journal, Progress
@@ -78,7 +78,10 @@ class Killed(BaseException):
 
 def require_noted_frames(cut: Path, whole: Path) -> dict[str, int]:
     """Check that the frames which a killed run has noted are on disk; return how many, by method and series."""
-    noted = json.loads((cut / PARTIAL / "progress.json").read_text())
+    noted: dict[str, int] = {}
+    for path in (cut / PARTIAL / "positions").rglob("progress.json"):
+        noted |= json.loads(path.read_text())
+    noted.pop("finished", None)
     for key, count in noted.items():
         method, name, z = key.split(" ")
         plane = int(z.removeprefix("z"))
@@ -244,6 +247,62 @@ def test_frames_are_cut_out_and_keep_their_time(run: Any, tmp_path: Path) -> Non
     assert (min(frames), max(frames)) == (5, 16)
 
 
+def truncated(chunk: Path) -> bytes:
+    """Cut a chunk short; return what it was."""
+    content = chunk.read_bytes()
+    chunk.write_bytes(content[: len(content) // 2])
+    return content
+
+
+@pytest.mark.parametrize("frame", [0, 2])  # found when the plan is made, and when the position is stained
+def test_a_position_that_fails_does_not_stop_the_others(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, frame: int
+) -> None:
+    names = ["A/1/0", "A/2/0", "A/3/0"]
+    movie = write_plate(tmp_path / "in.zarr", {name: phase(13, seed=i) for i, name in enumerate(names)})
+    assert run(movie, output=tmp_path / "whole") == 0
+    assert run(movie, "--skip", "A/2/*", output=tmp_path / "without") == 0
+    chunk = movie / "A/2/0/0" / str(frame) / "0/0/0/0"
+    content = truncated(chunk)
+    for output in ("mended", "left_out"):
+        caplog.clear()
+        assert run(movie, output=tmp_path / output) == 1
+        assert f"A/2/0: cannot read frame {frame}" in caplog.text
+        assert "1 of 3 positions failed: A/2/0. The others are finished" in caplog.text
+        assert "leave them out with --skip A/2/0" in caplog.text
+        assert {path.name for path in (tmp_path / output).iterdir()} == {PARTIAL}
+    predict, calls = Predictor.predict, []
+    monkeypatch.setattr(Predictor, "predict", lambda self, images: calls.append(1) or predict(self, images))
+    assert run(movie, "--position", "A/1/0", output=tmp_path / "left_out") == 2  # nothing is given up unasked
+    assert run(movie, "--skip", "A/2/0", output=tmp_path / "left_out") == 0
+    assert not calls
+    assert snapshot(tmp_path / "left_out") == snapshot(tmp_path / "without")
+    chunk.write_bytes(content)
+    assert run(movie, output=tmp_path / "mended") == 0
+    assert len(calls) == 13
+    assert snapshot(tmp_path / "mended") == snapshot(tmp_path / "whole")
+
+
+def test_all_positions_fail(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["A/1/0", "A/2/0"]
+    movie = write_plate(tmp_path / "in.zarr", {name: phase(13, seed=i) for i, name in enumerate(names)})
+    for name in names:
+        truncated(movie / name / "0/2/0/0/0/0")
+    assert run(movie) == 1  # already when the plan is made
+    assert "cannot read frame 2" in caplog.text
+    assert not (tmp_path / "out").exists()
+    assert run(movie, "--methods", "raw") == 1
+    assert "all 2 positions failed: A/1/0, A/2/0" in caplog.text
+
+
+def test_what_is_to_be_left_out_must_be_there(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_plate(tmp_path / "in.zarr", {"A/1/0": phase(13)})
+    assert run(movie, "--skip", "B/*") == 2
+    assert "--skip B/* matches nothing" in caplog.text
+    assert run(movie, "--skip", "A/*") == 2
+    assert "--skip A/* leaves no position of A/1/0" in caplog.text
+
+
 def test_every_plane(run: Any, tmp_path: Path) -> None:
     data = np.concatenate([phase(3, seed=i) for i in range(3)], axis=2)
     movie = write_image(tmp_path / "in.zarr", data, scale=(1, 1, 2, 1, 1))
@@ -271,13 +330,13 @@ def test_planes_are_stained_alike_together_and_one_by_one(
     movie = write_image(tmp_path / "in.zarr", volumes(), channels=CHANNELS, chunk=(1, 1, 4))
     options = ("--z", "all", "--batch-size", "1")
     sizes = []
-    stain = pipeline.stain
+    stain = task.stain
 
     def counting(plan: Any, group: Any, *arguments: Any, **options: Any) -> Any:
         sizes.append(len(group))
         return stain(plan, group, *arguments, **options)
 
-    monkeypatch.setattr(pipeline, "stain", counting)
+    monkeypatch.setattr(task, "stain", counting)
     assert run(movie, *options, output=tmp_path / "together") == 0
     one = plane_groups.plane_bytes
     monkeypatch.setattr(plane_groups, "plane_bytes", lambda *arguments: plane_groups.LARGEST_GROUP // 3)
@@ -356,7 +415,7 @@ def test_a_lost_note_of_one_plane_is_made_again(run: Any, tmp_path: Path, monkey
         patch.setattr(pipeline, "write_figures", cut)
         with pytest.raises(Killed):
             run(movie, "--z", "all")
-    (tmp_path / "out" / PARTIAL / "series-2.json").unlink()
+    (tmp_path / "out" / PARTIAL / "positions" / "fov" / "result-2.json").unlink()
     monkeypatch.setattr(Predictor, "predict", None)  # everything is on disk
     assert run(movie, "--z", "all") == 0
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
