@@ -127,8 +127,18 @@ def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
     )  # fmt: skip
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"], help="of the network")
-    group.add_argument("--batch-size", type=int, help="frames at a time; 1 on a CPU and 8 on a GPU if not given")
+    group.add_argument(
+        "--batch-size", type=int, help="frames at a time; 1 on a CPU and what fits into a GPU's memory if not given"
+    )
     group.add_argument("--tta", action="store_true", help="mean over 8 rotations and flips of each frame")
+
+    group.add_argument(
+        "--backend", default="eager", choices=["eager", "compile"],
+        help="compile: make the network faster by PyTorch's compiler first, which takes a minute; for GPUs",
+    )  # fmt: skip
+    group.add_argument(
+        "--no-cache", dest="cache", action="store_false", help="compile anew, and do not keep what was compiled"
+    )
 
     group = parser.add_argument_group("run")
     group.add_argument(

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import data
+from image_translation.device import empty_cache
 from image_translation.features import Placement
 from image_translation.inspection import Inspector, NetworkInput, View
 from image_translation.models import ModelSpec
-from image_translation.predict import empty_cache
 from image_translation.presets import is_label_free
 from image_translation.selection import PREFERRED_CHANNEL
 from image_translation.store import Position
@@ -32,7 +32,7 @@ class Explorer:
     Parameters
     ----------
     device
-        See `predict.resolve_device`.
+        See `device.resolve_device`.
     memory
         In bytes, of features that are kept; the last view is kept in any case.
     """

@@ -39,7 +39,7 @@ class FeatureExtractor:
     stride
         Number of pixels of which the network needs height and width to be a multiple.
     device
-        See `predict.resolve_device`.
+        See `device.resolve_device`.
 
     Attributes
     ----------

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import data, models, normalize
+from image_translation.device import resolve_device
 from image_translation.errors import DataError, UsageError
 from image_translation.features import FeatureExtractor, Placement
 from image_translation.field_statistics import field_statistics
 from image_translation.frame import Crop
 from image_translation.plan import DEFAULT_NORMALIZATION
-from image_translation.predict import resolve_device
 from image_translation.selection import select_channel
 from image_translation.store import Position
 
@@ -76,7 +76,7 @@ class Inspector:
     normalization
         Method for the input; None takes what the checkpoint says, else median and IQR.
     device
-        See `predict.resolve_device`.
+        See `device.resolve_device`.
 
     Attributes
     ----------
@@ -104,10 +104,7 @@ class Inspector:
 
     @cached_property
     def stages(self) -> dict[str, int]:
-        """Names of the stages in the order in which an image passes, and the number of channels of each.
-
-        The network is loaded, which takes up to a minute where it is the first one.
-        """
+        """Names of the stages in the order in which an image passes, and the number of channels of each."""
         size = self.spec.stride
         _, features, _ = self._extractor.extract(np.zeros((self.spec.architecture.in_channels, size, size), np.float32))
         return {name: len(maps) for name, maps in features.items()}

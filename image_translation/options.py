@@ -46,6 +46,8 @@ class Inference:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: int | None = None
     tta: bool = False
+    backend: Literal["eager", "compile"] = "eager"
+    cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class SmoothOptions:
         Let the motion filters leave in what shakes the whole image.
     normalization
         ``median_iqr``, ``mean_std`` or ``none``; None takes what the checkpoint says.
-    device, precision, batch_size, tta
+    device, precision, batch_size, tta, backend, cache
         How the network is run; see ``predict.Predictor``.
     scheduler
         Where the positions are stained: ``local:N``, N processes on this machine, or the address of a Dask scheduler;
@@ -112,6 +114,8 @@ class SmoothOptions:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: int | None = None
     tta: bool = False
+    backend: Literal["eager", "compile"] = "eager"
+    cache: bool = True
     scheduler: str | None = None
     overwrite: bool = False
 

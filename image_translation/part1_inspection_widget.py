@@ -415,7 +415,7 @@ def _(channels, crop, network, normalization, panel, plane, position, time):
 @app.cell(hide_code=True)
 def _(network, problem):
     try:
-        with mo.status.spinner("Loading the network ...", "This takes up to a minute the first time."):
+        with mo.status.spinner("Loading the network ...", "This takes some seconds the first time."):
             stages = network.stages
     except ImageTranslationError as _error:
         mo.stop(True, problem(_error))

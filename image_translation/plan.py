@@ -9,11 +9,11 @@ from itertools import product
 from typing import Any, TypeVar
 
 from image_translation import data, normalize
+from image_translation.device import resolve_device, resolve_precision
 from image_translation.errors import DataError, UsageError
 from image_translation.models import ModelSpec, read_spec
 from image_translation.options import SmoothOptions
 from image_translation.output import ImageSpec
-from image_translation.predict import resolve_device, resolve_precision
 from image_translation.rows import RAW
 from image_translation.selection import select_channel, select_frames, select_planes
 from image_translation.store import Position, Store, open_store

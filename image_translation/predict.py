@@ -1,26 +1,36 @@
-"""Run a network on normalised images: pad, batch, device, precision, test-time augmentation, crop.
+"""Run a network on normalised images: pad, batch, precision, test-time augmentation, crop.
 
 The network always sees the whole frame: its global response normalisation (Woo et al., "ConvNeXt V2", CVPR 2023) takes
 a norm over the image, so that black borders and tile edges would reach every pixel. Frames are padded by reflection.
 """
 
 import contextlib
-import ctypes
-from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+import logging
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from image_translation.compiled import Backend, Compiled
+from image_translation.device import (
+    Precision,
+    empty_cache,
+    free_memory,
+    keep_freed_memory,
+    resolve_device,
+    resolve_precision,
+)
 from image_translation.errors import DataError, UsageError
 
-Precision = Literal["fp32", "bf16", "fp16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Crop = tuple[slice, slice]
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+MOST_AT_ONCE = 32  # images: more make no card faster, and would wait for each other
+_SHARE = 0.8  # of the free memory that a batch may take
+_TRIAL = 256  # pixels: side of the image that tells how much memory a pixel takes
+_USUAL = 8  # images at once where the memory of an accelerator cannot be asked for
+
+_log = logging.getLogger(__name__)
 
 
 def pad(image: NDArray[np.float32], stride: int) -> tuple[NDArray[np.float32], Crop]:
@@ -48,65 +58,6 @@ def pad(image: NDArray[np.float32], stride: int) -> tuple[NDArray[np.float32], C
     return np.pad(image, [(0, 0)] * (image.ndim - 2) + margins, mode="reflect"), crop
 
 
-def resolve_device(name: str) -> torch.device:
-    """Choose the device to compute on.
-
-    Parameters
-    ----------
-    name
-        "auto" (CUDA if there is one, else MPS, else the CPU), or a device as PyTorch names it: "cpu", "cuda",
-        "cuda:1", "mps".
-
-    Raises
-    ------
-    UsageError
-        There is no such device.
-    """
-    there = list(_devices())
-    if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
-        msg = f"--device {name}: there is no such device here; there is {', '.join(there)} (or auto)"
-        raise UsageError(msg)
-    return torch.device(name)
-
-
-def resolve_precision(name: str, device: torch.device) -> torch.dtype | None:
-    """Choose the dtype of automatic mixed precision.
-
-    Parameters
-    ----------
-    name
-        "fp32", "bf16" or "fp16".
-    device
-        Where it is to be computed.
-
-    Returns
-    -------
-    torch.dtype or None
-        None for "fp32": nothing is to be cast.
-
-    Raises
-    ------
-    UsageError
-        An unknown name, or "fp16" on the CPU.
-    """
-    if name not in PRECISIONS:
-        msg = f"--precision {name}: must be one of {', '.join(PRECISIONS)}"
-        raise UsageError(msg)
-    if name == "fp16" and device.type == "cpu":
-        msg = "--precision fp16: not on the CPU; use fp32 or bf16, or --device with an accelerator"
-        raise UsageError(msg)
-    return _AUTOCAST.get(name)
-
-
-def empty_cache() -> None:
-    """Give memory of accelerators that no tensor needs any more back to the system."""
-    torch.cuda.empty_cache()  # does nothing where CUDA is not in use
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 class Predictor:
     """A network on a device, from normalised images to predicted ones.
 
@@ -121,16 +72,21 @@ class Predictor:
     precision
         See `resolve_precision`.
     batch_size
-        Images that the caller should give at once; by default 1 on the CPU and 8 on an accelerator.
+        Images at once; by default 1 on the CPU, and on an accelerator as many as fit into its memory. A batch that
+        does not fit after all is halved.
     tta
         Average over the eight rotations and flips of the image (test-time augmentation): eight times the work.
+    backend
+        "eager", or "compile" with PyTorch's compiler; see `compiled.Compiled`.
+    cache
+        Whether what was compiled is kept for the next process.
 
     Attributes
     ----------
     device : torch.device
         Where the network is.
-    batch_size : int
-        See above.
+    ahead : int
+        Batches that should be started before the result of one is asked for, so that the device is never idle.
 
     Raises
     ------
@@ -147,6 +103,8 @@ class Predictor:
         precision: Precision = "fp32",
         batch_size: int | None = None,
         tta: bool = False,
+        backend: Backend = "eager",
+        cache: bool = True,
     ) -> None:
         self.device = resolve_device(device)
         if self.device.type == "cpu":
@@ -155,10 +113,25 @@ class Predictor:
         if batch_size is not None and batch_size < 1:
             msg = f"--batch-size {batch_size}: must be 1 or more"
             raise UsageError(msg)
-        self.batch_size = batch_size or (1 if self.device.type == "cpu" else 8)
-        self._model = model.to(self.device).eval()
+        self.ahead = 0 if self.device.type == "cpu" else 1
+        self._asked = batch_size
+        self._most = MOST_AT_ONCE if batch_size is None else batch_size
+        model = model.to(self.device).eval()
+        self._model = Compiled(model, cache=cache) if backend == "compile" else model
+        self._measured: dict[int, float] = {}
         self._stride = stride
         self._forward = self._augmented if tta else self._plain
+
+    def batch_size(self, shape: tuple[int, int, int]) -> int:
+        """Tell how many images of shape (C_in, Y, X) the caller should give at once."""
+        if self._asked is not None:
+            return self._asked
+        if self.device.type != "cuda":
+            return 1 if self.device.type == "cpu" else _USUAL
+        channels, *size = shape
+        pixels = np.prod([-(-side // self._stride) * self._stride for side in size], dtype=float)
+        fitting = _SHARE * free_memory(self.device) / (self._bytes_per_pixel(channels) * pixels)
+        return max(1, min(MOST_AT_ONCE, int(fitting)))
 
     def predict(self, images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Predict a batch of images.
@@ -178,30 +151,73 @@ class Predictor:
         Raises
         ------
         UsageError
-            The batch does not fit into the memory of the device.
+            Not even one image fits into the memory of the device.
         DataError
             The network returns images of another size than it was given.
         """
-        batch, crop = pad(np.stack(images), self._stride)
-        try:
-            output = self._run(torch.from_numpy(batch))
-        except torch.OutOfMemoryError as error:
-            msg = (
-                f"--batch-size {self.batch_size}: {len(images)} images of {batch.shape[-2]} x {batch.shape[-1]} pixels "
-                f"do not fit into the memory of {self.device}; use a smaller one, --precision bf16 or --device cpu"
-            )
-            raise UsageError(msg) from error
-        if output.shape[-2:] != batch.shape[-2:]:
-            msg = f"the network returns images of shape {output.shape[-2:]} for {batch.shape[-2:]}: it is no 2D stain"
-            raise DataError(msg)
-        return [np.ascontiguousarray(image[..., *crop]) for image in output]
+        return self.start(images)()
 
-    def _run(self, batch: torch.Tensor) -> NDArray[np.float32]:
+    def start(self, images: Sequence[NDArray[np.float32]]) -> Callable[[], list[NDArray[np.float32]]]:
+        """Do what `predict` does, without waiting for an accelerator: call what is returned for the predictions."""
+        batch, crop = pad(np.stack(images), self._stride)
+        parts: list[Callable[[], NDArray[np.float32]]] = []
+        begun = 0
+        while begun < len(batch):
+            part = self._attempt(batch[begun : begun + self._most])
+            if part is not None:
+                parts.append(part)
+                begun += self._most
+                continue
+            size = min(self._most, len(batch) - begun)
+            if size == 1:
+                msg = (
+                    f"an image of {batch.shape[-2]} x {batch.shape[-1]} pixels does not fit into the memory of "
+                    f"{self.device}, not even alone; use --precision bf16 or --device cpu"
+                )
+                raise UsageError(msg)
+            self._most = size // 2
+            _log.warning(
+                "%d images at once do not fit into the memory of %s: %d are tried", size, self.device, self._most
+            )
+            empty_cache()
+
+        def finish() -> list[NDArray[np.float32]]:
+            return [np.ascontiguousarray(image[..., *crop]) for part in parts for image in part()]
+
+        return finish
+
+    def _attempt(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]] | None:
+        """Start a batch; None if it does not fit into memory."""
+        try:
+            return self._run(torch.from_numpy(batch))
+        except torch.OutOfMemoryError:
+            return None  # and not within this block, where the traceback keeps what was allocated
+
+    def _run(self, batch: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
+        """Queue a batch: to the device, through the network, and back."""
         with torch.inference_mode(), self._precision():
             if self.device.type == "cuda":
                 batch = batch.pin_memory()
-            output = self._forward(batch.to(self.device, non_blocking=True))
-            return output.float().cpu().numpy()
+            output = self._forward(batch.to(self.device, non_blocking=True)).float()
+            if output.shape[-2:] != batch.shape[-2:]:
+                wrong, given = tuple(output.shape[-2:]), tuple(batch.shape[-2:])
+                msg = f"the network returns images of shape {wrong} for {given}: it is no 2D stain"
+                raise DataError(msg)
+            return self._fetch(output)
+
+    def _fetch(self, output: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
+        if self.device.type != "cuda":
+            return output.cpu().numpy
+        host = torch.empty(output.shape, pin_memory=True)
+        host.copy_(output, non_blocking=True)
+        done = torch.cuda.current_stream(self.device).record_event()
+
+        def wait() -> NDArray[np.float32]:
+            done.synchronize()
+            array: NDArray[np.float32] = host.numpy()
+            return array
+
+        return wait
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self._autocast is None:
@@ -221,27 +237,13 @@ class Predictor:
                 total = total + output.flip(flipped).rot90(-turns, axes)
         return total / 8
 
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory for the next allocation, instead of handing it back to the system.
-
-    The features of a network are large arrays that live for one layer. By default each one is mapped anew and its pages
-    are zeroed at first touch, which takes a third to a half of the time of a frame of 1000 x 1100 pixels in a small
-    network. It holds for the whole process and for its main thread; there is no such call outside glibc.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        # Else each thread that reads, filters or writes keeps freed memory of its own, more and more of it over time.
-        mallopt(_M_ARENA_MAX, 1)
-
-
-def _devices() -> Iterator[str]:
-    """Yield the names of the devices there are, the best first."""
-    if torch.cuda.is_available():
-        yield "cuda"
-        yield from (f"cuda:{index}" for index in range(torch.cuda.device_count()))
-    if torch.backends.mps.is_available():
-        yield "mps"
-    yield "cpu"
+    def _bytes_per_pixel(self, channels: int) -> float:
+        """Measure how much memory the network takes for each pixel of an image."""
+        if channels not in self._measured:
+            side = -(-_TRIAL // self._stride) * self._stride
+            before = torch.cuda.memory_allocated(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._run(torch.zeros(1, channels, side, side))()
+            peak = torch.cuda.max_memory_allocated(self.device)
+            self._measured[channels] = max(1.0, (peak - before) / side**2)
+        return self._measured[channels]

@@ -43,7 +43,7 @@ class Presets:
     normalization
         Method; None takes what the checkpoint says.
     device
-        See `predict.resolve_device`.
+        See `device.resolve_device`.
     """
 
     checkpoint: str = "demo_ckpt"

@@ -75,7 +75,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         nothing: tuple[object, ...] = (None, False, [], (None, None))
-        return action.help if action.default in nothing else super()._get_help_string(action)
+        silent = action.nargs == 0 or action.default in nothing
+        return action.help if silent else super()._get_help_string(action)
 
 
 def say(text: object) -> None:

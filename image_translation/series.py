@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from image_translation import normalize
 from image_translation.frame import Frame
@@ -53,7 +52,10 @@ def stain(
     sinks = [Sink(plan, series, workspace) for series in group]
     frames = group[0].frames
     stops = [frames.start + sink.predicted for sink in sinks]  # of the frames that are on disk
-    batch_size = predictor().batch_size if min(stops) < frames.stop else AHEAD
+    left = min(stops) < frames.stop
+    height, width = group[0].position.shape[3:]
+    batch_size = predictor().batch_size((1, height, width)) if left else AHEAD
+    in_flight = predictor().ahead if left else 0
 
     def load(batch: range) -> list[_Item]:
         return [load_one(*divmod(place, len(group))) for place in batch]
@@ -77,14 +79,22 @@ def stain(
         return len(batch)
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
+        started: deque[tuple[list[_Item], Callable[[], list[Frame]]]] = deque()
         finishing: deque[Future[int]] = deque()
+
+        def finish(waiting: int, behind: int) -> None:
+            """Hand over what was started, and wait for what was handed over, but for the last few batches of each."""
+            while len(started) > waiting:
+                batch, stained = started.popleft()
+                finishing.append(finisher.submit(take, batch, stained()))
+            while len(finishing) > behind:
+                progress(finishing.popleft().result())
+
         places = range(frames.start * len(group), frames.stop * len(group))
         for batch in _ahead(reader, load, _batches(places, batch_size)):
-            finishing.append(finisher.submit(take, batch, _stained(batch, predictor, plan)))
-            while len(finishing) > AHEAD:
-                progress(finishing.popleft().result())
-        while finishing:
-            progress(finishing.popleft().result())
+            started.append((batch, _start(batch, predictor, plan)))
+            finish(in_flight, AHEAD)
+        finish(0, 0)
     return [sink.finish(statistics) for sink in sinks]
 
 
@@ -112,27 +122,30 @@ def _truth(series: Series, number: int) -> Frame:
     return Frame(number, image, normalize.is_valid(image))
 
 
-def _stained(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -> list[Frame]:
-    """Give the raw predictions of a batch, with their phase."""
-    known = [item.known for item in batch if item.known is not None]
-    if len(known) < len(batch):  # whole batches, so that a resumed run computes what it would have
-        predicted = _predict([item.phase for item in batch], predictor, plan)
-        known = [frame if item.known is None else item.known for item, frame in zip(batch, predicted, strict=True)]
-    return [replace(frame, phase=item.phase.data[0]) for item, frame in zip(batch, known, strict=True)]
+def _start(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -> Callable[[], list[Frame]]:
+    """Start to predict a batch; call what is returned for its raw predictions, with their phase."""
+    # Whole batches or nothing, so that a resumed run computes what it would have.
+    images = [item.phase.data for item in batch if item.phase.valid]
+    unknown = any(item.known is None for item in batch)
+    predicted = predictor().start(images) if images and unknown else None
+    shape = (len(plan.spec.output_channels), *batch[0].phase.data.shape[1:])
 
+    def finish() -> list[Frame]:
+        predictions = iter(predicted() if predicted else [])
+        frames = []
+        for item in batch:
+            number, valid = item.phase.index, item.phase.valid
+            image = next(predictions, None) if valid else None
+            if item.known is not None:
+                frame = item.known
+            elif image is None:
+                frame = Frame(number, np.full(shape, np.nan, np.float32), valid=False)
+            else:
+                frame = prediction(number, image)
+            frames.append(replace(frame, phase=item.phase.data[0]))
+        return frames
 
-def _predict(phase: list[Frame], predictor: Callable[[], Predictor], plan: Plan) -> list[Frame]:
-    images = [frame.data for frame in phase if frame.valid]
-    predictions = iter(predictor().predict(images) if images else [])
-    shape = (len(plan.spec.output_channels), *phase[0].data.shape[1:])
-    return [
-        prediction(frame.index, next(predictions)) if frame.valid else Frame(frame.index, _nothing(shape), valid=False)
-        for frame in phase
-    ]
-
-
-def _nothing(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.full(shape, np.nan, np.float32)
+    return finish
 
 
 def _batches(places: range, size: int) -> Iterator[range]:

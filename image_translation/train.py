@@ -21,10 +21,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from image_translation import data
 from image_translation.checkpoint import StateDict
+from image_translation.device import keep_freed_memory, resolve_device, resolve_precision
 from image_translation.errors import UsageError
 from image_translation.models import METADATA_FORMAT, read_spec
 from image_translation.normalize import Method
-from image_translation.predict import keep_freed_memory, resolve_device, resolve_precision
 from image_translation.store import open_store
 from image_translation.training_data import SimulatedData, StoreData
 from image_translation.training_fields import Choice, find_fields

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from image_translation import predict
+from image_translation import device, predict
+from image_translation.compiled import Compiled
+from image_translation.device import resolve_device, resolve_precision
 from image_translation.errors import DataError, UsageError
-from image_translation.predict import Predictor, pad, resolve_device, resolve_precision
+from image_translation.predict import Predictor, pad
 
 
 class Doubling(torch.nn.Module):
@@ -140,23 +142,104 @@ def test_arguments_that_cannot_be_met() -> None:
     assert resolve_precision("fp16", torch.device("cuda")) == torch.float16
     with pytest.raises(UsageError, match="--batch-size 0: must be 1 or more"):
         Predictor(Doubling(), 4, device="cpu", batch_size=0)
-    assert Predictor(Doubling(), 4, device="cpu").batch_size == 1
-    assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size == 3
+    assert Predictor(Doubling(), 4, device="cpu").batch_size((1, 8, 8)) == 1
+    assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size((1, 8, 8)) == 3
 
 
-def test_out_of_memory_names_the_batch_size() -> None:
-    class Greedy(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+class Greedy(torch.nn.Module):
+    """Twice the input; there is memory for so many images at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.seen = most, list[int]()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(x))
+        if len(x) > self.most:
             raise torch.OutOfMemoryError
+        return 2 * x
 
-    predictor = Predictor(Greedy(), 4, device="cpu", batch_size=2)
-    with pytest.raises(UsageError, match="--batch-size 2: 2 images of 8 x 8 pixels do not fit"):
-        predictor.predict(images(2, (8, 7)))
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    network = Greedy(2)
+    predictor = Predictor(network, 4, device="cpu", batch_size=7)
+    batch = images(7, (8, 7))
+    for image, output in zip(batch, predictor.predict(batch), strict=True):
+        np.testing.assert_array_equal(output, 2 * image)
+    assert network.seen == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert "7 images at once do not fit into the memory of cpu: 3 are tried" in caplog.text
+    network.seen.clear()
+    predictor.predict(batch[:2])  # it remembers
+    assert network.seen == [1, 1]
+
+
+def test_an_image_that_does_not_fit_alone_is_an_error() -> None:
+    with pytest.raises(
+        UsageError, match="an image of 8 x 8 pixels does not fit into the memory of cpu, not even alone"
+    ):
+        Predictor(Greedy(0), 4, device="cpu", batch_size=2).predict(images(2, (8, 7)))
+
+
+def test_what_is_started_can_be_fetched_later(tiny_model: Any) -> None:
+    spec, network = tiny_model
+    predictor = Predictor(network, spec.stride, device="cpu", batch_size=2)
+    one, two = images(2, (24, 33)), images(2, (24, 33), seed=1)
+    first, second = predictor.start(one), predictor.start(two)
+    for started, batch in ((second, two), (first, one)):
+        for output, expected in zip(started(), predictor.predict(batch), strict=True):
+            np.testing.assert_array_equal(output, expected)
+
+
+@pytest.mark.parametrize(("free", "size"), [(0, 1), (1e6, 1), (40e6, 7), (1e12, predict.MOST_AT_ONCE)])
+def test_the_batch_follows_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, free: float, size: int) -> None:
+    predictor = Predictor(Doubling(), 16, device="cpu")
+    predictor.device = torch.device("cuda")
+    monkeypatch.setattr(predict, "free_memory", lambda device: free)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5e6)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5e6 + 100 * 256**2)  # 100 bytes a pixel
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(Predictor, "_run", lambda self, batch: batch.numpy)
+    assert predictor.batch_size((1, 200, 193)) == size  # padded to 208 x 208
+    assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size((1, 200, 193)) == 3
+
+
+def test_a_network_that_cannot_be_compiled_runs_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> Any:
+        def fail(x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("\n\nno working C++ compiler\nmore")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    predictor = Predictor(Doubling(), 4, device="cpu", backend="compile")
+    batch = images(1, (8, 8))
+    for _ in range(2):
+        np.testing.assert_allclose(predictor.predict(batch)[0][0], 2 * batch[0][0])
+    assert caplog.text.count("the network cannot be compiled here, and runs as it is: no working C++ compiler") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_a_compiled_network_agrees_and_is_kept(tiny_model: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_TRANSLATION_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    spec, network = tiny_model
+    predictor = Predictor(network, spec.stride, device="cpu", backend="compile")
+    image = images(1, (32, 48))
+    (compiled,) = predictor.predict(image)
+    (expected,) = Predictor(network, spec.stride, device="cpu").predict(image)
+    np.testing.assert_allclose(compiled, expected, atol=1e-4 * expected.std())
+    assert isinstance(predictor._model, Compiled)
+    assert predictor._model._works
+    assert any((tmp_path / "compiled").rglob("*"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
 
 
 def test_there_may_be_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(name)
 
-    monkeypatch.setattr(predict.ctypes, "CDLL", missing)
+    monkeypatch.setattr(device.ctypes, "CDLL", missing)
     assert Predictor(Doubling(), 4, device="cpu").device.type == "cpu"
