@@ -6,6 +6,7 @@ same path; through the scheduler go the tasks, a few kilobytes each, and how far
 
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ TELL_EVERY = 0.5  # seconds
 ANSWER_WITHIN = 20  # seconds
 
 _stopped: set[str] = set()  # runs that were interrupted, in a worker
+_one_at_a_time = threading.Lock()  # a worker of several threads still has one network and one card
 
 
 class Stopped(BaseException):
@@ -144,7 +146,8 @@ def _work(task: Task, run: str) -> Failure | None:
         torch.set_num_threads(int(threads))
         cv2.setNumThreads(int(threads))
     how = replace(plan.options.inference, device=_device(plan.options.device, worker.name))
-    return attempt(task, lambda: _predictor(plan.spec, how), progress)
+    with _one_at_a_time:
+        return attempt(task, lambda: _predictor(plan.spec, how), progress)
 
 
 def _stop(run: str) -> None:
