@@ -40,6 +40,7 @@ def describe(plan: Plan) -> str:
         ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),
         ("planes", f"{', '.join(str(z) for z in plan.request['input']['z'])} of {depth}"),
     ]
+    lines += [("cannot read", f"{name}: {error}") for name, error in plan.broken.items()]
     total = 0
     for method in options.methods:
         images = plan.images(method)
@@ -49,7 +50,8 @@ def describe(plan: Plan) -> str:
         lines.append(("would write", f"{options.output / method}.ome.zarr: {shape} float32, {_readable(size)}"))
     lines += [
         ("in all", f"{_readable(total)} before compression"),
-        ("memory", f"about {_readable(_memory(plan))} beside the libraries'"),
+        ("memory", f"about {_readable(_memory(plan))} beside the libraries', in each process"),
+        ("runs", f"on {options.scheduler}" if options.scheduler else "in this process"),
     ]
     return "\n".join(f"{label:<15}{text}" for label, text in lines)
 

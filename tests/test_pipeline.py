@@ -254,7 +254,7 @@ def truncated(chunk: Path) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("frame", [0, 2])  # found when the plan is made, and when the position is stained
+@pytest.mark.parametrize("frame", [0, 11])  # found when the plan is made, and when the position is stained
 def test_a_position_that_fails_does_not_stop_the_others(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, frame: int
 ) -> None:
@@ -281,6 +281,16 @@ def test_a_position_that_fails_does_not_stop_the_others(
     assert run(movie, output=tmp_path / "mended") == 0
     assert len(calls) == 13
     assert snapshot(tmp_path / "mended") == snapshot(tmp_path / "whole")
+
+
+def test_a_dry_run_tells_what_cannot_be_read(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie = write_plate(tmp_path / "in.zarr", {name: phase(13) for name in ("A/1/0", "A/2/0")})
+    truncated(movie / "A/2/0/0/0/0/0/0/0")
+    assert run(movie, "--dry-run", "--scheduler", "local:2") == 0
+    text = capsys.readouterr().out
+    assert "positions      1: A/1/0\n" in text
+    assert "cannot read    A/2/0: cannot read frame 0" in text
+    assert "runs           on local:2\n" in text
 
 
 def test_all_positions_fail(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
