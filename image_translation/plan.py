@@ -99,7 +99,7 @@ class Plan:
         return replace(
             self,
             store=replace(self.store, names=(name,), metadata={}, unreadable=()),
-            series=tuple(series for series in self.series if series.position.name == name),
+            series=self.groups[name],
             weights={},
             digests={name: self.digests[name]},
             broken={},

@@ -271,8 +271,8 @@ def test_a_position_that_fails_does_not_stop_the_others(
         assert "1 of 3 positions failed: A/2/0. The others are finished" in caplog.text
         assert "leave them out with --skip A/2/0" in caplog.text
         assert {path.name for path in (tmp_path / output).iterdir()} == {PARTIAL}
-    predict, calls = Predictor.predict, []
-    monkeypatch.setattr(Predictor, "predict", lambda self, images: calls.append(1) or predict(self, images))
+    predict, calls = Predictor.start, []
+    monkeypatch.setattr(Predictor, "start", lambda self, images: calls.append(1) or predict(self, images))
     assert run(movie, "--position", "A/1/0", output=tmp_path / "left_out") == 2  # nothing is given up unasked
     assert run(movie, "--skip", "A/2/0", output=tmp_path / "left_out") == 0
     assert not calls
@@ -391,7 +391,7 @@ def test_killed_planes_go_on_together_and_end_the_same(
     movie = write_image(tmp_path / "in.zarr", volumes(13), version=version, channels=CHANNELS, chunk=(1, 1, 4))
     options = ("--z", "all", "--batch-size", "2", "--methods", "raw", "window", "savgol")
     assert run(movie, *options, output=tmp_path / "whole") == 0
-    predict, calls = Predictor.predict, []
+    predict, calls = Predictor.start, []
 
     def dying(self: Predictor, images: Any) -> Any:
         if len(calls) == after:
@@ -400,7 +400,7 @@ def test_killed_planes_go_on_together_and_end_the_same(
         return predict(self, images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict", dying)
+        patch.setattr(Predictor, "start", dying)
         with pytest.raises(Killed):
             run(movie, *options, output=tmp_path / "cut")
     noted = require_noted_frames(tmp_path / "cut", tmp_path / "whole")
@@ -426,7 +426,7 @@ def test_a_lost_note_of_one_plane_is_made_again(run: Any, tmp_path: Path, monkey
         with pytest.raises(Killed):
             run(movie, "--z", "all")
     (tmp_path / "out" / PARTIAL / "positions" / "fov" / "result-2.json").unlink()
-    monkeypatch.setattr(Predictor, "predict", None)  # everything is on disk
+    monkeypatch.setattr(Predictor, "start", None)  # everything is on disk
     assert run(movie, "--z", "all") == 0
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
 
@@ -471,7 +471,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     movies["A/1/0"][3] = 0
     movie = write_plate(tmp_path / "in.zarr", movies, version=version)
     assert run(movie, "--batch-size", "2", output=tmp_path / "whole") == 0
-    predict, calls = Predictor.predict, []
+    predict, calls = Predictor.start, []
 
     def dying(self: Predictor, images: Any) -> Any:
         if len(calls) == after:
@@ -480,7 +480,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         return predict(self, images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict", dying)
+        patch.setattr(Predictor, "start", dying)
         with pytest.raises(Killed):
             run(movie, "--batch-size", "2", output=tmp_path / "cut")
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
@@ -494,7 +494,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         return predict(self, images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict", counting)
+        patch.setattr(Predictor, "start", counting)
         assert run(movie, "--batch-size", "2", output=tmp_path / "cut") == 0
     # The batches in flight may be lost, and those of a shard that is not full; no others.
     lost = series_module.AHEAD + 1 + (SHARD // 2 if version == "0.5" else 0)
@@ -507,7 +507,7 @@ def test_a_finished_output_is_left_as_it_is(run: Any, tmp_path: Path, monkeypatc
     assert run(movie) == 0
     before = snapshot(tmp_path / "out")
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict", None)
+        patch.setattr(Predictor, "start", None)
         assert run(movie) == 0
     assert snapshot(tmp_path / "out") == before
 
@@ -532,7 +532,7 @@ def test_a_method_is_added_from_the_raw_store(run: Any, tmp_path: Path, monkeypa
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie, "--methods", "raw", "window") == 0
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict", None)  # nothing is left to predict
+        patch.setattr(Predictor, "start", None)  # nothing is left to predict
         assert run(movie, "--methods", "raw", "window", "savgol", "motion") == 0
     assert run(movie, output=tmp_path / "at_once") == 0
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
@@ -657,7 +657,7 @@ def test_a_network_without_finite_answers_is_an_error(
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     monkeypatch.setattr(
-        Predictor, "predict", lambda self, images: [np.full((2, 24, 36), np.inf, np.float32)] * len(images)
+        Predictor, "start", lambda self, images: lambda: [np.full((2, 24, 36), np.inf, np.float32)] * len(images)
     )
     assert run(movie) == 1
     assert "the network gave no finite image" in caplog.text
