@@ -10,7 +10,7 @@ import pytest
 from loopback_server import LoopbackServer
 from stores import phase, write_image
 
-from image_translation import catalogue, data, part2_smoothing_script, pipeline
+from image_translation import catalogue, data, part2_smoothing_script, task
 from image_translation.part2_smoothing_script import main
 
 SCRIPT = Path(part2_smoothing_script.__file__)
@@ -98,7 +98,7 @@ def test_figures_are_put_in_their_place_and_nothing_is_done_twice(
     def compute(*arguments: Any, **options: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(pipeline, "stain", compute)
+    monkeypatch.setattr(task, "stain", compute)
     (tmp_path / "data" / "figs" / "report.html").write_text("old")
     assert main(arguments) == 0
     assert {path.name for path in (tmp_path / "data" / "figs").iterdir()} == names
