@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import end_to_end, filters, memory, startup, storage
+from benchmarks import end_to_end, filters, gpu, memory, network, networks, plates, startup, storage
 from benchmarks.measures import Job, write_movie
+from benchmarks.networks import Subject
 from benchmarks.table import Line, format_lines
 
 PARTS = {
@@ -30,7 +31,25 @@ memory: of the process. On large frames, in both contestants alike, the network 
 storage: MB (10^6 bytes) of float32 pixels a second, before compression. Ours reads and writes by tensorstore, the
   baseline is zarr-python on equal stores, in default settings; both read what the system has in its memory, plane by
   plane. Of a shard zarr-python is given all frames at once.""",
-    "startup": "answers: the whole process, from its start to its exit.",
+    "network": """\
+network: one frame on the CPU, padded by reflection, as an array and back; the first two frames of each process are
+  left out. The bundled network, and one of random weights in the architecture of VSCyto2D. VisCy's runs in a process
+  as Python starts it, or as ours does in one that keeps freed memory. torch.compile and OpenVINO (if it is installed;
+  both in float32) are what is not used: beside the time of a frame stands what the first one takes.""",
+    "plates": f"""\
+plates: a simulated plate, raw and window 2, on Dask clusters whose workers have one thread and one processor each;
+  they have stained some of it before. Timed from connecting to the scheduler to the end of the last task; the plan,
+  metrics.csv and figures are left out. The scheduler and the client share the processors of the workers where there
+  are no others. The scheduler's own time is that of {plates.MANY} such tasks in which nothing is stained, on two
+  workers; its share is that of what a position takes on one worker, with frames as small as these.""",
+    "gpu": """\
+gpu: the architecture of VSCyto2D with random weights, one frame at a time that lies on the device, its result, too.
+  Operations are those of convolutions and matrix products. The movie lies in memory where the system has a disk
+  there; some of it was stained before, the plan is made beforehand, and figures are left out.""",
+    "startup": """\
+answers: the whole process, from its start to its exit. The first predicted frame: from the start of the command's
+  process until its network, the bundled one, has returned a frame of the movie; the imports are those of torch and
+  iohub.ngff in a process of their own. What the disk has to load is loaded before.""",
 }
 
 
@@ -64,15 +83,33 @@ def _measure(parts: list[str], arguments: argparse.Namespace, directory: Path) -
         yield from filters.measure([(frames or 20, 2, *size)] if reduced else filters.SHAPES, repeats)
     if "storage" in parts:
         yield from storage.measure(directory, frames or 30, size, repeats)
+    if "network" in parts:
+        yield from network.measure(
+            directory, Subject("bundled network", arguments.checkpoint, size), 1.3, repeats, agreement=True
+        )
+        full = networks.write_full(directory / "full.ckpt")
+        yield from network.measure(
+            directory, Subject("full network", str(full), arguments.size or (512, 512)), 1.6, repeats
+        )
+    if "plates" in parts:
+        shape = (plates.POSITIONS, frames or plates.FRAMES, arguments.size or plates.SIZE)
+        yield from plates.measure(directory, arguments.checkpoint, shape, plates.MANY, repeats)
+    if "gpu" in parts:
+        chosen = arguments.device if arguments.device.startswith("cuda") else "cuda"
+        yield from gpu.measure(
+            directory, repeats, device=chosen, size=arguments.size or gpu.SIZE, frames=frames or gpu.FRAMES
+        )
     if "startup" in parts:
-        yield from startup.measure(directory, repeats)
+        if not movie.exists():
+            write_movie(movie, frames or 20, size)
+        yield from startup.measure(directory, movie, repeats)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
-    parser.add_argument("--frames", type=int, help="frames of a movie (default: 20; for memory 100, for storage 30)")
-    parser.add_argument("--size", type=_size, metavar="HEIGHTxWIDTH", help="of a frame (default: 1000x1100)")
+    parser.add_argument("--frames", type=int, help="frames of a movie (default: as is usual for the part)")
+    parser.add_argument("--size", type=_size, metavar="HEIGHTxWIDTH", help="of a frame (default: the same)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median time is taken (default: 3)")
     parser.add_argument("--every", type=int, default=20, help="memory: frames for each that the network sees")
     parser.add_argument("--checkpoint", default="demo_ckpt", help="path or name (default: demo_ckpt)")

@@ -22,7 +22,7 @@ class Line:
     unit
         Unit of both.
     limit
-        What the ratio is to reach; without a baseline, what ours is to reach.
+        What the ratio is to reach; without a baseline, what ours is to reach. None: it is there to be known.
     bound
         "at least": baseline over ours, so many times better. "at most": ours over baseline, such a share.
     more
@@ -33,7 +33,7 @@ class Line:
     ours: float
     baseline: float | None
     unit: str
-    limit: float
+    limit: float | None
     bound: Literal["at least", "at most"]
     more: bool = False
 
@@ -46,14 +46,19 @@ class Line:
 
     @property
     def met(self) -> bool:
+        if self.limit is None:
+            return True
         return self.ratio >= self.limit if self.bound == "at least" else self.ratio <= self.limit
 
     def cells(self) -> tuple[str, ...]:
         own_limit = self.baseline is None
         baseline = "" if self.baseline is None else _number(self.baseline, self.unit)
         ratio = "" if own_limit else f"{self.ratio:.2f}"
-        reach = f"{self.bound} {self.limit:g}{f' {self.unit}' if own_limit else ''}"
-        return self.what, _number(self.ours, self.unit), baseline, ratio, reach, "yes" if self.met else "NO"
+        reach, met = "", ""
+        if self.limit is not None:
+            reach = f"{self.bound} {self.limit:g}{f' {self.unit}' if own_limit else ''}".rstrip()
+            met = "yes" if self.met else "NO"
+        return self.what, _number(self.ours, self.unit), baseline, ratio, reach, met
 
 
 def format_lines(lines: Sequence[Line]) -> str:
@@ -69,4 +74,4 @@ def format_lines(lines: Sequence[Line]) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{value:.0f} {unit}".rstrip() if value >= 100 else f"{value:.3g} {unit}".rstrip()

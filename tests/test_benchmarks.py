@@ -9,11 +9,26 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import end_to_end, explorer, feature_map, filters, isolated, measures, storage, temporal
+from benchmarks import (
+    end_to_end,
+    explorer,
+    feature_map,
+    filters,
+    gpu,
+    isolated,
+    measures,
+    network,
+    networks,
+    plates,
+    storage,
+    temporal,
+)
 from benchmarks.measures import Job
 from benchmarks.movies import write_movie
+from benchmarks.networks import Subject
 from benchmarks.table import Line, format_lines
 from image_translation.data import CACHE_VARIABLE
+from image_translation.predict import Predictor
 from image_translation.rows import read_csv
 from image_translation.store import open_store
 
@@ -107,11 +122,90 @@ def test_every_layout_is_read_and_written(tmp_path: Path, monkeypatch: pytest.Mo
     assert {path.name for path in tmp_path.iterdir()} == {f"storage-{n}.ome.zarr" for n in range(len(storage.LAYOUTS))}
 
 
+@pytest.mark.slow
 def test_the_command_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "startup", "--repeats", "1"])
+    arguments = ["startup", "--repeats", "1", "--frames", str(FRAMES), "--size", "32x48"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
     program.main()
     table = capsys.readouterr().out
     assert all(f"answer to {what}" in table for what in ("--help", "missing movie", "even window", "bad frames"))
+    assert "first predicted frame" in table
+
+
+def test_the_network_is_timed_and_compared(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network_class: Any
+) -> None:
+    monkeypatch.setattr(network, "FreshProcess", _ThisProcess)
+    monkeypatch.setattr(network, "forms", lambda: ["viscy", "viscy_kept", "ours", "ours_bf16"])  # no compilers
+    subject = Subject("tiny", str(tiny_checkpoint), (40, 50))
+    *times, ours, bf16 = network.measure(tmp_path, subject, 1.3, repeats=1, agreement=True)
+    assert [line.limit for line in times] == [1.3, None, None]
+    assert all(line.ours > 0 and line.baseline for line in times)
+    assert ours.met
+    assert 0 < bf16.ours < 0.01
+
+
+def test_only_what_can_be_run_is_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(network, "COMPILERS", ())
+    monkeypatch.setattr(network, "find_spec", lambda _: None)
+    assert network.forms() == ["viscy", "viscy_kept", "ours", "ours_bf16"]
+    assert "torch.compile left out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Dask's own
+def test_a_plate_is_timed_on_one_worker_and_on_two(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plates, "FreshProcess", _ThisProcess)
+    lines = list(plates.measure(tmp_path, str(tiny_checkpoint), (6, 4, (32, 48)), many=20, repeats=1))
+    assert [(line.limit, line.unit) for line in lines] == [(1.8, "s"), (10, "ms"), (0.05, "")]
+    assert all(line.ours > 0 for line in lines)
+    assert lines[2].ours < 1
+    assert {"few-1", "few-2", "stained-1-0", "stained-2-0"} < {path.name for path in tmp_path.iterdir()}
+
+
+class _Compiling(Predictor):
+    """Stands in for a predictor that has learnt to compile."""
+
+    def __init__(self, *args: Any, backend: str = "eager", **kwargs: Any) -> None:
+        assert backend in ("eager", "compile")
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_the_gpu_is_measured_as_a_cpu_would_be(
+    compiles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network_class: Any
+) -> None:
+    for module in (gpu, measures):
+        monkeypatch.setattr(module, "FreshProcess", _ThisProcess)
+    monkeypatch.setattr(gpu, "PEAKS", {"cpu": 1e12})
+    if compiles:
+        monkeypatch.setattr("image_translation.predict.Predictor", _Compiling)
+    architecture = {**networks.FULL, "encoder_blocks": (1, 1), "dims": (8, 16), "decoder_conv_blocks": 1}
+    lines = list(gpu.measure(tmp_path, 1, device="cpu", size=(32, 46), frames=6, architecture=architecture))
+    assert all(line.ours > 0 for line in lines)
+    told = [line.limit for line in lines]
+    assert told[:1] == [gpu.FASTER]
+    assert told[-1:] == [gpu.SPEED_KEPT]
+    assert sum("compiled" in line.what for line in lines) == 2 * ("compiled" in gpu.forms_here())
+    (share,) = (line.ours for line in lines if "share of the peak" in line.what)
+    assert share < 1
+
+
+def test_the_operations_of_the_full_network_are_known(tmp_path: Path) -> None:
+    networks.write_checkpoint(tmp_path / "full.ckpt", networks.FULL)
+    subject = Subject("full", str(tmp_path / "full.ckpt"), (2048, 2048))
+    assert gpu.operations_of(subject) == pytest.approx(3.67e12, rel=0.01)
+
+
+def test_without_a_gpu_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "FreshProcess", _ThisProcess)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert list(gpu.measure(tmp_path, 1)) == []
+    assert capsys.readouterr().err == "gpu: no CUDA device here, left out\n"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +225,13 @@ def test_a_line_says_whether_it_is_met(line: Line, ratio: float, *, met: bool) -
     assert line.met is met
     assert line.what in format_lines([line]).splitlines()[2]
     assert format_lines([line]).endswith("yes" if met else "NO")
+
+
+def test_a_line_without_a_reach_is_neither_met_nor_missed() -> None:
+    gain = Line("known", 2.0, 1.0, "s", None, "at least")
+    assert gain.cells() == ("known", "2 s", "1 s", "0.50", "", "")
+    assert Line("a share", 0.25, None, "", None, "at most").cells() == ("a share", "0.25", "", "", "", "")
+    assert gain.met
 
 
 @pytest.mark.slow
