@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 SAID = "first frame"
-MODULE, CLASS, METHODS = "image_translation.predict", "Predictor", ("predict",)
+MODULE, CLASS, METHOD = "image_translation.predict", "Predictor", "start"
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 class _Watch(importlib.abc.MetaPathFinder):
-    """Wraps methods of a class when its module is loaded."""
+    """Wraps a method of a class when its module is loaded."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         self._then = then
@@ -42,21 +42,22 @@ class _Watch(importlib.abc.MetaPathFinder):
 
         def load_and_wrap(module: ModuleType) -> None:
             load(module)
-            for method in METHODS:
-                setattr(getattr(module, CLASS), method, _followed(getattr(getattr(module, CLASS), method), self._then))
+            owner = getattr(module, CLASS)
+            setattr(owner, METHOD, _followed(getattr(owner, METHOD), self._then))
 
         loader.exec_module = load_and_wrap
         return spec
 
 
 def _followed(function: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
-    """Return the function, with something to do when it has returned. Were it to return a future, wait for it here."""
+    """Return the function, with something to do when what it has started is done."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
+        wait = function(*args, **kwargs)
+        wait()
         then()
-        return result
+        return wait
 
     return call
 

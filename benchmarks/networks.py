@@ -158,7 +158,8 @@ def _eager(network: "torch.nn.Module", multiple: int, *, keeps: bool) -> Predict
     """Run a network as it is; unless memory is kept, in a process that is set as Python starts it."""
     import torch
 
-    from image_translation.predict import keep_freed_memory, pad
+    from image_translation.device import keep_freed_memory
+    from image_translation.predict import pad
 
     if keeps:
         keep_freed_memory()
