@@ -2,7 +2,8 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -38,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 when done, 1 if the run failed, 2 for wrong usage, 130 when interrupted.
     """
-    return execute(_parser().parse_args(argv))
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return execute(_parser(command).parse_args(arguments))
 
 
 def run() -> NoReturn:
@@ -46,23 +49,17 @@ def run() -> NoReturn:
     run_process(main)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser, with the arguments of one command, whose modules are imported for them, or of all."""
     parser = Parser(
         prog=PROGRAM, description="Virtual staining of label-free movies, steady in time.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (
-        _add_smooth,
-        _add_demo,
-        _add_evaluate,
-        _add_inspect,
-        _add_fetch,
-        _add_registry,
-        _add_simulate,
-        _add_train,
-    ):
-        add(commands)
+    for name, (text, add) in _COMMANDS.items():
+        own = _command(commands, name, text)
+        if command in {None, name}:
+            add(own)
     return parser
 
 
@@ -72,8 +69,7 @@ def _command(commands: "argparse._SubParsersAction[Parser]", name: str, text: st
     return parser
 
 
-def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
-    parser = _command(commands, "smooth", "Stain a label-free movie and smooth the result over time.")
+def _add_smooth(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_smooth)
 
     group = parser.add_argument_group("what")
@@ -150,42 +146,38 @@ def _add_smooth(commands: "argparse._SubParsersAction[Parser]") -> None:
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
 
 
-def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
-    parser = _command(commands, "demo", "Run the main job on a simulated movie, with the bundled network.")
+def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=parse_path, default=Path("data/demo"), metavar="DIR", help="for the results"
     )
     parser.set_defaults(run=_demo)
 
 
-def _add_evaluate(commands: "argparse._SubParsersAction[Parser]") -> None:
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     from image_translation.evaluation_cli import add_arguments
 
-    add_arguments(_command(commands, "evaluate", "Score predictions that lie on disk: how steady, faithful and sharp."))
+    add_arguments(parser)
 
 
-def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
     from image_translation.inspect_cli import add_arguments
 
-    add_arguments(_command(commands, "inspect", "Show what every stage of a network makes of an image."))
+    add_arguments(parser)
 
 
-def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
     from image_translation.fetch_cli import add_fetch_arguments
 
-    add_fetch_arguments(_command(commands, "fetch", "Get published datasets and checkpoints by name, or list them."))
+    add_fetch_arguments(parser)
 
 
-def _add_registry(commands: "argparse._SubParsersAction[Parser]") -> None:
+def _add_registry(parser: argparse.ArgumentParser) -> None:
     from image_translation.fetch_cli import add_registry_arguments
 
-    add_registry_arguments(
-        _command(commands, "registry", "List the files of an OME-Zarr directory and their sums, to publish it.")
-    )
+    add_registry_arguments(parser)
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
-    parser = _command(commands, "simulate", "Write a simulated movie: phase, and the true nuclei and membrane.")
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=parse_path, required=True, metavar="STORE.ome.zarr", help="store to create"
     )
@@ -201,10 +193,22 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.set_defaults(run=_simulate)
 
 
-def _add_train(commands: "argparse._SubParsersAction[Parser]") -> None:
+def _add_train(parser: argparse.ArgumentParser) -> None:
     from image_translation.train_cli import add_arguments
 
-    add_arguments(_command(commands, "train", "Train a network to translate channels of a store into others."))
+    add_arguments(parser)
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "smooth": ("Stain a label-free movie and smooth the result over time.", _add_smooth),
+    "demo": ("Run the main job on a simulated movie, with the bundled network.", _add_demo),
+    "evaluate": ("Score predictions that lie on disk: how steady, faithful and sharp.", _add_evaluate),
+    "inspect": ("Show what every stage of a network makes of an image.", _add_inspect),
+    "fetch": ("Get published datasets and checkpoints by name, or list them.", _add_fetch),
+    "registry": ("List the files of an OME-Zarr directory and their sums, to publish it.", _add_registry),
+    "simulate": ("Write a simulated movie: phase, and the true nuclei and membrane.", _add_simulate),
+    "train": ("Train a network to translate channels of a store into others.", _add_train),
+}
 
 
 def _smooth(arguments: argparse.Namespace) -> None:

@@ -118,7 +118,7 @@ def _connected(scheduler: str, most: int) -> Iterator[Any]:
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",  # with None, a second cluster on the machine asks for the port of the first
             memory_limit=0,  # a task takes what a window takes, whatever Dask thinks of it
             silence_logs=50,
             env={THREADS: str(threads)},

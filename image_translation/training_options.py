@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 from image_translation import data
 from image_translation.errors import UsageError
 from image_translation.normalize import METHODS, Method
-from image_translation.simulate import CHANNELS
 
 SIMULATED = "simulated"
 """Stands, in place of a store, for fields that are simulated while the network is trained."""
@@ -173,6 +172,8 @@ class TrainOptions:
             raise UsageError(f"--target {both[0]}: is a source, too; what is predicted cannot be what it is seen from")
         if not self.simulated:
             return
+        from image_translation.simulate import CHANNELS  # takes a second
+
         phase, stains = CHANNELS[:1], CHANNELS[1:]
         sides = ((self.source, self.target), (self.target, self.source))
         if not any(left == phase and {*right} <= {*stains} for left, right in sides):

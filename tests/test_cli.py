@@ -44,6 +44,24 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert text in err
 
 
+@pytest.mark.parametrize("scheduler", ["local", "local:", "local:0", "local:x", "10.0.0.5:8786", "", "local:-1"])
+def test_a_scheduler_is_a_number_of_processes_or_an_address(
+    scheduler: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = ["smooth", "-c", "demo_ckpt", "-m", "demo_movie", "-o", str(tmp_path), "--scheduler", scheduler]
+    assert main(arguments) == 2
+    assert f"--scheduler {scheduler}: must be local:N" in caplog.text
+
+
+def test_a_scheduler_without_dask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("image_translation.options.find_spec", lambda name: None)
+    arguments = ["smooth", "-c", "demo_ckpt", "-m", "demo_movie", "-o", str(tmp_path), "--scheduler", "local:2"]
+    assert main(arguments) == 2
+    assert "needs Dask, which is not installed: uv sync --extra cluster" in caplog.text
+
+
 def test_help_tells_every_option_and_default(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,10 +71,12 @@ def test_help_tells_every_option_and_default(
     assert stop.value.code == 0
     out = capsys.readouterr().out
     flags = """--checkpoint --movie --output --position --channel --z --frames --methods --window --savgol-window
-        --savgol-polyorder --normalization --device --precision --batch-size --tta --overwrite --dry-run --verbose"""
+        --savgol-polyorder --normalization --device --precision --batch-size --tta --overwrite --dry-run --verbose
+        --skip --scheduler --backend --no-cache"""
     for flag in flags.split():
         assert flag in out
     assert "(default: 11)" in out
+    assert "default: True" not in out
 
 
 def test_a_failure_of_the_system_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -134,7 +134,7 @@ def test_an_interrupted_run_leaves_no_worker_and_goes_on(stain: Any, tmp_path: P
     asked = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert time.monotonic() - asked < 4
+    assert time.monotonic() - asked < 8
     assert (out, "Traceback" in err) == ("", False)
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:

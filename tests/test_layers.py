@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("iohub", "lightning", "matplotlib", "scipy.signal", "tensorstore", "torch", "viscy", "zarr")
+HEAVY = ("distributed", "iohub", "lightning", "matplotlib", "scipy.signal", "tensorstore", "torch", "viscy", "zarr")
 ARRAY_MODULES = [
     "bands",
     "display_window",
@@ -44,8 +44,8 @@ ARRAY_MODULES = [
 ]
 
 
-def loaded_after(code: str) -> set[str]:
-    program = f"import sys\n{code}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+def loaded_after(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
+    program = f"import sys\n{code}\nprint(*[name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(result.stdout.split("\n")[-2].split())
 
@@ -77,6 +77,12 @@ def test_the_package_loads_nothing_until_a_name_is_used() -> None:
     assert loaded_after("from image_translation import SavitzkyGolay, MovieSpec") == set()
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["no_such_command"]])
+def test_help_waits_for_no_library(arguments: list[str]) -> None:
+    code = f"from image_translation.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass"
+    assert loaded_after(code, (*HEAVY, "numpy", "scipy")) == set()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -99,6 +105,7 @@ def test_the_package_loads_nothing_until_a_name_is_used() -> None:
         ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--savgol-window", "3"],
         ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--frames", "7"],
         ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--methods", "blur"],
+        ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--scheduler", "local:0"],
     ],
 )
 def test_arguments_are_judged_without_heavy_libraries(arguments: list[str]) -> None:
