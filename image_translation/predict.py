@@ -7,6 +7,7 @@ a norm over the image, so that black borders and tile edges would reach every pi
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -196,21 +197,34 @@ class Predictor:
     def _run(self, batch: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
         """Queue a batch: to the device, through the network, and back."""
         with torch.inference_mode(), self._precision():
-            if self.device.type == "cuda":
-                batch = batch.pin_memory()
-            output = self._forward(batch.to(self.device, non_blocking=True)).float()
+            output = self._forward(self._send(batch)).float()
             if output.shape[-2:] != batch.shape[-2:]:
                 wrong, given = tuple(output.shape[-2:]), tuple(batch.shape[-2:])
                 msg = f"the network returns images of shape {wrong} for {given}: it is no 2D stain"
                 raise DataError(msg)
             return self._fetch(output)
 
+    def _send(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.device.type != "cuda":
+            return batch.to(self.device)
+        upload, _ = self._streams
+        with torch.cuda.stream(upload):
+            sent = batch.pin_memory().to(self.device, non_blocking=True)
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(upload)
+        sent.record_stream(computing)  # else its memory could be used again while it is read
+        return sent
+
     def _fetch(self, output: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
         if self.device.type != "cuda":
             return output.cpu().numpy
+        _, download = self._streams
+        download.wait_stream(torch.cuda.current_stream(self.device))
         host = torch.empty(output.shape, pin_memory=True)
-        host.copy_(output, non_blocking=True)
-        done = torch.cuda.current_stream(self.device).record_event()
+        with torch.cuda.stream(download):
+            host.copy_(output, non_blocking=True)
+        output.record_stream(download)
+        done = download.record_event()
 
         def wait() -> NDArray[np.float32]:
             done.synchronize()
@@ -218,6 +232,12 @@ class Predictor:
             return array
 
         return wait
+
+    @cached_property
+    def _streams(self) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+        """To the card and back, beside the one that computes."""
+        upload, download = torch.cuda.Stream(self.device), torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        return upload, download
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self._autocast is None:
