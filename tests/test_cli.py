@@ -140,8 +140,9 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_kill_interrupt_and_go_on(tmp_path: Path, tiny_checkpoint: Path, network_class: Any, version: str) -> None:
-    movie = write_image(tmp_path / "in.zarr", phase(150, (64, 64)), version=version)
+    movie = write_image(tmp_path / "in.zarr", phase(250, (64, 64)), version=version)
     arguments = ["-c", str(tiny_checkpoint), "-m", str(movie), "--batch-size", "3", "--device", "cpu"]
+    arguments += ["--methods", "raw", "window", "savgol"]
     cut = [*arguments, "-o", str(tmp_path / "cut")]
 
     process = start(cut)
