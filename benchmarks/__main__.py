@@ -21,7 +21,7 @@ PARTS = {
     "end-to-end": """\
 movie to stores: raw, window 2 and savgol 11/3 are written and scored. In all contestants alike the network is built
   and run once beforehand; in ours the plan is made beforehand and figures are left out. VisCy's network is the bundled
-  one as VisCy runs it, also in the usual script; ours has the same weights and a faster response normalisation. The
+  one as VisCy runs it, also in the usual script; ours is of the same weights, in plain PyTorch. The
   script padded to 2048 takes most of the time, far from its limit, and runs in the first turn only.""",
     "memory": """\
 memory: of the process. On large frames, in both contestants alike, the network runs on every
