@@ -141,7 +141,7 @@ def refuses_cut_file(path: Path) -> bool:
 
 
 def _write_ours(path: Path, frames: int, size: tuple[int, int]) -> float:
-    from image_translation.output import PlaneStack
+    from image_translation.plane_stack import PlaneStack
 
     stack = PlaneStack(path, _spec(_position(path), frames), 0, write=True)
     start = time.perf_counter()

@@ -38,7 +38,7 @@ SCHEDULER = re.compile(rf"{LOCAL}0*[1-9][0-9]{{0,3}}|[a-z]+://[^/\s]+/?\S*")
 ZARR_METADATA = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inference:
     """How the network is run; see ``predict.Predictor``."""
 
@@ -51,7 +51,7 @@ class Inference:
 
 
 @dataclass(frozen=True)
-class SmoothOptions:
+class SmoothOptions(Inference):
     """Arguments of the main job; see ``image-translation smooth --help``.
 
     Attributes
@@ -110,12 +110,6 @@ class SmoothOptions:
     causal_lag: int = 1
     keep_shake: bool = False
     normalization: Method | None = None
-    device: str = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    batch_size: int | None = None
-    tta: bool = False
-    backend: Literal["eager", "compile"] = "eager"
-    cache: bool = True
     scheduler: str | None = None
     overwrite: bool = False
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.normalize import is_valid
-from image_translation.output import PlaneStack, image_path
+from image_translation.output import image_path
 from image_translation.plan import Plan, Series
+from image_translation.plane_stack import PlaneStack
 from image_translation.rows import RAW, TRUTH
 
 

@@ -16,8 +16,9 @@ from image_translation.display_window import DisplayWindows
 from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
 from image_translation.ome_metadata import AXES, Level
-from image_translation.output import ATTRIBUTE, ImageSpec, PlaneStack, create_store, finish_image
+from image_translation.output import ATTRIBUTE, ImageSpec, create_store, finish_image
 from image_translation.placement import remove
+from image_translation.plane_stack import PlaneStack
 from image_translation.simulate import CHANNELS, Movie, MovieSpec
 from image_translation.store import FOV_NAME, Position, Store, open_store
 

@@ -14,8 +14,9 @@ from image_translation.errors import DataError
 from image_translation.evaluate import RAW, TRUTH, Evaluator
 from image_translation.frame import Frame
 from image_translation.journal import Progress
-from image_translation.output import PlaneStack, image_path
+from image_translation.output import image_path
 from image_translation.plan import Plan, Series
+from image_translation.plane_stack import PlaneStack
 from image_translation.rows import PHASE, Row
 
 

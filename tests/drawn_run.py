@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from stores import write_image
 
 from image_translation.normalize import Statistics
-from image_translation.output import ImageSpec, PlaneStack, create_store, image_path
+from image_translation.output import ImageSpec, create_store, image_path
+from image_translation.plane_stack import PlaneStack
 from image_translation.rows import Row
 from image_translation.sink import SeriesResult
 from image_translation.store import open_store

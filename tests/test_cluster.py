@@ -160,7 +160,7 @@ def test_a_worker_that_finds_another_checkpoint_says_so(tiny_model: Any, tiny_ch
 
     spec, _ = tiny_model
     with pytest.raises(DataError, match="another file here than where the run was started"):
-        cluster._predictor(replace(spec, sha256="0" * 64), Inference("cpu"))
+        cluster._predictor(replace(spec, sha256="0" * 64), Inference(device="cpu"))
 
 
 def test_workers_of_this_machine_share_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

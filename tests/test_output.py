@@ -10,7 +10,8 @@ from stores import file_metric, phase, write_image, write_plate
 
 from image_translation import output
 from image_translation.errors import DataError
-from image_translation.output import ImageSpec, PlaneStack, create_store, finish_image, reduce_plane
+from image_translation.output import ImageSpec, create_store, finish_image
+from image_translation.plane_stack import PlaneStack, reduce_plane
 from image_translation.store import Position, open_store
 
 WINDOW = {"min": 0.0, "max": 1.0, "start": 0.1, "end": 0.9}
