@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -58,7 +60,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from image_translation import SmoothOptions, data, make_plan, open_store, smooth_movie
-from image_translation.training_options import TrainOptions
+from image_translation.training.options import TrainOptions
 
 logging.getLogger("image_translation").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", category=SyntaxWarning)  # of libraries
@@ -105,7 +107,7 @@ for column, name in zip(panels.T, chosen, strict=True):
 # the store itself is never written to.
 
 # %%
-from image_translation.training_fields import Choice, find_fields
+from image_translation.training.fields import Choice, find_fields
 
 options = TrainOptions(
     str(training_store.path),
@@ -147,7 +149,7 @@ for name in chosen:
 # target alike; what changes the *intensity* changes the source alone.
 
 # %%
-from image_translation.training_data import StoreData
+from image_translation.training.patches import StoreData
 
 figure, panels = plt.subplots(6, 4, figsize=(8, 12), layout="constrained")
 for rows, strength in zip(panels.reshape(3, 2, 4), ("none", "weak", "strong"), strict=True):
@@ -184,13 +186,13 @@ for rows, strength in zip(panels.reshape(3, 2, 4), ("none", "weak", "strong"), s
 # It may be interrupted: the same command, or the same cell, goes on where it was. `tensorboard --logdir data/exercise` shows it live.
 
 # %%
-from image_translation.train import train
+from image_translation.training.run import train
 
 forward = train(options)
 print(forward.best)
 
 # %%
-from image_translation.plot_training import plot_curves
+from image_translation.figures.training import plot_curves
 
 plot_curves(forward.history)
 
@@ -262,9 +264,9 @@ for label, checkpoint in checkpoints.items():
 # people do with the images. The same as a command: `image-translation evaluate ours/raw.ome.zarr second/raw.ome.zarr --truth ... -o ...`
 
 # %%
-from image_translation.evaluation_options import EvaluationOptions
-from image_translation.score_table import format_scores
-from image_translation.truth_report import judge
+from image_translation.evaluation.options import EvaluationOptions
+from image_translation.evaluation.report import judge
+from image_translation.evaluation.score_table import format_scores
 
 scores = judge(
     EvaluationOptions(
@@ -323,9 +325,9 @@ axes.set_axis_off()
 # (`marimo edit image_translation/part1_inspection_widget.py` lets you explore this by hand.)
 
 # %%
-from image_translation.inspection import Inspector
-from image_translation.plot_features import overview_figure
-from image_translation.stage_tiles import stage_colours, tile_rows
+from image_translation.explorer.inspector import Inspector
+from image_translation.explorer.stage_tiles import stage_colours, tile_rows
+from image_translation.figures.tiles import overview_figure
 
 test_position = test_store.position(test_store.names[0])
 plane = test_position.shape[2] // 2
@@ -358,9 +360,9 @@ overview_figure(tile_rows(back, stage_colours([back]), test_position.pixel_size)
 # The green band is where at least 95 % of it is kept for nuclei; the dotted line is the image as it is.
 
 # %%
-from image_translation.disturbance import DISTURBANCES
-from image_translation.plot_validity import plot_trials, plot_validity
-from image_translation.validity import strengths, sweep
+from image_translation.explorer.perturbation import DISTURBANCES
+from image_translation.explorer.validity import strengths, sweep
+from image_translation.explorer.validity_figures import plot_trials, plot_validity
 
 kinds = ("blur", "defocus", "magnification", "contrast", "brightness", "noise")
 trials = {

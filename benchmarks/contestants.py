@@ -14,11 +14,12 @@ from viscy.unet.networks.fcmae import FullyConvolutionalMAE
 
 from benchmarks import baseline
 from benchmarks.measures import Contestant, Job
-from image_translation import data, models
-from image_translation.options import SmoothOptions
-from image_translation.pipeline import smooth_movie
-from image_translation.plan import make_plan
-from image_translation.predict import Predictor
+from image_translation import data
+from image_translation.network import loading
+from image_translation.network.predictor import Predictor
+from image_translation.staining.options import SmoothOptions
+from image_translation.staining.plan import make_plan
+from image_translation.staining.run import smooth_movie
 
 Run = Callable[[Path], object]
 
@@ -29,10 +30,10 @@ METHODS = ("raw", "window", "savgol")  # what the usual script makes, too
 @cache
 def prepare(name: Contestant, job: Job) -> Run:
     """Build the network and run it once; return what is to be measured, which takes a directory for its results."""
-    spec, weights = models.read_spec(data.resolve(job.checkpoint))
+    spec, weights = loading.read_spec(data.resolve(job.checkpoint))
     multiple = FIXED_SIDE if name == "fixed" else spec.stride
     if name in ("ours", "forwards"):
-        network = models.build(spec, weights)
+        network = loading.build(spec, weights)
         Predictor(network, spec.stride, device=job.device)  # says how freed memory is to be kept
     else:
         network = FullyConvolutionalMAE(**asdict(spec.architecture), pretraining=False).eval()
@@ -92,8 +93,8 @@ def _ours(network: torch.nn.Module, job: Job) -> Run:
 
     def run(output: Path) -> object:
         with (
-            patch("image_translation.models.build", return_value=network),
-            patch("image_translation.pipeline.write_figures"),
+            patch("image_translation.network.loading.build", return_value=network),
+            patch("image_translation.staining.run.write_figures"),
         ):
             return smooth_movie(replace(plan, options=replace(options, output=output)))
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from image_translation.simulate import CHANNELS, Movie, MovieSpec
+from image_translation.simulation.movie import CHANNELS, Movie, MovieSpec
 
 if TYPE_CHECKING:
-    from image_translation.models import ModelSpec
-    from image_translation.predict import Predictor
+    from image_translation.network.loading import ModelSpec
+    from image_translation.network.predictor import Predictor
 
 DENSITIES, SPEEDS, SEEDS, FLICKERS = (0.1, 0.4, 0.7, 1.0), (0.5, 2.0, 4.0), (90_001, 90_002), (1.0, 3.0)
 FRAMES = (0, 7)  # of 8
@@ -35,9 +35,9 @@ def main() -> None:
 
 
 def _table(checkpoint: str, size: int, flicker: float) -> Iterator[str]:
-    from image_translation.data import resolve_checkpoint
-    from image_translation.models import build, read_spec
-    from image_translation.predict import Predictor
+    from image_translation.data.lookup import resolve_checkpoint
+    from image_translation.network.loading import build, read_spec
+    from image_translation.network.predictor import Predictor
 
     spec, state = read_spec(resolve_checkpoint(checkpoint))
     predictor = Predictor(build(spec, state), spec.stride)

@@ -13,7 +13,7 @@ from statistics import median
 from benchmarks.browser import Explorer, chromium, find_chromium, served
 from benchmarks.isolated import FreshProcess
 from benchmarks.table import Line, format_lines
-from image_translation.data import CACHE_VARIABLE
+from image_translation.data.lookup import CACHE_VARIABLE
 
 CROP = "30,30,256,256"
 REACH = 0.5
@@ -45,11 +45,12 @@ def measure(repeats: int = 10) -> Iterator[Line]:
 
 def without_browser(repeats: int) -> float:
     """Return the seconds from reading a frame to the page as HTML."""
-    from image_translation import data, tile_html
-    from image_translation import explorer as session
+    from image_translation import data
+    from image_translation.explorer import session
+    from image_translation.explorer.stage_tiles import stage_colours, tile_rows
+    from image_translation.figures import tile_html
     from image_translation.frame import parse_crop
-    from image_translation.stage_tiles import stage_colours, tile_rows
-    from image_translation.store import open_store
+    from image_translation.omezarr.store import open_store
 
     explorer = session.Explorer()
     network = explorer.network("first", "demo_ckpt")

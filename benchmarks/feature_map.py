@@ -38,7 +38,7 @@ def seconds_and_angle(side: int, repeats: int, checkpoint: str) -> tuple[dict[st
     import numpy as np
     from sklearn.decomposition import PCA
 
-    from image_translation.feature_map import fit_basis
+    from image_translation.explorer.principal_components import fit_basis
 
     times: dict[str, list[list[float]]] = {name: [] for name in ("ours", *SOLVERS)}
     angle = 0.0
@@ -66,14 +66,15 @@ def _maps(side: int, checkpoint: str) -> list[Any]:
     """Return what each stage of a network makes of a simulated frame, (C, H, W) each."""
     import numpy as np
 
-    from image_translation import data, models
-    from image_translation.features import FeatureExtractor
-    from image_translation.simulate import Movie, MovieSpec
+    from image_translation import data
+    from image_translation.network import loading
+    from image_translation.network.features import FeatureExtractor
+    from image_translation.simulation.movie import Movie, MovieSpec
 
-    spec, weights = models.read_spec(data.resolve(checkpoint))
+    spec, weights = loading.read_spec(data.resolve(checkpoint))
     phase = Movie(MovieSpec(shape=(side, side), frames=1)).frame(0)[:1]  # without the fluorescence
     image = (phase - phase.mean()) / phase.std()
-    extractor = FeatureExtractor(models.build(spec, weights), spec.stride, device="cpu")
+    extractor = FeatureExtractor(loading.build(spec, weights), spec.stride, device="cpu")
     return list(extractor.extract(image.astype(np.float32))[1].values())
 
 

@@ -27,7 +27,7 @@ def seconds(shape: tuple[int, ...], repeats: int) -> tuple[float, float]:
     from scipy.signal import savgol_filter
 
     from image_translation.frame import Frame
-    from image_translation.smooth import SavitzkyGolay
+    from image_translation.temporal.linear import SavitzkyGolay
 
     movie = np.random.default_rng(0).normal(size=shape).astype(np.float32)
 

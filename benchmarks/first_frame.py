@@ -14,12 +14,12 @@ from types import ModuleType
 from typing import Any
 
 SAID = "first frame"
-MODULE, CLASS, METHOD = "image_translation.predict", "Predictor", "start"
+MODULE, CLASS, METHOD = "image_translation.network.predictor", "Predictor", "start"
 
 
 def main() -> None:
     """Run the command; the process ends at the first frame, and says so, or as the command does."""
-    from image_translation.cli import run
+    from image_translation.cli.commands import run
 
     sys.meta_path.insert(0, _Watch(_leave))
     run()

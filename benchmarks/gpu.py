@@ -128,7 +128,7 @@ def operations_of(subject: Subject) -> int:
 
 def forms_here() -> list[Form]:
     """Return the forms that can be run; the last one if the package has learnt to compile."""
-    from image_translation.predict import Predictor
+    from image_translation.network.predictor import Predictor
 
     forms: list[Form] = ["viscy", "ours", "ours_bf16", "predictor"]
     return [*forms, "compiled"] if "backend" in signature(Predictor).parameters else forms
@@ -151,9 +151,9 @@ def seconds(form: Form, place: Place) -> float:
 
 def frames_a_second(movie: Path, frames: int, place: Place) -> float:
     """Return the frames a second of the whole job; some frames went this way before, and figures are left out."""
-    from image_translation.options import SmoothOptions
-    from image_translation.pipeline import smooth_movie
-    from image_translation.plan import make_plan
+    from image_translation.staining.options import SmoothOptions
+    from image_translation.staining.plan import make_plan
+    from image_translation.staining.run import smooth_movie
 
     network = networks.ours(place.subject.checkpoint).to(place.device)
     options = SmoothOptions(
@@ -162,8 +162,8 @@ def frames_a_second(movie: Path, frames: int, place: Place) -> float:
     )  # fmt: skip
     plans = [make_plan(replace(options, frames=(0, stop))) for stop in (min(WARM_UP, frames), frames)]
     with (
-        patch("image_translation.models.build", return_value=network),
-        patch("image_translation.pipeline.write_figures"),
+        patch("image_translation.network.loading.build", return_value=network),
+        patch("image_translation.staining.run.write_figures"),
         TemporaryDirectory(dir=movie.parent) as output,
     ):
         for number, plan in enumerate(plans):
@@ -198,7 +198,7 @@ def _alone(form: Form, place: Place) -> Callable[[], object]:
     """Run a network on a frame that lies on the device, where its result stays."""
     import torch
 
-    from image_translation.predict import pad
+    from image_translation.network.predictor import pad
 
     checkpoint = place.subject.checkpoint
     network = (networks.viscys if form == "viscy" else networks.ours)(checkpoint).to(place.device)
@@ -214,7 +214,7 @@ def _alone(form: Form, place: Place) -> Callable[[], object]:
 
 
 def _through_predictor(form: Form, place: Place) -> Callable[[], object]:
-    from image_translation.predict import Predictor
+    from image_translation.network.predictor import Predictor
 
     checkpoint, options = place.subject.checkpoint, {"backend": "compile"} if form == "compiled" else {}
     predictor: Any = Predictor(

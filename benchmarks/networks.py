@@ -65,8 +65,8 @@ def write_checkpoint(path: Path, architecture: dict[str, Any]) -> None:
     """Write a network of random weights."""
     import torch
 
-    from image_translation.architecture import Architecture
-    from image_translation.network import Network
+    from image_translation.network.architecture import Architecture
+    from image_translation.network.fcmae import Network
 
     torch.manual_seed(0)
     torch.save({"state_dict": Network(Architecture(**architecture)).state_dict()}, path)
@@ -106,9 +106,10 @@ def viscys(checkpoint: str) -> "torch.nn.Module":
 
     from viscy.unet.networks.fcmae import FullyConvolutionalMAE
 
-    from image_translation import data, models
+    from image_translation import data
+    from image_translation.network import loading
 
-    spec, weights = models.read_spec(data.resolve(checkpoint))
+    spec, weights = loading.read_spec(data.resolve(checkpoint))
     network: torch.nn.Module = FullyConvolutionalMAE(**asdict(spec.architecture), pretraining=False)
     network.load_state_dict({key: weight.float() for key, weight in weights.items()})
     return network.requires_grad_(requires_grad=False).eval()
@@ -116,16 +117,18 @@ def viscys(checkpoint: str) -> "torch.nn.Module":
 
 def ours(checkpoint: str) -> "torch.nn.Module":
     """Build the package's network of a checkpoint."""
-    from image_translation import data, models
+    from image_translation import data
+    from image_translation.network import loading
 
-    return models.build(*models.read_spec(data.resolve(checkpoint)))
+    return loading.build(*loading.read_spec(data.resolve(checkpoint)))
 
 
 def stride(checkpoint: str) -> int:
     """Return what height and width must be a multiple of."""
-    from image_translation import data, models
+    from image_translation import data
+    from image_translation.network import loading
 
-    return models.read_spec(data.resolve(checkpoint))[0].stride
+    return loading.read_spec(data.resolve(checkpoint))[0].stride
 
 
 @cache
@@ -144,7 +147,7 @@ def _make(form: Form, subject: Subject) -> Predict:
         return _by_openvino(ours(checkpoint), stride(checkpoint))
     import torch
 
-    from image_translation.predict import Predictor
+    from image_translation.network.predictor import Predictor
 
     network = ours(checkpoint)
     if form == "inductor":
@@ -158,8 +161,8 @@ def _eager(network: "torch.nn.Module", multiple: int, *, keeps: bool) -> Predict
     """Run a network as it is; unless memory is kept, in a process that is set as Python starts it."""
     import torch
 
-    from image_translation.device import keep_freed_memory
-    from image_translation.predict import pad
+    from image_translation.network.devices import keep_freed_memory
+    from image_translation.network.predictor import pad
 
     if keeps:
         keep_freed_memory()
@@ -178,7 +181,7 @@ def _by_openvino(network: "torch.nn.Module", multiple: int) -> Predict:
     import openvino
     import torch
 
-    from image_translation.predict import pad
+    from image_translation.network.predictor import pad
 
     compiled: list[Any] = []
 

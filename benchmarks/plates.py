@@ -15,8 +15,8 @@ from benchmarks.isolated import FreshProcess
 from benchmarks.table import Line
 
 if TYPE_CHECKING:
-    from image_translation.plan import Plan
-    from image_translation.task import Task
+    from image_translation.staining.plan import Plan
+    from image_translation.staining.task import Task
 
 POSITIONS, FRAMES, SIZE = 24, 20, (256, 256)
 MANY = 10_000  # positions that only go through the scheduler
@@ -61,8 +61,8 @@ def measure(
 
 def write_plate(path: Path, shape: tuple[int, int, tuple[int, int]]) -> Path:
     """Simulate a plate."""
-    from image_translation.simulate import MovieSpec
-    from image_translation.simulated_store import simulated_positions, write_simulated_plate
+    from image_translation.data.simulated import simulated_positions, write_simulated_plate
+    from image_translation.simulation.movie import MovieSpec
 
     positions, frames, size = shape
     write_simulated_plate(simulated_positions(MovieSpec(shape=size, frames=frames, seed=7), positions), path)
@@ -71,8 +71,8 @@ def write_plate(path: Path, shape: tuple[int, int, tuple[int, int]]) -> Path:
 
 def seconds(plate: Path, checkpoint: str, many: int, repeats: int) -> tuple[dict[int, list[float]], float]:
     """Return the times of the plate by the number of workers, and that of tasks that do nothing."""
-    from image_translation.options import SmoothOptions
-    from image_translation.plan import make_plan
+    from image_translation.staining.options import SmoothOptions
+    from image_translation.staining.plan import make_plan
 
     options = SmoothOptions(checkpoint, str(plate), Path(), methods=METHODS, device="cpu")
     plan = make_plan(options)
@@ -95,7 +95,7 @@ def _cluster(workers: int) -> Iterator[Any]:
     """Start workers of one thread, each on a processor of its own, and give their client."""
     from distributed import Client, LocalCluster
 
-    from image_translation.cluster import THREADS
+    from image_translation.staining.cluster import THREADS
 
     with (
         LocalCluster(
@@ -113,8 +113,8 @@ def _cluster(workers: int) -> Iterator[Any]:
 
 def _run(plan: "Plan", client: Any, output: Path) -> tuple[float, "Sequence[Task]"]:
     """Stain a plate; return the seconds from the submission to the end of the last task, and the tasks."""
-    from image_translation import cluster
-    from image_translation.pipeline import smooth_movie
+    from image_translation.staining import cluster
+    from image_translation.staining.run import smooth_movie
 
     perform = cluster.perform_on_cluster
     seen: list[tuple[float, Sequence[Task]]] = []
@@ -126,8 +126,8 @@ def _run(plan: "Plan", client: Any, output: Path) -> tuple[float, "Sequence[Task
 
     options = replace(plan.options, output=output, scheduler=client.scheduler.address)
     with (
-        patch("image_translation.cluster.perform_on_cluster", timed),
-        patch("image_translation.pipeline.write_figures"),
+        patch("image_translation.staining.cluster.perform_on_cluster", timed),
+        patch("image_translation.staining.run.write_figures"),
     ):
         smooth_movie(replace(plan, options=options))
     return seen[0]
@@ -135,7 +135,7 @@ def _run(plan: "Plan", client: Any, output: Path) -> tuple[float, "Sequence[Task
 
 def _idle_seconds(client: Any, tasks: "Sequence[Task]") -> float:
     """Return the seconds that tasks take which are sent, told and forgotten as always, but do nothing."""
-    from image_translation.cluster import perform_on_cluster
+    from image_translation.staining.cluster import perform_on_cluster
 
     client.run(_do_nothing)
     start = time.perf_counter()
@@ -168,10 +168,10 @@ def _confine(number: int) -> None:
 
 
 def _has_worked() -> bool:
-    return "image_translation.cluster" in sys.modules
+    return "image_translation.staining.cluster" in sys.modules
 
 
 def _do_nothing() -> None:
-    from image_translation import cluster
+    from image_translation.staining import cluster
 
     cluster.attempt = lambda *_: None  # type: ignore[assignment]

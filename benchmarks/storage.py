@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from image_translation.output import ImageSpec
-    from image_translation.store import Position
+    from image_translation.omezarr.output import ImageSpec
+    from image_translation.omezarr.store import Position
 
 Contestant = Literal["ours", "zarr"]
 
@@ -141,7 +141,7 @@ def refuses_cut_file(path: Path) -> bool:
 
 
 def _write_ours(path: Path, frames: int, size: tuple[int, int]) -> float:
-    from image_translation.plane_stack import PlaneStack
+    from image_translation.omezarr.plane_stack import PlaneStack
 
     stack = PlaneStack(path, _spec(_position(path), frames), 0, write=True)
     start = time.perf_counter()
@@ -169,8 +169,8 @@ def _create(path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> N
     import numpy as np
     from iohub.ngff import open_ome_zarr
 
-    from image_translation.output import create_store
-    from image_translation.store import open_store
+    from image_translation.omezarr.output import create_store
+    from image_translation.omezarr.store import open_store
 
     plain = path.with_name(f"like-{path.name}") if layout.sharded else path
     with open_ome_zarr(plain, layout="fov", mode="w-", channel_names=list(CHANNELS), version=layout.version) as image:
@@ -182,13 +182,13 @@ def _create(path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> N
 
 
 def _spec(position: "Position", frames: int) -> "ImageSpec":
-    from image_translation.output import ImageSpec
+    from image_translation.omezarr.output import ImageSpec
 
     return ImageSpec(position, CHANNELS, range(frames), frames, planes=(0,))
 
 
 def _position(path: Path) -> "Position":
-    from image_translation.store import open_store
+    from image_translation.omezarr.store import open_store
 
     return open_store(path).position("fov")
 

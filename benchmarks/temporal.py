@@ -85,7 +85,7 @@ def run(job: Job) -> Result:
     """Simulate, stain, filter and score one movie."""
     import cv2
 
-    from image_translation.simulate import Movie, MovieSpec
+    from image_translation.simulation.movie import Movie, MovieSpec
 
     cv2.setNumThreads(1)
     spec = MovieSpec(
@@ -150,11 +150,12 @@ def format_methods(results: list[Result]) -> str:
 
 @cache
 def _predictor(*, tta: bool) -> Callable[[list[Array]], list[Array]]:
-    from image_translation import data, models
-    from image_translation.predict import Predictor
+    from image_translation import data
+    from image_translation.network import loading
+    from image_translation.network.predictor import Predictor
 
-    spec, weights = models.read_spec(data.resolve("demo_ckpt"))
-    return Predictor(models.build(spec, weights), spec.stride, device="cpu", tta=tta).predict
+    spec, weights = loading.read_spec(data.resolve("demo_ckpt"))
+    return Predictor(loading.build(spec, weights), spec.stride, device="cpu", tta=tta).predict
 
 
 def _predict(phase: Array, *, tta: bool) -> Array:
@@ -170,8 +171,8 @@ def _normalised(phase: Array) -> Array:
 
 
 def _filtered(raw: Array, phase: Array, methods: tuple[str, ...] = METHODS) -> dict[str, Array]:
-    from image_translation.options import SmoothOptions
-    from image_translation.smooth import apply
+    from image_translation.staining.options import SmoothOptions
+    from image_translation.temporal.linear import apply
 
     filters = SmoothOptions("demo_ckpt", "demo_movie", Path(), methods=methods).filters()
     return {method: apply(temporal_filter, raw, phase=phase) for method, temporal_filter in filters.items()}
@@ -179,18 +180,18 @@ def _filtered(raw: Array, phase: Array, methods: tuple[str, ...] = METHODS) -> d
 
 def _along_true_motion(raw: Array, movie: object) -> Array:
     """Return what the motion filter would give if it knew the motion: the limit of what it can reach."""
-    from image_translation import motion
-    from image_translation.motion_filter import TIME
-    from image_translation.robust_mean import robust_mean
+    from image_translation.temporal import optical_flow
+    from image_translation.temporal.motion_filter import TIME
+    from image_translation.temporal.robust_mean import robust_mean
 
-    results, start = [], motion.grid(raw.shape[2:])
+    results, start = [], optical_flow.grid(raw.shape[2:])
     for t in range(len(raw)):
         images, weights, trust = [raw[t]], [1.0], [np.ones(raw.shape[2:], np.float32)]
         for other in range(max(0, t - 3), min(len(raw), t + 4)):
             if other != t:
                 flow, valid = movie.displacement(t, other)
                 places = start + np.moveaxis(flow[::-1], 0, -1)
-                images.append(np.stack([motion.warp(channel, places) for channel in raw[other]]))
+                images.append(np.stack([optical_flow.warp(channel, places) for channel in raw[other]]))
                 weights.append(np.exp(-0.5 * ((other - t) / TIME) ** 2))
                 trust.append(np.float32(valid))
         known = np.array(weights, np.float32), np.stack(trust)
@@ -199,9 +200,9 @@ def _along_true_motion(raw: Array, movie: object) -> Array:
 
 
 def _score(results: Mapping[str, Array], truth: Array, phase: Array, movie: object) -> Result:
-    from image_translation.evaluate import TRUTH, Evaluator
     from image_translation.frame import Frame
-    from image_translation.score_card import score_cards
+    from image_translation.metrics.evaluator import TRUTH, Evaluator
+    from image_translation.metrics.score_card import score_cards
 
     delays = {method: 0.5 if method == "window" else 0.0 for method in results if method != RAW}
     evaluator = Evaluator("0", CHANNELS, delays, truth=True)
@@ -228,7 +229,7 @@ def _score(results: Mapping[str, Array], truth: Array, phase: Array, movie: obje
 
 def _true_changes(images: Array, raw: Array, truth: Array, movie: object) -> NDArray[np.float64]:
     """Return the change of the error from frame to frame along the true motion, over that of raw."""
-    from image_translation.flicker import change
+    from image_translation.metrics.flicker import change
 
     own, reference = [], []
     for t in range(len(truth) - 1):

@@ -24,12 +24,14 @@ with app.setup(hide_code=True):
 
     import marimo as mo
 
-    from image_translation import data, presets, tile_html
-    from image_translation.disturbance import DISTURBANCES
+    from image_translation import data
     from image_translation.errors import ImageTranslationError
+    from image_translation.explorer import presets
+    from image_translation.explorer.perturbation import DISTURBANCES
+    from image_translation.figures import tile_html
     from image_translation.frame import Crop
     from image_translation.normalize import METHODS
-    from image_translation.store import open_store
+    from image_translation.omezarr.store import open_store
 
     OTHER = "a path on this machine"
     OVERVIEW, STAGE, COMPARE, FLICKER = "Overview", "A stage", "Compare", "Flicker"
@@ -318,7 +320,7 @@ def _(height, left, panel, plane, position, size, time, top, width):
 @app.cell(hide_code=True)
 def _(given):
     with mo.status.spinner("Starting PyTorch ..."):
-        from image_translation.explorer import Explorer, likely_channels
+        from image_translation.explorer.session import Explorer, likely_channels
 
         explorer = Explorer(given.device)
     return explorer, likely_channels
@@ -444,9 +446,9 @@ def _(image, looked, network, stages):
 @app.cell(hide_code=True)
 def _(heading, on, position, section, title, view):
     mo.stop(not on(OVERVIEW))
-    from image_translation.plot_features import OWN_BASIS, overview_figure
-    from image_translation.stage_numbers import stage_table
-    from image_translation.stage_tiles import stage_colours, tile_rows
+    from image_translation.explorer.stage_tables import stage_table
+    from image_translation.explorer.stage_tiles import stage_colours, tile_rows
+    from image_translation.figures.tiles import OWN_BASIS, overview_figure
 
     _colours = stage_colours([view])
     _rows = tile_rows(view, _colours, position.pixel_size)
@@ -477,7 +479,7 @@ def _(given, kept, stages):
 
 @app.cell(hide_code=True)
 def _(kind, stage, stages):
-    from image_translation.stage_detail import SHOWN_COMPONENTS
+    from image_translation.explorer.stage_detail import SHOWN_COMPONENTS
 
     _count = stages[stage.value]
     if kind.value == "components":
@@ -496,8 +498,8 @@ def _(beside, heading, kind, number, on, opacity, stage):
 @app.cell(hide_code=True)
 def _(kind, number, on, opacity, position, section, stage, title, view):
     mo.stop(not on(STAGE))
-    from image_translation.stage_detail import look_at
-    from image_translation.stage_tiles import picture_tiles
+    from image_translation.explorer.stage_detail import look_at
+    from image_translation.explorer.stage_tiles import picture_tiles
 
     _detail = look_at(view, stage.value, kind.value, number.value, position.pixel_size)
     _input = picture_tiles(view, position.pixel_size)[0]
@@ -624,8 +626,8 @@ def _(
 @app.cell(hide_code=True)
 def _(compared, looked, on, other_network, position, problem, section, title, view, way):
     mo.stop(not on(COMPARE))
-    from image_translation.plot_features import comparison_figure
-    from image_translation.stage_comparison import compare_images, compare_networks
+    from image_translation.explorer.comparison import compare_images, compare_networks
+    from image_translation.figures.tiles import comparison_figure
 
     _names, _time, _plane, _reading = compared()
     try:
@@ -684,8 +686,8 @@ def _(frames, looked, measure, movie, network, on, place, plane, position, probl
     mo.stop(position.shape[0] == 1, mo.md("This image is a single frame: there is no flicker."))
     mo.stop(len(frames) < 2, mo.md("Choose two frames or more."))
     mo.stop(len(frames) > MANY and not measure.value)
-    from image_translation.plot_stages import change_figure
-    from image_translation.stage_numbers import change_table, stage_changes
+    from image_translation.explorer.stage_tables import change_table, stage_changes
+    from image_translation.figures.stages import change_figure
 
     def _look(t):
         return looked(network, network.read(position, t, plane.value, **reading))
@@ -714,8 +716,8 @@ def _(frames, looked, measure, movie, network, on, place, plane, position, probl
 @app.cell(hide_code=True)
 def _(title, view):
     if mo.app_meta().mode == "script":
-        from image_translation.stage_numbers import stage_table as _table
-        from image_translation.stage_tiles import stage_colours as _find
+        from image_translation.explorer.stage_tables import stage_table as _table
+        from image_translation.explorer.stage_tiles import stage_colours as _find
 
         sys.stdout.write(f"{title}\n{_table(view, _find([view]))}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 # Python looks for modules beside a script first, where data.py or plot.py would hide those of other packages.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
-from image_translation.cli import run  # noqa: E402
+from image_translation.cli.commands import run  # noqa: E402
 
 if __name__ == "__main__":
     sys.argv.insert(1, "smooth")

@@ -13,7 +13,7 @@ from zlib import crc32
 # Python looks for modules beside a script first, where data.py or plot.py would hide those of other packages.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
-from image_translation.program import (  # noqa: E402
+from image_translation.cli.program import (  # noqa: E402
     HelpFormatter,
     Parser,
     execute,
@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _draw(arguments: argparse.Namespace) -> None:
     from image_translation.errors import DataError, UsageError
-    from image_translation.figure_folder import replace_figures, require_replaceable
-    from image_translation.options import SmoothOptions
+    from image_translation.figures.directory import replace_figures, require_replaceable
+    from image_translation.staining.options import SmoothOptions
 
     checkpoint, movie = EMBEDDED if arguments.demo else REGISTERED
     checkpoint, movie = arguments.checkpoint or checkpoint, arguments.movie or movie
@@ -102,11 +102,11 @@ def _draw(arguments: argparse.Namespace) -> None:
         raise UsageError(f"-o {output}: must not hold the results {results}, nor lie inside them; choose another -o")
     require_replaceable(output)
 
-    from image_translation.download import UnreachableError
-    from image_translation.pipeline import smooth_movie
-    from image_translation.plan import make_plan
-    from image_translation.results import FIGURES
-    from image_translation.score_card import format_score_card, score_cards
+    from image_translation.data.http import UnreachableError
+    from image_translation.metrics.score_card import format_score_card, score_cards
+    from image_translation.staining.output_directory import FIGURES
+    from image_translation.staining.plan import make_plan
+    from image_translation.staining.run import smooth_movie
 
     try:
         plan = make_plan(options)

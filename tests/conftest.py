@@ -10,12 +10,12 @@ from typing import Any
 import pooch
 import pytest
 import torch
-from fetch_site import Site
-from loopback_server import LoopbackServer
-from published import require_sound
+from support.fetch_site import Site
+from support.loopback_server import LoopbackServer
+from support.published import require_sound
 
-from image_translation import download
-from image_translation.models import ModelSpec, build, read_spec
+from image_translation.data import http
+from image_translation.network.loading import ModelSpec, build, read_spec
 
 TINY_CONFIG = {
     "in_channels": 1,
@@ -80,7 +80,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("IMAGE_TRANSLATION_DATA_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IMAGE_TRANSLATION_REGISTRY", str(tmp_path / "registry.toml"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "PAUSE", 0.0)
     with LoopbackServer() as server:
         made = Site(server, tmp_path / "cache", tmp_path / "registry.toml")
         monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=made.waits.append))

@@ -27,10 +27,10 @@ from benchmarks.measures import Job
 from benchmarks.movies import write_movie
 from benchmarks.networks import Subject
 from benchmarks.table import Line, format_lines
-from image_translation.data import CACHE_VARIABLE
-from image_translation.predict import Predictor
-from image_translation.rows import read_csv
-from image_translation.store import open_store
+from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.metrics.rows import read_csv
+from image_translation.network.predictor import Predictor
+from image_translation.omezarr.store import open_store
 
 FRAMES, SIZE = 12, (32, 48)  # a multiple of the stride: then padding with zeros and by reflection are the same
 
@@ -181,7 +181,7 @@ def test_the_gpu_is_measured_as_a_cpu_would_be(
         monkeypatch.setattr(module, "FreshProcess", _ThisProcess)
     monkeypatch.setattr(gpu, "PEAKS", {"cpu": 1e12})
     if compiles:
-        monkeypatch.setattr("image_translation.predict.Predictor", _Compiling)
+        monkeypatch.setattr("image_translation.network.predictor.Predictor", _Compiling)
     architecture = {**networks.FULL, "encoder_blocks": (1, 1), "dims": (8, 16), "decoder_conv_blocks": 1}
     lines = list(gpu.measure(tmp_path, 1, device="cpu", size=(32, 46), frames=6, architecture=architecture))
     assert all(line.ours > 0 for line in lines)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from image_translation.data import CACHE_VARIABLE
+from image_translation.data.lookup import CACHE_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK, TEXT = ROOT / "exercise.ipynb", ROOT / "exercise.py"

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from stores import phase, write_image
+from support.stores import phase, write_image
 
-from image_translation.cli import main
-from image_translation.data import resolve_checkpoint
-from image_translation.models import build, read_spec
-from image_translation.predict import Predictor
-from image_translation.simulate import Movie, MovieSpec
+from image_translation.cli.commands import main
+from image_translation.data.lookup import resolve_checkpoint
+from image_translation.network.loading import build, read_spec
+from image_translation.network.predictor import Predictor
+from image_translation.simulation.movie import Movie, MovieSpec
 
 pytestmark = [
     pytest.mark.gpu,

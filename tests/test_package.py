@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from image_translation.data import EMBEDDED_CHECKPOINTS, resolve
-from image_translation.models import read_spec
+from image_translation.data.lookup import EMBEDDED_CHECKPOINTS, resolve
+from image_translation.network.loading import read_spec
 
 ROOT = Path(__file__).parents[1]
 

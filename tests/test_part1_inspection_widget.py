@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from stores import write_plate
+from support.stores import write_plate
 
 from benchmarks.browser import Explorer, chromium, find_chromium, served
-from image_translation.data import CACHE_VARIABLE
-from image_translation.simulate import Movie, MovieSpec
+from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.simulation.movie import Movie, MovieSpec
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "image_translation" / "part1_inspection_widget.py"

@@ -7,11 +7,12 @@ from typing import Any
 
 import published
 import pytest
-from loopback_server import LoopbackServer
-from stores import phase, write_image
+from support.loopback_server import LoopbackServer
+from support.stores import phase, write_image
 
-from image_translation import catalogue, data, part2_smoothing_script, task
+from image_translation import data, part2_smoothing_script
 from image_translation.part2_smoothing_script import main
+from image_translation.staining import task
 
 SCRIPT = Path(part2_smoothing_script.__file__)
 
@@ -36,7 +37,7 @@ def test_without_arguments_the_way_out_is_told(
     with LoopbackServer() as server:
         things = [published.checkpoint("pretrained_ckpt"), published.directory("movie")]
         registry = published.write_registry(tmp_path / "registry.toml", server.address, things)
-    monkeypatch.setattr(catalogue, "BUILT_IN", registry)
+    monkeypatch.setattr(registry, "BUILT_IN", registry)
     monkeypatch.setenv(data.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     (tmp_path / "here").mkdir()

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from image_translation import cli, part2_smoothing_script
-from image_translation.data import CACHE_VARIABLE
-from image_translation.rows import read_csv
+from image_translation import part2_smoothing_script
+from image_translation.cli import commands
+from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.metrics.rows import read_csv
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,7 +26,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def commands() -> list[list[str]]:
+def shown_commands() -> list[list[str]]:
     found = []
     for line in "".join(blocks("sh")).splitlines():
         for prefix, command in PREFIXES.items():
@@ -35,9 +36,9 @@ def commands() -> list[list[str]]:
 
 
 def test_commands_are_understood() -> None:
-    assert len(commands()) >= 5
-    for command in commands():
-        assert callable(cli._parser().parse_args(command).run)
+    assert len(shown_commands()) >= 5
+    for command in shown_commands():
+        assert callable(commands._parser().parse_args(command).run)
     script = "python image_translation/part2_smoothing_script.py"
     shown = [line for line in "".join(blocks("sh")).splitlines() if line.startswith(script)]
     assert shown
@@ -51,7 +52,7 @@ def test_commands_of_the_documents_are_understood(path: Path) -> None:
     for line in text.splitlines():
         command = re.match(r"(?:srun |uv run )?image-translation (.*)", line)
         if command:
-            assert callable(cli._parser().parse_args(shlex.split(command[1], comments=True)).run)
+            assert callable(commands._parser().parse_args(shlex.split(command[1], comments=True)).run)
 
 
 def test_the_exercise_can_be_opened() -> None:
@@ -81,7 +82,7 @@ def test_the_demo_and_the_examples_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     for _ in range(2):  # the second run replaces what the first one made
-        assert cli.main(["demo"]) == 0
+        assert commands.main(["demo"]) == 0
         out = capsys.readouterr().out.splitlines()
         assert out[-2:] == ["figures: data/demo/figures", "data/demo"]
         assert any(line.startswith("over_smoothing") for line in out)

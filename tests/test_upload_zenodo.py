@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from zenodo_imitation import TOKEN, Stored, Zenodo
+from support.zenodo_imitation import TOKEN, Stored, Zenodo
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "upload_zenodo.sh"

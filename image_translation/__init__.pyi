@@ -1,0 +1,16 @@
+from .errors import DataError as DataError
+from .errors import ImageTranslationError as ImageTranslationError
+from .errors import UsageError as UsageError
+from .frame import Frame as Frame
+from .metrics.evaluator import Evaluator as Evaluator
+from .metrics.rows import Row as Row
+from .network.predictor import Predictor as Predictor
+from .omezarr.store import open_store as open_store
+from .simulation.movie import Movie as Movie
+from .simulation.movie import MovieSpec as MovieSpec
+from .staining.options import SmoothOptions as SmoothOptions
+from .staining.plan import make_plan as make_plan
+from .staining.run import smooth_movie as smooth_movie
+from .temporal.linear import SavitzkyGolay as SavitzkyGolay
+from .temporal.linear import moving_average as moving_average
+from .temporal.motion_filter import MotionFilter as MotionFilter

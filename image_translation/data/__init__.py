@@ -1,0 +1,5 @@
+"""Names of datasets and checkpoints -> verified paths."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .lookup import CACHE_VARIABLE as CACHE_VARIABLE
+from .lookup import cache_directory as cache_directory
+from .lookup import cached_entry as cached_entry
+from .lookup import checkpoint_facts as checkpoint_facts
+from .lookup import fetch as fetch
+from .lookup import locate as locate
+from .lookup import missing as missing
+from .lookup import names as names
+from .lookup import require_name as require_name
+from .lookup import resolve as resolve
+from .lookup import resolve_checkpoint as resolve_checkpoint

@@ -1,0 +1,157 @@
+"""Simulated movies as OME-Zarr stores: phase, and the true nuclei and membrane, as channels."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from iohub.ngff import open_ome_zarr
+from tqdm import tqdm
+
+from image_translation.errors import DataError, UsageError
+from image_translation.files import remove
+from image_translation.frame import Frame
+from image_translation.omezarr.display_window import DisplayWindows
+from image_translation.omezarr.metadata import AXES, Level
+from image_translation.omezarr.output import ATTRIBUTE, ImageSpec, create_store, finish_image
+from image_translation.omezarr.plane_stack import PlaneStack
+from image_translation.omezarr.store import FOV_NAME, Position, Store, open_store
+from image_translation.simulation.movie import CHANNELS, Movie, MovieSpec
+
+DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
+DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0)
+DEMO_FIELDS = 16
+PIXEL_SIZE = 0.5  # micrometres
+INTERVAL = 300.0  # seconds
+_WELLS = 8  # of a row of a plate
+UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
+
+
+def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
+    """Simulate a movie into a new store of shape (T, 3, 1, Y, X), float32.
+
+    Parameters
+    ----------
+    spec
+        What to simulate.
+    path
+        Store to create; it appears there when it is complete.
+
+    Raises
+    ------
+    UsageError
+        If there is something at that path.
+    """
+    with _unfinished(path) as scratch, _bar(spec.frames) as bar:
+        _write_movie(spec, scratch, bar)
+
+
+def write_simulated_plate(specs: Mapping[str, MovieSpec], path: Path) -> None:
+    """Simulate several movies into a new plate.
+
+    Parameters
+    ----------
+    specs
+        What to simulate, by the name of the position, such as ``A/1/0``.
+    path
+        Store to create; it appears there when it is complete.
+
+    Raises
+    ------
+    UsageError
+        If there is something at that path.
+    """
+    with _unfinished(path) as scratch, _bar(sum(spec.frames for spec in specs.values())) as bar:
+        with open_ome_zarr(scratch, layout="hcs", mode="w-", channel_names=list(CHANNELS), version="0.4") as plate:
+            for name in specs:
+                plate.create_position(*name.split("/"))
+        for name, spec in specs.items():
+            remove(scratch / name)
+            _write_movie(spec, scratch / name, bar)
+
+
+def simulated_positions(spec: MovieSpec, count: int) -> dict[str, MovieSpec]:
+    """Name the positions of a plate of so many movies, eight a row: of one specification, with other seeds.
+
+    Their densities are spread evenly from a fifth of that of the specification to all of it.
+    """
+    densities = np.linspace(0.2, 1.0, count) * spec.density if count > 1 else [spec.density]
+    return {
+        f"{chr(ord('A') + number // _WELLS)}/{number % _WELLS + 1}/0": replace(
+            spec, seed=spec.seed + number, density=float(density)
+        )
+        for number, density in enumerate(densities)
+    }
+
+
+def require_demo_movie(path: Path) -> None:
+    """Make the embedded movie, unless it lies there already as this version would make it; one process at a time."""
+    _require(path, FOV_NAME, DEMO, lambda: write_simulated_movie(DEMO, path))
+
+
+def require_demo_plate(path: Path) -> None:
+    """Make the embedded plate to train on, unless it lies there already; one process at a time."""
+    specs = simulated_positions(DEMO_FIELD, DEMO_FIELDS)
+    last = next(reversed(specs))
+    _require(path, last, specs[last], lambda: write_simulated_plate(specs, path))
+
+
+def _require(path: Path, position: str, spec: MovieSpec, write: Callable[[], None]) -> None:
+    if _is_made(path, position, spec):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not _is_made(path, position, spec):  # another process may have made it meanwhile
+            remove(path)
+            write()
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """Give a place to write to, which becomes the path when all is well."""
+    if path.exists():
+        raise UsageError(f"-o {path}: exists; choose another name")
+    scratch = path.with_name(f".{path.name}.partial")
+    remove(scratch)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yield scratch
+    scratch.rename(path)
+
+
+def _bar(frames: int) -> "tqdm[None]":
+    return tqdm(total=frames, unit="frame", disable=None, desc="simulating")
+
+
+def _write_movie(spec: MovieSpec, folder: Path, bar: "tqdm[None]") -> None:
+    shape = (spec.frames, len(CHANNELS), 1, *spec.shape)
+    level = Level("0", (INTERVAL, 1.0, 1.0, PIXEL_SIZE, PIXEL_SIZE), (0.0,) * len(AXES), shape)
+    like = Position(FOV_NAME, folder, AXES, UNITS, (level,), CHANNELS, {}, np.dtype(np.float32), zarr_format=2)
+    image = ImageSpec(like, CHANNELS, range(spec.frames), spec.frames, planes=(0,))
+    create_store(folder, Store(folder, "fov", "0.4", (FOV_NAME,)), [image])
+    stack = PlaneStack(folder, image, 0, write=True)
+    movie, windows = Movie(spec), DisplayWindows(spec.frames)
+    for t in range(spec.frames):
+        frame = Frame(t, movie.frame(t))
+        stack.write(t, frame.data)
+        stack.settle()
+        windows.add(frame)
+        bar.update(1)
+    finish_image(folder, image, windows.windows(len(CHANNELS)), _provenance(spec))
+
+
+def _is_made(path: Path, position: str, spec: MovieSpec) -> bool:
+    if not path.exists():
+        return False
+    try:
+        attributes = open_store(path).position(position).attributes
+    except (DataError, UsageError):
+        return False
+    return attributes.get(ATTRIBUTE) == _provenance(spec)
+
+
+def _provenance(spec: MovieSpec) -> dict[str, object]:
+    return json.loads(json.dumps({"version": version("image-translation"), "simulation": asdict(spec)}))

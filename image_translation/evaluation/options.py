@@ -1,0 +1,91 @@
+"""What an evaluation is asked for, and what its arguments alone show to be wrong."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from image_translation import data
+from image_translation.errors import UsageError
+
+METRICS, SCORE_CARD, SCORES = "metrics.csv", "score_card.csv", "scores.csv"
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Arguments of the command; see ``image-translation evaluate --help``.
+
+    Attributes
+    ----------
+    predictions
+        Stores, or results directories of ``smooth``; or names that `data.resolve` knows, as in the next three.
+    raw, truth, phase
+        Stores of what the predictions are compared with; None if there is none, or if it is found by itself.
+    positions
+        Names or glob patterns; all positions when empty.
+    channels
+        Names of the channels to score; all of the raw prediction when empty.
+    channel
+        Name of the label-free channel of `phase`; None chooses the obvious one.
+    same
+        Names that channels of the predictions have in the truth, where they differ, as pairs.
+    objects
+        Channels of the truth in which objects are found; None takes those whose names sound of nuclei.
+    segmenter
+        How: one of `paired_scores.SEGMENTERS`.
+    every
+        Hold only every so many-th frame against the truth.
+    rescale
+        Bring each prediction to the unit of the truth first.
+    output
+        Directory for the tables and pictures, if they are wanted.
+    overwrite
+        Replace tables that are there.
+    """
+
+    predictions: tuple[Path, ...]
+    raw: Path | None = None
+    truth: Path | None = None
+    phase: Path | None = None
+    positions: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    channel: str | None = None
+    same: tuple[tuple[str, str], ...] = ()
+    objects: tuple[str, ...] | None = None
+    segmenter: str = "threshold"
+    every: int = 1
+    rescale: bool = True
+    output: Path | None = None
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Refuse what the arguments alone show to be wrong.
+
+        Raises
+        ------
+        UsageError
+            If a store does not exist, or tables are there already.
+        """
+        given = (("the prediction", path) for path in self.predictions)
+        others = ((f"--{name}", path) for name in ("raw", "truth", "phase") if (path := getattr(self, name)))
+        for what, path in (*given, *others):
+            try:
+                data.locate(path, kind="movie")
+            except UsageError as error:
+                raise UsageError(f"{what} {error}") from error
+        if self.every < 1:
+            raise UsageError(f"--every {self.every}: must be 1 or more")
+        if self.segmenter == "cellpose" and find_spec("cellpose") is None:
+            raise UsageError("--segmenter cellpose: is not installed; install it with uv pip install cellpose")
+        of_truth = {
+            "--same": self.same,
+            "--objects": self.objects is not None,
+            "--segmenter": self.segmenter != "threshold",
+            "--every": self.every != 1,
+            "--keep-units": not self.rescale,
+        }
+        idle = [flag for flag, given in of_truth.items() if given and not self.truth]
+        if idle:
+            raise UsageError(f"{idle[0]}: is about the truth, and none is given; add --truth STORE")
+        for name in (METRICS, SCORE_CARD, SCORES):
+            if self.output and (self.output / name).exists() and not self.overwrite:
+                raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")

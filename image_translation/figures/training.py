@@ -1,0 +1,106 @@
+"""Figures of a training: how the loss fell, and what the network makes of fields that it was not trained on."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from image_translation.figures.style import (
+    PHASE_COLOURS,
+    PLAIN,
+    SMALL,
+    STAIN_COLOURS,
+    TEXT,
+    WIDTH,
+    display_window,
+    show,
+    style,
+)
+
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+_PEARSON = "pearson/"
+
+
+def plot_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Plot the learning curves.
+
+    Parameters
+    ----------
+    rows
+        One a round: ``step``, ``loss/train``, ``loss/validation``, ``pearson/CHANNEL``, ``rate``.
+
+    Returns
+    -------
+    Figure
+        Loss, correlation of what was held out, and learning rate over the steps.
+    """
+    figure = Figure(figsize=(WIDTH, 0.36 * WIDTH), layout="constrained")
+    losses, scores, rates = figure.subplots(1, 3)
+    steps = [row["step"] for row in rows]
+    points = {"marker": ".", "markersize": 3, "linewidth": 1.2}
+    for name, label, colour, line in (
+        ("loss/train", "patches trained on", "#7F7F7F", "--"),
+        ("loss/validation", "fields held out", "#000000", "-"),
+    ):
+        losses.plot(steps, [row[name] for row in rows], color=colour, linestyle=line, label=label, **points)
+    best = min(rows, key=lambda row: row["loss/validation"])
+    losses.plot(
+        best["step"], best["loss/validation"], marker="o", markersize=6, fillstyle="none", color="#D55E00",
+        linestyle="none", label="best",
+    )  # fmt: skip
+    values = [row[name] for row in rows for name in ("loss/train", "loss/validation")]
+    if max(values) > 10 * min(values):
+        losses.set_yscale("log")
+    names = [name for name in rows[0] if name.startswith(_PEARSON)]
+    for name, colour in zip(names, _COLOURS * len(names), strict=False):
+        values = [row[name] for row in rows]
+        label = f"{name.removeprefix(_PEARSON)} {values[-1]:.3f}".replace("$", r"\$")
+        scores.plot(steps, values, color=colour, label=label, **points)
+    rates.plot(steps, [row["rate"] for row in rows], color="#000000", **points)
+    for axes, title in ((losses, "Loss"), (scores, "Pearson, fields held out"), (rates, "Learning rate")):
+        axes.set_title(title, **PLAIN)
+        axes.set_xlabel("step", fontsize=TEXT)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.grid(visible=True, linewidth=0.3, which="both", alpha=0.6)
+        style(axes)
+    for axes in (losses, scores):
+        axes.legend(fontsize=SMALL, frameon=False)
+    rates.ticklabel_format(axis="y", scilimits=(-3, 3))
+    rates.yaxis.get_offset_text().set_fontsize(SMALL)
+    return figure
+
+
+def plot_examples(
+    examples: Sequence[Mapping[str, NDArray[np.float32]]], source: Sequence[str], target: Sequence[str]
+) -> Figure:
+    """Show sources, truth and prediction side by side, one field a row.
+
+    Parameters
+    ----------
+    examples
+        Of each field ``source``, ``target`` and ``predicted``, (C, Y, X) float32; truth and prediction share a scale.
+    source, target
+        Names of the channels.
+    """
+    columns = len(source) + 2 * len(target)
+    side = WIDTH / columns
+    figure = Figure(figsize=(WIDTH, (side + 0.22) * len(examples)), layout="constrained")
+    panels = figure.subplots(len(examples), columns, squeeze=False)
+    for row, example in zip(panels, examples, strict=True):
+        drawn = iter(row)
+        for name, image in zip(source, example["source"], strict=True):
+            axes = next(drawn)
+            show(axes, image, display_window([image]), PHASE_COLOURS)
+            axes.set_title(name, **PLAIN)
+        for name, truth, predicted in zip(target, example["target"], example["predicted"], strict=True):
+            window = display_window([truth])
+            correlation = np.corrcoef(truth.ravel(), predicted.ravel())[0, 1]
+            for image, title in ((truth, f"{name}, true"), (predicted, f"predicted, r = {correlation:.3f}")):
+                axes = next(drawn)
+                show(axes, image, window, STAIN_COLOURS)
+                axes.set_title(title, **PLAIN)
+    for axes in panels.ravel():
+        axes.set_axis_off()
+    return figure

@@ -1,0 +1,125 @@
+"""What every stage of the network makes of an image, taken while the predictor predicts it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from image_translation.network.predictor import Crop, Predictor, pad
+
+HEAD = "head"
+
+
+class Placement(NamedTuple):
+    """Where the pixels of a stage lie, in pixels of the image.
+
+    Attributes
+    ----------
+    step
+        Side of a pixel of the stage.
+    top, left
+        Where the first one begins: 0, or less where the image was padded.
+    """
+
+    step: int
+    top: int = 0
+    left: int = 0
+
+
+class FeatureExtractor:
+    """A predictor that also shows what lies between its input and its output.
+
+    Parameters
+    ----------
+    model
+        The network, as `loading.build` makes it. It is left as it is: hooks are there during a pass alone.
+    stride
+        Number of pixels of which the network needs height and width to be a multiple.
+    device
+        See `devices.resolve_device`.
+
+    Attributes
+    ----------
+    stages : tuple of str
+        Names in the order in which an image passes: "stem", "encoder 1" ..., "decoder 1" ..., "head".
+    """
+
+    def __init__(self, model: torch.nn.Module, stride: int, *, device: str = "auto") -> None:
+        self._modules = dict(_stages(model))
+        self._stride = stride
+        self._predictor = Predictor(model, stride, device=device)
+        self.stages = tuple(self._modules)
+
+    def extract(
+        self, image: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, Placement]]:
+        """Predict an image, and keep what each stage returns.
+
+        Parameters
+        ----------
+        image
+            Shape (C_in, Y, X), float32, normalised and finite.
+
+        Returns
+        -------
+        prediction : ndarray
+            Shape (C_out, Y, X), float32: just what `Predictor.predict` returns.
+        features : dict
+            Name of each stage to an array of shape (C, H, W), float32, without what belongs to the padding.
+        placements : dict
+            Name of each stage to where its pixels lie in the image.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `Predictor.predict`.
+        """
+        padded, crop = pad(image, self._stride)
+        with _kept_outputs(self._modules) as outputs:
+            (predicted,) = self._predictor.predict([image])
+        placements = {name: _placement(outputs[name], padded.shape[-1], crop) for name in self.stages}
+        features = {name: _own_part(outputs[name], placements[name], crop) for name in self.stages}
+        return predicted, features, placements
+
+
+def _stages(model: Any) -> Iterator[tuple[str, torch.nn.Module]]:
+    yield "stem", model.encoder.stem
+    for number, stage in enumerate(model.encoder.stages, 1):
+        yield f"encoder {number}", stage
+    for number, stage in enumerate(model.decoder.decoder_stages, 1):
+        yield f"decoder {number}", stage
+    yield HEAD, model.head
+
+
+@contextmanager
+def _kept_outputs(modules: dict[str, torch.nn.Module]) -> Iterator[dict[str, torch.Tensor]]:
+    outputs: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+            tensor = output[0] if isinstance(output, tuple | list) else output
+            outputs[name] = tensor.detach().float().cpu()
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _placement(output: torch.Tensor, padded_width: int, crop: Crop) -> Placement:
+    step = padded_width // output.shape[-1]
+    return Placement(step, *(-(one.start % step) for one in crop))
+
+
+def _own_part(output: torch.Tensor, placement: Placement, crop: Crop) -> NDArray[np.float32]:
+    """Cut off what was made of the padding; a pixel that is partly made of the image stays."""
+    features: NDArray[np.float32] = output.numpy().reshape(-1, *output.shape[-2:])
+    rows, columns = (slice(one.start // placement.step, -(-one.stop // placement.step)) for one in crop)
+    return np.ascontiguousarray(features[:, rows, columns])

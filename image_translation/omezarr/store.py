@@ -1,0 +1,291 @@
+"""Reading OME-Zarr movies: which images a store holds, and their planes one at a time.
+
+Stores come from many writers. What is read here is therefore tolerant (axes may be missing, arrays may have any name,
+units and ``omero`` blocks may be absent or misspelt), and everything leaves this room in one form: axes T, C, Z, Y, X.
+Metadata are read with zarr; pixels with tensorstore, which reports a truncated chunk, where zarr's decoder can crash.
+"""
+
+import fnmatch
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation.errors import DataError, UsageError, first_line, listing
+from image_translation.omezarr.arrays import (
+    group_attributes,
+    ome_attributes,
+    ome_block,
+    open_array,
+    open_level,
+    require_moderate,
+)
+from image_translation.omezarr.metadata import (
+    AXES,
+    Level,
+    entry,
+    parse_axes,
+    parse_channel_names,
+    parse_images,
+    parse_level,
+    parse_path,
+    parse_version,
+    parse_wells,
+)
+
+FOV_NAME = "fov"
+
+Layout = Literal["fov", "plate", "series"]
+
+
+@dataclass(frozen=True)
+class Position:
+    """One image (field of view) of a store.
+
+    Attributes
+    ----------
+    name
+        Path within the store (``B/3/3`` on a plate), or ``fov`` for a store that is a single image.
+    path
+        Directory of the image group.
+    axes
+        Which of t, c, z, y, x the arrays have, in order.
+    units
+        Unit of each axis that states one, as the writer spelt it.
+    levels
+        Resolutions, the finest first.
+    channels
+        Channel names; ``channel_0``, ``channel_1``, ... where the store names none.
+    attributes
+        All attributes of the image group, as stored.
+    dtype
+        Type of the pixels.
+    zarr_format
+        2 for OME-Zarr up to 0.4, 3 from 0.5 on.
+    """
+
+    name: str
+    path: Path
+    axes: tuple[str, ...]
+    units: Mapping[str, str]
+    levels: tuple[Level, ...]
+    channels: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    dtype: np.dtype[Any]
+    zarr_format: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of pixels along T, C, Z, Y, X."""
+        return self.levels[0].shape
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Width of a pixel in micrometres; a scale of exactly 1 is what writers put where they do not know it."""
+        size = self.levels[0].scale[-1]
+        return size if self.units.get("x") == "micrometer" and 0 < size < math.inf and size != 1 else None
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Number of pixels along T, C, Z, Y, X that are decoded together."""
+        sizes = dict(zip(self.axes, self._array.chunk_layout.read_chunk.shape, strict=True))
+        return tuple(sizes.get(axis, 1) for axis in AXES)
+
+    @cached_property
+    def _array(self) -> Any:
+        return open_array(self.path / self.levels[0].path, self.zarr_format)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process opens the array itself, with the cache that all arrays share there.
+        return {name: value for name, value in vars(self).items() if name != "_array"}
+
+    def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
+        """Read one plane.
+
+        Parameters
+        ----------
+        t, channel, z
+            Indices of the plane.
+
+        Returns
+        -------
+        ndarray
+            Image of shape (Y, X) in the type that is stored.
+
+        Raises
+        ------
+        DataError
+            If a chunk is truncated, corrupt or unreadable.
+        """
+        at = {"t": t, "c": channel, "z": z}
+        index = tuple(at[axis] for axis in self.axes if axis in at)
+        try:
+            return np.asarray(self._array[index].read().result())
+        except (ValueError, OSError) as error:
+            where = self.path / self.levels[0].path
+            raise DataError(
+                f"cannot read frame {t}, channel {channel}, plane {z} of {where}: {first_line(error)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Store:
+    """An OME-Zarr store: a single image, a plate, or a series of images.
+
+    Attributes
+    ----------
+    path
+        Directory of the store.
+    layout
+        ``fov`` (one image), ``plate`` (high-content screening), or ``series`` (as bioformats2raw writes).
+    version
+        OME-Zarr version, for instance ``0.4``.
+    names
+        Names of the positions, in the order of the store.
+    metadata
+        OME metadata of the root group.
+    unreadable
+        Wells of a plate whose metadata are missing or broken; `names` has none of their positions.
+    """
+
+    path: Path
+    layout: Layout
+    version: str
+    names: tuple[str, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+
+    def position(self, name: str) -> Position:
+        """Open the position of this name.
+
+        Raises
+        ------
+        DataError
+            If its metadata describe no image that can be read.
+        """
+        return _open_position(name, self.path if self.layout == "fov" else self.path / name)
+
+    def select(self, patterns: Sequence[str] = (), skip: Sequence[str] = ()) -> tuple[str, ...]:
+        """Names of the positions that match any of the names or glob patterns; all without patterns.
+
+        Parameters
+        ----------
+        patterns
+            Of the positions to take.
+        skip
+            Of positions to leave out of them.
+
+        Raises
+        ------
+        UsageError
+            If a pattern matches nothing, or asks for a well that cannot be read, or if nothing is left.
+        """
+        for pattern in patterns:
+            well = pattern.rpartition("/")[0]
+            if well in self.unreadable:
+                raise UsageError(
+                    f"--position {pattern} cannot be read: the metadata of the well {self.path / well} are missing "
+                    f"or broken; the other wells have {listing(self.names)}"
+                )
+            if not fnmatch.filter(self.names, pattern):
+                raise UsageError(
+                    f"--position {pattern} matches nothing in {self.path}; it has {listing(self.names)} "
+                    "(names and patterns such as 'B/*/0' are allowed)"
+                )
+        taken = self.matching(patterns) if patterns else self.names
+        for pattern in skip:
+            if not self.matching([pattern]):
+                raise UsageError(f"--skip {pattern} matches nothing in {self.path}; it has {listing(self.names)}")
+        left = set(taken) - set(self.matching(skip))
+        if not left:
+            raise UsageError(f"--skip {' '.join(skip)} leaves no position of {listing(taken)}")
+        return tuple(name for name in taken if name in left)
+
+    def matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Names of the positions that match any of the names or glob patterns."""
+        return tuple(name for name in self.names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def open_store(path: Path) -> Store:
+    """Open an OME-Zarr store (0.1 to 0.5; single image, plate, or bioformats2raw series).
+
+    Parameters
+    ----------
+    path
+        Directory of the store.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing at that path.
+    DataError
+        If it is no OME-Zarr store, cannot be read, or holds no position.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"the movie {path} does not exist; give the directory of an OME-Zarr store (-m MOVIE.ome.zarr)"
+        )
+    ome = ome_attributes(path)
+    if "multiscales" in ome:
+        return Store(path, "fov", parse_version(ome), (FOV_NAME,), ome)
+    if "plate" in ome:
+        names, unreadable = _plate_names(path, ome)
+        return Store(path, "plate", parse_version(ome), names, ome, unreadable)
+    if "bioformats2raw.layout" in ome:
+        names = tuple(_series_names(path))
+        if not names:
+            raise DataError(f"the image series {path} has no image; bioformats2raw numbers them 0, 1, ...")
+        return Store(path, "series", parse_version(ome_attributes(path / names[0])), names, ome)
+    raise DataError(f"{path} is a Zarr group but no OME-Zarr store: it has no 'multiscales' and no 'plate' metadata")
+
+
+def _plate_names(path: Path, ome: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the positions of a plate, and the wells that cannot be read."""
+    try:
+        wells = parse_wells(ome)
+    except ValueError as error:
+        raise DataError(f"the plate {path} has broken metadata: {error}") from error
+    names: list[str] = []
+    problems: dict[str, Exception] = {}
+    for well in wells:
+        try:
+            names += [f"{well}/{image}" for image in parse_images(ome_attributes(path / well))]
+        except (DataError, ValueError) as error:
+            problems[well] = error
+    if not names:
+        raise DataError(f"the plate {path} has no well that can be read; {wells[0]}: {problems[wells[0]]}")
+    return tuple(names), tuple(problems)
+
+
+def _series_names(path: Path) -> list[str]:
+    names = [child.name for child in path.iterdir() if child.is_dir() and child.name.isdecimal()]
+    return sorted(names, key=int)
+
+
+def _open_position(name: str, path: Path) -> Position:
+    attributes = group_attributes(path)
+    ome = ome_block(path, attributes)
+    try:
+        multiscale = entry(ome, "multiscales", list, "the image")[0]
+        datasets: list[Any] = entry(multiscale, "datasets", list, "the multiscale image")
+        arrays = [open_level(path / parse_path(dataset, "a dataset")) for dataset in datasets]
+        axes, units = parse_axes(multiscale, arrays[0].ndim)
+        shared: list[Any] = entry(multiscale, "coordinateTransformations", list, "the multiscale image", [])
+        levels = tuple(
+            parse_level(dataset, shared, axes, array.shape) for dataset, array in zip(datasets, arrays, strict=True)
+        )
+    except ValueError as error:
+        raise DataError(f"the image {path} has broken metadata: {error}") from error
+    first = arrays[0]
+    if first.dtype.kind not in "buif":
+        raise DataError(f"the image {path} has pixels of type {first.dtype}; integers and real numbers can be stained")
+    if math.prod(levels[0].shape) == 0:
+        raise DataError(f"the image {path} is empty: its shape is {levels[0].shape}")
+    require_moderate(path / levels[0].path, first)
+    channels = parse_channel_names(ome, levels[0].shape[1])
+    return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)

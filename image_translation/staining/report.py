@@ -1,0 +1,150 @@
+"""What the report of a run says: the facts of the run, and what each figure shows, for people who are new to it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from image_translation.figures.directory import file_stems
+from image_translation.figures.report import Section, write_report
+from image_translation.figures.style import RECOMMENDED
+from image_translation.metrics.rows import RAW
+from image_translation.metrics.score_card import ScoreCard
+from image_translation.staining.plan import Plan, Series
+from image_translation.staining.writer import SeriesResult
+
+REPORT = "report.html"
+
+
+class _Words(NamedTuple):
+    """Heading of a figure, and what it shows; ``{}`` stands for the channel in the one, for a sentence in the other."""
+
+    heading: str
+    text: str
+
+
+LEAD = (
+    "A network has stained a label-free movie: it predicts fluorescence from the phase, one frame at a time. "
+    "Because it does not know of the frames before and after, its stain flickers. The methods below make it "
+    "steady over time; each is judged by how much flicker it leaves, and by what it does to the cells."
+)
+SCORE_CARD = _Words(
+    "Score card",
+    "Methods from the best to the worst. Flicker is the change from frame to frame that motion does not explain "
+    "(raw is 1, lower is steadier); the lines below it tell whether the picture is still right and sharp and in "
+    "time. Blue is better than raw, orange is worse, and a cross marks what is worse than allowed.",
+)
+TRADEOFF = _Words(
+    "Flicker against fidelity",
+    "A good method lies in the shaded region, the farther to the left the better: steadier than raw, and no "
+    "farther from the truth or, where there is none, as rich in detail. What lies below is blurred, ghosted or late; a "
+    "hollow sign is worse than allowed in another line of the score card.",
+)
+COMPARISON = _Words(
+    "The movies side by side",
+    "The same part of the field in the phase and in each movie. Look at one cell that does not move (it should "
+    "not flicker), and at one that does (it should have no trail and no blurred edge).",
+)
+PEARSON = _Words(
+    "Correlation of each frame with the next",
+    "The dashed or dotted line is the movie's own: cells move, so no true movie has a correlation of 1. A method "
+    "above that line is smoother than what it shows, one below it flickers.",
+)
+COMBINED = _Words(
+    "{}: frame by frame",
+    "Consecutive frames in which raw flickers much. Left: one of them, with a box round a cell that moves and the "
+    "way that it takes; then a close-up that follows the cell. Flicker is a change of brightness or texture "
+    "along a row; ghosts are faint copies beside the cell; blur is a loss of edges against raw. Right: how much "
+    "each pixel changes from frame to frame; what is there in raw but not in the truth is flicker.",
+)
+DIFFERENCE = _Words(
+    "{}: what changes, and what is lost",
+    "Above: how much each pixel changes from one frame to the next; a veil over the whole field is flicker, "
+    "trails of cells are motion. {}",
+)
+WITH_TRUTH = (
+    "Below: where the method is nearer to the truth than raw (violet), and where it is farther away (orange): "
+    "outlines in orange are cells that it has smeared."
+)
+WITHOUT_TRUTH = (
+    "Below: the method less raw in one frame; speckle is flicker that was taken away, pairs of red and blue "
+    "outlines are cells that were smeared."
+)
+KYMOGRAPH = _Words(
+    "{}: one line of pixels over time",
+    "Time runs down. A cell is a band that leans as it moves; flicker is a stripe across; a band that is wider or "
+    "fainter than in raw has been smeared.",
+)
+
+
+def write_run_report(plan: Plan, series: Series, result: SeriesResult, card: ScoreCard, folder: Path) -> None:
+    """Write the report of the figures in a folder.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    series, result
+        The series that the figures show, and what is known of it.
+    card
+        Its score card; it may be empty.
+    folder
+        Where the figures are, by the names that ``figures`` gives them, and where the report goes.
+    """
+    channels = plan.spec.output_channels
+    sections = [Section(*SCORE_CARD, folder / "score_card.png"), Section(*TRADEOFF, folder / "tradeoff.png")]
+    sections.append(Section(*COMPARISON, folder / "comparison.mp4"))
+    named = list(zip(channels, file_stems(channels), strict=True))
+    below = WITH_TRUTH if series.truth else WITHOUT_TRUTH
+    for (heading, text), kind in ((COMBINED, "combined"), (DIFFERENCE, "difference"), (KYMOGRAPH, "kymograph")):
+        for channel, stem in named:
+            # By replacement, because names may hold braces.
+            file = folder / f"{stem}_{kind}.png"
+            sections.append(Section(heading.replace("{}", channel), text.replace("{}", below), file))
+    sections.append(Section(*PEARSON, folder / "corrcoef.png"))
+    title = f"Virtual staining of {plan.store.path.name}"
+    write_report(folder / REPORT, title, [LEAD, *_verdict(card)], _facts(plan, series, result), sections)
+
+
+def _verdict(card: ScoreCard) -> list[str]:
+    if not card.ranking:
+        return []
+    best = card.ranking[0]
+    verdict = "no method is better here than the raw prediction" if best == RAW else f"{best} is the best here"
+    said = [f"By the score card, {verdict}."]
+    for method in card.ranking:
+        failed = {
+            entry.channel: ", ".join(column.replace("_", " ") for column in entry.failures)
+            for entry in card.entries
+            if entry.method == method and entry.failures
+        }
+        if failed:
+            where = "; ".join(f"{columns} ({channel})" for channel, columns in failed.items())
+            said.append(f"{method} is worse than allowed in {where}.")
+    return [" ".join(said)]
+
+
+def _facts(plan: Plan, series: Series, result: SeriesResult) -> dict[str, str]:
+    position, frames = series.position, series.frames
+    methods = plan.options.method_parameters()
+    facts = {
+        "movie": str(plan.store.path),
+        "position": position.name,
+        "channel": position.channels[series.channel],
+        "frames": f"{frames.start} to {frames.stop - 1} of {position.shape[0]}",
+        "field": f"{position.shape[3]} x {position.shape[4]} pixels, plane {series.z}",
+        "checkpoint": f"{plan.spec.path.name}: {plan.spec.description}",
+        "stains": ", ".join(plan.spec.output_channels) + (", with their truth" if series.truth else ", without truth"),
+        "normalised by": plan.normalization,
+        "methods": "; ".join(_method(name, parameters) for name, parameters in methods.items()),
+    }
+    if RECOMMENDED in methods:
+        facts["recommended"] = RECOMMENDED
+    if result.invalid:
+        facts["frames without an image"] = ", ".join(map(str, result.invalid[:50]))
+    return facts
+
+
+def _method(name: str, parameters: object) -> str:
+    if not isinstance(parameters, dict) or not parameters:
+        return name
+    values = ", ".join(f"{key} {value}" for key, value in parameters.items())
+    return f"{name} ({values})"

@@ -1,0 +1,168 @@
+"""Movies of planes from phase to results: read, normalise, predict, and hand over to the sinks, batch by batch."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from image_translation import normalize
+from image_translation.frame import Frame
+from image_translation.network.predictor import Predictor
+from image_translation.staining.plan import Plan, Series
+from image_translation.staining.writer import SeriesResult, Sink, Workspace, prediction
+
+AHEAD = 2  # batches that are read before, and finished behind, the one in the network
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def stain(
+    plan: Plan,
+    group: Sequence[Series],
+    statistics: normalize.Statistics,
+    workspace: Workspace,
+    *,
+    predictor: Callable[[], Predictor],
+    progress: Callable[[int], object],
+) -> list[SeriesResult]:
+    """Stain and smooth some series of one position together: all of them at one frame, then at the next.
+
+    Frames that an earlier run has predicted are read back and sent down the same way, so that filters and metrics see
+    the whole movie; only what is not on disk is written.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    group
+        The series, of one position and the same frames; see ``plane_groups``.
+    statistics
+        What to normalise the phase by.
+    workspace
+        Where to write.
+    predictor
+        Gives the network; called only if a frame is to be predicted.
+    progress
+        Told the number of frames that went through.
+    """
+    sinks = [Sink(plan, series, workspace) for series in group]
+    frames = group[0].frames
+    stops = [frames.start + sink.predicted for sink in sinks]  # of the frames that are on disk
+    left = min(stops) < frames.stop
+    height, width = group[0].position.shape[3:]
+    batch_size = predictor().batch_size((1, height, width)) if left else AHEAD
+    in_flight = predictor().ahead if left else 0
+
+    def load(batch: range) -> list[_Item]:
+        return [load_one(*divmod(place, len(group))) for place in batch]
+
+    def load_one(number: int, member: int) -> _Item:
+        series = group[member]
+        return _Item(
+            member=member,
+            known=sinks[member].read_raw(number) if number < stops[member] else None,
+            phase=_phase(series, number, statistics),
+            truth=_truth(series, number) if series.truth else None,
+        )
+
+    def take(batch: list[_Item], stained: list[Frame]) -> int:
+        for member, sink in enumerate(sinks):
+            own = [(item, frame) for item, frame in zip(batch, stained, strict=True) if item.member == member]
+            truth = [item.truth for item, _ in own if item.truth is not None]
+            sink.take([frame for _, frame in own], truth)
+        for sink in sinks:
+            sink.settle()
+        return len(batch)
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
+        started: deque[tuple[list[_Item], Callable[[], list[Frame]]]] = deque()
+        finishing: deque[Future[int]] = deque()
+
+        def finish(waiting: int, behind: int) -> None:
+            """Hand over what was started, and wait for what was handed over, but for the last few batches of each."""
+            while len(started) > waiting:
+                batch, stained = started.popleft()
+                finishing.append(finisher.submit(take, batch, stained()))
+            while len(finishing) > behind:
+                progress(finishing.popleft().result())
+
+        places = range(frames.start * len(group), frames.stop * len(group))
+        for batch in _ahead(reader, load, _batches(places, batch_size)):
+            started.append((batch, _start(batch, predictor, plan)))
+            finish(in_flight, AHEAD)
+        finish(0, 0)
+    return [sink.finish(statistics) for sink in sinks]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A frame of one member of a group, by its place in the group; with its prediction if that is on disk."""
+
+    member: int
+    known: Frame | None
+    phase: Frame
+    truth: Frame | None
+
+
+def _phase(series: Series, number: int, statistics: normalize.Statistics) -> Frame:
+    image = series.position.read(number, series.channel, series.z)
+    valid = normalize.is_valid(image)
+    # An invalid frame keeps its shape and nothing else: it is never shown to the network.
+    data = normalize.apply(image, statistics) if valid else np.zeros(image.shape, np.float32)
+    return Frame(number, data[np.newaxis], valid)
+
+
+def _truth(series: Series, number: int) -> Frame:
+    planes = [series.position.read(number, channel, series.z) for channel in series.truth]
+    image = np.stack(planes).astype(np.float32)
+    return Frame(number, image, normalize.is_valid(image))
+
+
+def _start(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -> Callable[[], list[Frame]]:
+    """Start to predict a batch; call what is returned for its raw predictions, with their phase."""
+    # Whole batches or nothing, so that a resumed run computes what it would have.
+    images = [item.phase.data for item in batch if item.phase.valid]
+    unknown = any(item.known is None for item in batch)
+    predicted = predictor().start(images) if images and unknown else None
+    shape = (len(plan.spec.output_channels), *batch[0].phase.data.shape[1:])
+
+    def finish() -> list[Frame]:
+        predictions = iter(predicted() if predicted else [])
+        frames = []
+        for item in batch:
+            number, valid = item.phase.index, item.phase.valid
+            image = next(predictions, None) if valid else None
+            if item.known is not None:
+                frame = item.known
+            elif image is None:
+                frame = Frame(number, np.full(shape, np.nan, np.float32), valid=False)
+            else:
+                frame = prediction(number, image)
+            frames.append(replace(frame, phase=item.phase.data[0]))
+        return frames
+
+    return finish
+
+
+def _batches(places: range, size: int) -> Iterator[range]:
+    """Cut places, frame after frame and in each the members of a group, into batches on a fixed grid.
+
+    A resumed run then computes what it would have computed.
+    """
+    for start in range(places.start - places.start % size, places.stop, size):
+        yield range(max(start, places.start), min(start + size, places.stop))
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+    """Map a function over items in another thread, a few items ahead of the consumer."""
+    futures: deque[Future[_R]] = deque()
+    for item in items:
+        futures.append(pool.submit(function, item))
+        if len(futures) > AHEAD:
+            yield futures.popleft().result()
+    while futures:
+        yield futures.popleft().result()

@@ -1,0 +1,163 @@
+"""Where the raw predictions of a series go: through the filters, to the metrics, and into the stores."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation import normalize
+from image_translation.errors import DataError
+from image_translation.frame import Frame
+from image_translation.metrics.evaluator import RAW, TRUTH, Evaluator
+from image_translation.metrics.rows import PHASE, Row
+from image_translation.omezarr.display_window import DisplayWindows
+from image_translation.omezarr.output import image_path
+from image_translation.omezarr.plane_stack import PlaneStack
+from image_translation.staining.journal import Progress
+from image_translation.staining.plan import Plan, Series
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """What is known of a series when all its frames are written.
+
+    Attributes
+    ----------
+    name, position
+        Names of the series and of its position.
+    rows
+        Metrics.
+    invalid
+        Numbers of the frames without a finite image.
+    statistics
+        What the phase was normalised by.
+    windows
+        Display window of each channel of the raw prediction.
+    """
+
+    name: str
+    position: str
+    rows: list[Row]
+    invalid: list[int]
+    statistics: normalize.Statistics
+    windows: list[dict[str, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn the result into plain JSON values."""
+        return {**vars(self), "rows": [astuple(row) for row in self.rows], "statistics": asdict(self.statistics)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Turn the values that ``to_json`` gave back into a result; ``KeyError`` or ``TypeError`` if they are not."""
+        rows = [Row(*row) for row in values["rows"]]
+        return cls(**{**values, "rows": rows, "statistics": normalize.Statistics(**values["statistics"])})
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the results of a position grow.
+
+    Attributes
+    ----------
+    stores
+        Where the store of each method lies.
+    growing
+        Methods whose stores are being written; the others are complete.
+    progress
+        Where it is noted how far they are.
+    """
+
+    stores: Mapping[str, Path]
+    growing: frozenset[str]
+    progress: Progress
+
+
+def prediction(number: int, data: NDArray[np.float32]) -> Frame:
+    """Make a frame of a predicted image (C, Y, X); it is invalid if the network gave numbers that are not finite."""
+    return Frame(number, data, bool(np.isfinite(data).all()))
+
+
+class Sink:
+    """Where raw predictions go: filters, metrics, and stores."""
+
+    def __init__(self, plan: Plan, series: Series, workspace: Workspace) -> None:
+        self._series = series
+        self._progress = workspace.progress
+        self._filters = plan.options.filters()
+        delays = {method: temporal_filter.delay for method, temporal_filter in self._filters.items()}
+        self._channels = plan.spec.output_channels
+        self._evaluator = Evaluator(series.position.name, self._channels, delays, truth=bool(series.truth))
+        self._rows: list[Row] = []
+        self._windows = DisplayWindows(len(series.frames))
+        self._invalid: list[int] = []
+        name = series.position.name
+        self._stacks = {
+            method: PlaneStack(
+                image_path(store, name), plan.images(method)[name], series.plane, write=method in workspace.growing
+            )
+            for method, store in workspace.stores.items()
+        }
+        self._done = {method: self._progress.done(series.name, method) for method in workspace.growing}
+
+    @property
+    def predicted(self) -> int:
+        """Number of frames whose raw prediction is on disk, from the first on."""
+        return self._done.get(RAW, len(self._series.frames))
+
+    def read_raw(self, number: int) -> Frame:
+        """Read back the raw prediction of a frame of the movie."""
+        return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
+
+    def take(self, frames: list[Frame], truth: list[Frame]) -> None:
+        """Send raw predictions through the filters, score what comes out, and start to write it."""
+        for frame in truth:
+            self._rows += self._evaluator.add(TRUTH, frame)
+        for frame in frames:
+            self._windows.add(frame)
+            if not frame.valid:
+                self._invalid.append(frame.index)
+            self._put(RAW, [frame])
+            for method, temporal_filter in self._filters.items():
+                self._put(method, temporal_filter.push(frame))
+
+    def settle(self) -> None:
+        """Wait until all that was started to be written is on disk, and note how far that is."""
+        done = {method: max(count, self._stacks[method].settle()) for method, count in self._done.items()}
+        if done != self._done:
+            self._done = done
+            self._progress.mark(self._series.name, done)
+
+    def finish(self, statistics: normalize.Statistics) -> SeriesResult:
+        """Let the last frames out of the filters, and sum up."""
+        if len(self._invalid) == len(self._series.frames) and not self._series.blank:
+            raise DataError(
+                f"the network gave no finite image of {self._series.position.path}; "
+                "check --normalization and --precision, and the checkpoint"
+            )
+        for method, temporal_filter in self._filters.items():
+            self._put(method, temporal_filter.flush())
+        self.settle()
+        # Sorted, because the order in which they become known depends on the batches.
+        rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
+        windows = self._windows.windows(len(self._channels))
+        return SeriesResult(self._series.name, self._series.position.name, rows, self._invalid, statistics, windows)
+
+    def _order(self, row: Row) -> tuple[int, int, str, bool, int]:
+        methods = [TRUTH, PHASE, RAW, *self._filters]
+        return (
+            methods.index(row.method),
+            self._channels.index(row.channel),
+            row.metric,
+            row.frame is None,
+            row.frame or 0,
+        )
+
+    def _put(self, method: str, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._rows += self._evaluator.add(method, frame)
+            number = frame.index - self._series.frames.start
+            if number >= self._done.get(method, len(self._series.frames)):
+                self._stacks[method].write(number, frame.data)

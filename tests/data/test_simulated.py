@@ -1,0 +1,59 @@
+"""The embedded movie is made once, whoever asks for it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from image_translation.data import simulated
+from image_translation.errors import UsageError
+from image_translation.omezarr.store import open_store
+from image_translation.simulation.movie import MovieSpec
+
+
+def test_all_who_want_it_at_once_get_one_movie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "DEMO", MovieSpec(shape=(64, 64), frames=6))
+    made = []
+    write = simulated.write_simulated_movie
+
+    def counted(spec: MovieSpec, path: Path) -> None:
+        made.append(path)
+        write(spec, path)
+
+    monkeypatch.setattr(simulated, "write_simulated_movie", counted)
+    path = tmp_path / "cache" / "movie.ome.zarr"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(simulated.require_demo_movie, [path] * 4))
+    assert made == [path]
+    assert open_store(path).position("fov").read(5, 0, 0).std() > 0
+
+
+def test_the_embedded_plate_has_fields_of_all_densities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0))
+    monkeypatch.setattr(simulated, "DEMO_FIELDS", 10)
+    path = tmp_path / "plate.ome.zarr"
+    simulated.require_demo_plate(path)
+    made = path.stat().st_mtime_ns
+    simulated.require_demo_plate(path)
+    assert path.stat().st_mtime_ns == made
+    store = open_store(path)
+    assert store.layout == "plate"
+    assert store.names == (*(f"A/{n}/0" for n in range(1, 9)), "B/1/0", "B/2/0")
+    first, last = (store.position(name) for name in (store.names[0], store.names[-1]))
+    assert first.channels == ("Phase3D", "Nuclei", "Membrane")
+    assert first.shape == (2, 3, 1, 64, 64)
+    assert first.pixel_size == last.pixel_size == simulated.PIXEL_SIZE
+    stained = [(position.read(1, 2, 0) > 0.1).mean() for position in (first, last)]
+    assert stained[0] < 0.7 * stained[1]
+
+
+def test_a_plate_is_what_its_movies_are_by_themselves(tmp_path: Path) -> None:
+    spec = MovieSpec(shape=(64, 64), frames=2)
+    specs = simulated.simulated_positions(spec, 3)
+    simulated.write_simulated_plate(specs, tmp_path / "plate.ome.zarr")
+    simulated.write_simulated_movie(specs["A/2/0"], tmp_path / "one.ome.zarr")
+    plate = open_store(tmp_path / "plate.ome.zarr").position("A/2/0")
+    one = open_store(tmp_path / "one.ome.zarr").position("fov")
+    assert (plate.read(1, 0, 0) == one.read(1, 0, 0)).all()
+    with pytest.raises(UsageError, match="exists; choose another name"):
+        simulated.write_simulated_plate(specs, tmp_path / "plate.ome.zarr")

@@ -1,0 +1,105 @@
+import base64
+import re
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from image_translation.figures import tile_html
+from image_translation.figures.tiles import Tile
+from image_translation.frame import Crop
+
+
+def colours(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def pictures(html: str) -> list[np.ndarray]:
+    """Decode all pictures of a page: grey, or red, green, blue and what more there is."""
+    found = []
+    for code in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html):
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(code), np.uint8), cv2.IMREAD_UNCHANGED)
+        found.append(image if image.ndim == 2 else image[..., [2, 1, 0, *range(3, image.shape[2])]])
+    return found
+
+
+def test_colours_reach_the_page_unchanged() -> None:
+    tile = Tile("stem", colours(8, 12), (48, 8, 12), (0.7, 0.2, 0.001))
+    html = tile_html.grid([("encoder", [tile]), ("empty", [])], "what it means")
+    np.testing.assert_array_equal(pictures(html)[0], tile.image)
+    for words in ('alt="stem"', "48 x 8 x 12", "PC 70 + 20 + &lt;1 %", "aspect-ratio:12/8", "encoder", "what it means"):
+        assert words in html
+    assert "empty" not in html
+
+
+def test_greys_are_stretched_and_holes_let_the_ground_through() -> None:
+    image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(20, 50)
+    (grey,) = pictures(tile_html.figure(Tile("input", image)))
+    assert (grey.min(), grey.max()) == (0, 255)
+    assert (np.diff(grey.ravel().astype(int)) >= 0).all()
+    holed = image.copy()
+    holed[3, 4] = np.nan
+    (shown,) = pictures(tile_html.figure(Tile("input", holed)))
+    assert shown.shape == (20, 50, 4)
+    assert shown[3, 4, 3] == 0
+    assert np.count_nonzero(shown[..., 3] == 0) == 1
+
+
+def test_a_scale_bar_is_as_long_as_it_says() -> None:
+    html = tile_html.figure(Tile("input", np.zeros((40, 160), np.float32), pixel_size=0.5))
+    (share,) = re.findall(r'it-bar" style="width:([0-9.]+)%', html)
+    assert "20 µm" in html
+    assert float(share) / 100 * 160 * 0.5 == pytest.approx(20)
+    assert "µm" not in tile_html.figure(Tile("input", np.zeros((40, 160), np.float32)))
+
+
+def test_names_are_no_html() -> None:
+    tile = Tile("<b>&\"'", colours(4, 4), note="<script>")
+    for html in (
+        tile_html.grid([("<i>", [tile])], "<u>"),
+        tile_html.comparison([("<i>", [tile]), ("b", [])], "<u>"),
+        tile_html.document("<i>", tile_html.message("<u>"), tile_html.note("<u>")),
+    ):
+        assert not re.search(r"<(i|u|script)>", html)
+    assert 'alt="&lt;b&gt;&amp;&quot;&#x27;"' in tile_html.figure(tile)
+
+
+def test_greys_of_a_comparison_share_one_range_and_what_lacks_is_said() -> None:
+    dark, bright = np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32)
+    columns = [("one", [Tile("input", dark), Tile("truth", dark)]), ("other", [Tile("input", bright)])]
+    html = tile_html.comparison(columns, "")
+    first, second, _ = pictures(html)
+    assert (first.max(), second.min()) == (0, 255)
+    assert "other: none" in html
+
+
+def test_large_pictures_are_reduced() -> None:
+    assert pictures(tile_html.figure(Tile("input", np.ones((1000, 3000), np.float32))))[0].shape == (341, 1024)
+    assert pictures(tile_html.figure(Tile("input", np.ones((1, 4000), np.float32))))[0].shape == (1, 1024)
+    html = tile_html.field(np.ones((1000, 3000), np.uint16), Crop(100, 300, 500, 600), 0.1, "Phase")
+    assert pictures(html)[0].shape == (107, 320)
+    for place in ("top:10.000%", "left:10.000%", "height:50.000%", "width:20.000%"):
+        assert place in html
+    (share,) = re.findall(r'it-bar" style="width:([0-9.]+)%', html)
+    assert "50 µm" in html
+    assert float(share) / 100 * 3000 * 0.1 == pytest.approx(50, rel=0.01)
+
+
+def test_a_map_lies_over_the_image_as_strongly_as_asked_for() -> None:
+    image, stage = Tile("input", np.eye(16, dtype=np.float32)), Tile("stem, PC 1", colours(8, 8))
+    html = tile_html.detail(image, stage, 0.25, step=3, top=-4, left=-2)
+    for place in ("opacity:0.25", "top:-25.000%", "left:-12.500%", "height:150.000%", "width:150.000%"):
+        assert place in html
+    shown = pictures(html)
+    assert [picture.shape[:2] for picture in shown] == [(16, 16), (16, 16), (8, 8), (8, 8)]
+    np.testing.assert_array_equal(shown[2], stage.image)
+
+
+def test_a_document_stands_alone() -> None:
+    figure = Figure((2, 1))
+    html = tile_html.document("a title", tile_html.drawing(figure, "a drawing"))
+    assert html.startswith("<!DOCTYPE html>")
+    assert "<title>a title</title>" in html
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+    assert pictures(html)[0].shape[:2] == (150, 300)

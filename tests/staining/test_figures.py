@@ -1,0 +1,135 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import pytest
+from matplotlib.image import imread
+from support.drawn_run import DrawnRun
+
+from image_translation.metrics.rows import Row
+from image_translation.normalize import Statistics
+from image_translation.staining import figures
+from image_translation.staining.figures import DPI, write_figures
+from image_translation.staining.writer import SeriesResult
+
+ALWAYS = {"corrcoef.png", "tradeoff.png", "score_card.png", "comparison.mp4", "report.html"}
+
+
+def draw(run: DrawnRun, folder: Path) -> set[str]:
+    write_figures(run.plan, run.stores, run.results, folder)
+    return {path.name for path in folder.iterdir()}
+
+
+def count_frames(path: Path) -> int:
+    with av.open(str(path)) as file:
+        return sum(1 for _ in file.decode(video=0))
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_all_figures_are_there_and_in_the_report(tmp_path: Path, truth: bool) -> None:
+    names = draw(DrawnRun(tmp_path, truth=truth), tmp_path / "figures")
+    channels = {f"{c}_{kind}.png" for c in ("Nuclei", "Membrane") for kind in ("combined", "kymograph", "difference")}
+    assert names == ALWAYS | channels
+    for name in names:
+        if name.endswith(".png"):
+            assert imread(tmp_path / "figures" / name).shape[1] <= 180 / 25.4 * DPI + 1
+    assert count_frames(tmp_path / "figures" / "comparison.mp4") == 6
+    page = (tmp_path / "figures" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(channels) + 3
+    assert page.count("data:video/mp4;base64,") == 1
+    assert not re.search(r"https?:", page)
+    for words in ("movie.zarr", "net.ckpt: a network", "motion (width 3)", "Nuclei, Membrane", "median_iqr"):
+        assert words in page
+    assert ("nearer to the truth than raw (violet)" in page) is truth
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_short_movies_are_drawn(tmp_path: Path, frames: int) -> None:
+    run = DrawnRun(tmp_path, frames=frames, methods=("raw", "motion"))
+    names = draw(run, tmp_path / "figures")
+    assert names >= ALWAYS | {"Nuclei_combined.png", "Nuclei_kymograph.png"}
+    assert ("Nuclei_difference.png" in names) is (frames > 1)
+    assert count_frames(tmp_path / "figures" / "comparison.mp4") == frames
+
+
+@pytest.mark.parametrize("invalid", [[0], [2, 3], range(6)])
+def test_missing_frames_are_drawn_as_such(tmp_path: Path, invalid: list[int]) -> None:
+    run = DrawnRun(tmp_path, invalid=invalid, start=3)
+    assert draw(run, tmp_path / "figures") >= ALWAYS
+    assert count_frames(tmp_path / "figures" / "comparison.mp4") == 6
+    page = (tmp_path / "figures" / "report.html").read_text()
+    assert ", ".join(str(3 + t) for t in invalid) in page
+
+
+@pytest.mark.parametrize("channels", [["GFP/EM 525 $x$"], ["<b>", "{}", "../c", "d", "C:\\e"]])
+def test_any_number_and_name_of_channels(tmp_path: Path, channels: list[str]) -> None:
+    names = draw(DrawnRun(tmp_path, frames=3, channels=channels), tmp_path / "figures")
+    assert len([name for name in names if name.endswith("_combined.png")]) == len(channels)
+    assert "<b>" not in (tmp_path / "figures" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 7)])
+def test_odd_sizes_without_metrics(tmp_path: Path, size: tuple[int, int]) -> None:
+    draw(DrawnRun(tmp_path, frames=3, size=size, metrics=False), tmp_path / "figures")
+
+
+def test_the_frames_with_most_flicker_are_shown() -> None:
+    rows = [Row("fov", "raw", "c", t, "adjacent_pearson", 0.5 if t in {1, 4} else 0.9) for t in range(6)]
+    rows += [Row("fov", "phase", "c", t, "adjacent_pearson", 0.4 if t == 1 else 0.9) for t in range(6)]
+    unrest = figures._unrest(rows)
+    assert max(unrest, key=unrest.__getitem__) == 4
+    assert unrest[1] < 0
+    with_truth = [*rows, *(Row("fov", "truth", "c", t, "adjacent_pearson", 1.0) for t in range(6))]
+    assert figures._unrest(with_truth)[1] == pytest.approx(figures._unrest(with_truth)[4])
+
+
+@pytest.mark.parametrize(
+    ("interval", "unit", "frame", "expected"),
+    [
+        (300, "second", 13, "1 h 05 min"),
+        (5, "minute", 13, "1 h 05 min"),
+        (2.5, "second", 50, "2 min 05 s"),
+        (1, "second", 50, ""),
+        (300, "", 50, ""),
+        (0, "second", 50, ""),
+        (float("nan"), "second", 50, ""),
+        (float("inf"), "second", 50, ""),
+    ],
+)
+def test_the_time_is_told_where_it_is_known(interval: float, unit: str, frame: int, expected: str) -> None:
+    position: Any = SimpleNamespace(levels=[SimpleNamespace(scale=(interval, 1, 1, 1, 1))], units={"t": unit})
+    assert figures._time(position, frame).strip() == expected
+
+
+def test_each_position_is_drawn_by_the_rows_of_its_middle_plane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, int, str]] = []
+    reported: list[tuple[list[float], str]] = []
+
+    def images(plan: Any, series: Any, stores: Any, result: Any, folder: Path) -> None:
+        drawn.append((series.position.name, series.z, folder.name))
+
+    def report(plan: Any, series: Any, result: Any, card: Any, folder: Path) -> None:
+        reported.append(([row.value for row in result.rows], card.position))
+
+    monkeypatch.setattr(figures, "_write_images", images)
+    monkeypatch.setattr(figures, "write_run_report", report)
+    chosen = [("A/1/0", 0), ("A/1/0", 1), ("A/1/0", 2), ("A/1-0", 4), ("A/1-0", 5)]
+    plan: Any = SimpleNamespace(
+        series=[SimpleNamespace(position=SimpleNamespace(name=name), z=z, truth=()) for name, z in chosen]
+    )
+    statistics = Statistics(0.0, 1.0, "none")
+    results = [
+        SeriesResult(f"{name} z{z}", name, [Row(name, "raw", "c", 0, "adjacent_pearson", z)], [], statistics, [])
+        for name, z in chosen
+    ]
+    write_figures(plan, {}, results, tmp_path)
+    assert drawn == [("A/1/0", 1, "A-1-0"), ("A/1-0", 5, "A-1-0-2")]
+    assert reported == [([1], "A/1/0"), ([5], "A/1-0")]
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("corrcoef.png")) == [
+        "A-1-0-2/corrcoef.png",
+        "A-1-0/corrcoef.png",
+    ]

@@ -1,0 +1,58 @@
+"""What tests of figures have in common."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from image_translation.metrics.rows import Row
+
+
+def random_stack(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def draw(figure: Figure) -> Figure:
+    """Draw, because much of what can go wrong does so only then; nothing may stick out of the page."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert figure.get_figwidth() <= 180 / 25.4 + 1e-6
+    return figure
+
+
+def overlapping_texts(figure: Figure) -> list[tuple[str, str]]:
+    """Return the texts that lie on each other or stick out of the figure."""
+    renderer: Any = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    undrawn = set()
+    for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        beyond = [tick for tick in axis.majorTicks if not low <= tick.get_loc() <= high]
+        undrawn |= {label for tick in beyond for label in (tick.label1, tick.label2)}
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text() and text not in undrawn]
+    boxes = [(text.get_text(), text.get_window_extent(renderer).padded(-1)) for text in texts]
+    found = [(a, b) for i, (a, one) in enumerate(boxes) for b, other in boxes[:i] if one.overlaps(other)]
+    width, height = figure.bbox.size
+    return found + [(a, "outside") for a, one in boxes if one.x0 < 0 or one.y0 < 0 or one.x1 > width or one.y1 > height]
+
+
+def panels_of(figure: Figure) -> list[Axes]:
+    """Return the axes that are no colour bars."""
+    return [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+
+
+def texts_of(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def is_hatched(axes: Axes) -> bool:
+    return any(isinstance(patch, Rectangle) and patch.get_hatch() for patch in axes.patches)
+
+
+def metric_rows(method: str, metric: str, numbers: Mapping[int, float], channel: str = "Nuclei") -> list[Row]:
+    return [Row("0", method, channel, frame, metric, number) for frame, number in numbers.items()]
