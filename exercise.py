@@ -265,8 +265,7 @@ for label, checkpoint in checkpoints.items():
 
 # %%
 from image_translation.evaluation.options import EvaluationOptions
-from image_translation.evaluation.report import judge
-from image_translation.evaluation.score_table import format_scores
+from image_translation.evaluation.report import format_scores, judge
 
 scores = judge(
     EvaluationOptions(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from image_translation.simulation.movie import CHANNELS, Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import CHANNELS, MovieSpec
 
 if TYPE_CHECKING:
     from image_translation.network.loading import ModelSpec

@@ -69,7 +69,8 @@ def _maps(side: int, checkpoint: str) -> list[Any]:
     from image_translation import data
     from image_translation.network import loading
     from image_translation.network.features import FeatureExtractor
-    from image_translation.simulation.movie import Movie, MovieSpec
+    from image_translation.simulation.movie import Movie
+    from image_translation.simulation.spec import MovieSpec
 
     spec, weights = loading.read_spec(data.resolve(checkpoint))
     phase = Movie(MovieSpec(shape=(side, side), frames=1)).frame(0)[:1]  # without the fluorescence

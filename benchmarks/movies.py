@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from iohub.ngff import open_ome_zarr
 
-from image_translation.simulation.movie import Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import MovieSpec
 
 CHANNEL = "Phase3D"
 _TILE = 256  # pixels

@@ -62,7 +62,7 @@ def measure(
 def write_plate(path: Path, shape: tuple[int, int, tuple[int, int]]) -> Path:
     """Simulate a plate."""
     from image_translation.data.simulated import simulated_positions, write_simulated_plate
-    from image_translation.simulation.movie import MovieSpec
+    from image_translation.simulation.spec import MovieSpec
 
     positions, frames, size = shape
     write_simulated_plate(simulated_positions(MovieSpec(shape=size, frames=frames, seed=7), positions), path)

@@ -85,7 +85,8 @@ def run(job: Job) -> Result:
     """Simulate, stain, filter and score one movie."""
     import cv2
 
-    from image_translation.simulation.movie import Movie, MovieSpec
+    from image_translation.simulation.movie import Movie
+    from image_translation.simulation.spec import MovieSpec
 
     cv2.setNumThreads(1)
     spec = MovieSpec(
@@ -172,7 +173,7 @@ def _normalised(phase: Array) -> Array:
 
 def _filtered(raw: Array, phase: Array, methods: tuple[str, ...] = METHODS) -> dict[str, Array]:
     from image_translation.staining.options import SmoothOptions
-    from image_translation.temporal.linear import apply
+    from image_translation.temporal.filter import apply
 
     filters = SmoothOptions("demo_ckpt", "demo_movie", Path(), methods=methods).filters()
     return {method: apply(temporal_filter, raw, phase=phase) for method, temporal_filter in filters.items()}

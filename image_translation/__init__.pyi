@@ -7,7 +7,7 @@ from .metrics.rows import Row as Row
 from .network.predictor import Predictor as Predictor
 from .omezarr.store import open_store as open_store
 from .simulation.movie import Movie as Movie
-from .simulation.movie import MovieSpec as MovieSpec
+from .simulation.spec import MovieSpec as MovieSpec
 from .staining.options import SmoothOptions as SmoothOptions
 from .staining.plan import make_plan as make_plan
 from .staining.run import smooth_movie as smooth_movie

@@ -16,6 +16,8 @@ from image_translation.errors import DataError
 
 Method = Literal["median_iqr", "mean_std", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
+DEFAULT_METHOD: Method = "median_iqr"
+"""Of a checkpoint that does not say how its images are to be normalised; VSCyto2D was trained so."""
 
 _NORMAL_IQR = 1.349  # interquartile range of the normal distribution, in standard deviations
 _GRID_SPACING = 32  # pixels between samples in large frames, as in VisCy

@@ -13,7 +13,8 @@ from image_translation.cli.commands import main
 from image_translation.data.lookup import resolve_checkpoint
 from image_translation.network.loading import build, read_spec
 from image_translation.network.predictor import Predictor
-from image_translation.simulation.movie import Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import MovieSpec
 
 pytestmark = [
     pytest.mark.gpu,

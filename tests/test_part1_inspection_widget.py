@@ -19,7 +19,8 @@ from support.stores import write_plate
 
 from benchmarks.browser import Explorer, chromium, find_chromium, served
 from image_translation.data.lookup import CACHE_VARIABLE
-from image_translation.simulation.movie import Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import MovieSpec
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "image_translation" / "part1_inspection_widget.py"

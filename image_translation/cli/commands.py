@@ -272,7 +272,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 def _simulate(arguments: argparse.Namespace) -> None:
     from image_translation.data.simulated import simulated_positions, write_simulated_movie, write_simulated_plate
-    from image_translation.simulation.movie import MovieSpec
+    from image_translation.simulation.spec import MovieSpec
 
     spec = MovieSpec(
         shape=arguments.size,

@@ -83,13 +83,13 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     options.check()
-    from image_translation.evaluation.over_time import evaluate_stores, is_about_time
+    from image_translation.evaluation.over_time import evaluate_stores
+    from image_translation.evaluation.predictions import is_about_time
 
     texts: list[str] = []
     over_time = is_about_time(options)
     if options.truth:
-        from image_translation.evaluation.report import judge, pair_up
-        from image_translation.evaluation.score_table import format_scores
+        from image_translation.evaluation.report import format_scores, judge, pair_up
 
         pairs = pair_up(options)  # what does not fit is found before anything is written
         if over_time:

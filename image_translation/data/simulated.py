@@ -15,12 +15,13 @@ from tqdm import tqdm
 from image_translation.errors import DataError, UsageError
 from image_translation.files import remove
 from image_translation.frame import Frame
-from image_translation.omezarr.display_window import DisplayWindows
 from image_translation.omezarr.metadata import AXES, Level
 from image_translation.omezarr.output import ATTRIBUTE, ImageSpec, create_store, finish_image
 from image_translation.omezarr.plane_stack import PlaneStack
+from image_translation.omezarr.statistics import DisplayWindows
 from image_translation.omezarr.store import FOV_NAME, Position, Store, open_store
-from image_translation.simulation.movie import CHANNELS, Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import CHANNELS, MovieSpec
 
 DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
 DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0)

@@ -12,7 +12,7 @@ from torchmetrics.functional import mean_absolute_error, pearson_corrcoef
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from image_translation.metrics.objects import Labels, compare_objects, find_objects
-from image_translation.metrics.score_names import COUNTS, OBJECTS, PIXELS
+from image_translation.metrics.rows import COUNTS, OBJECTS, PIXELS
 
 Image = NDArray[np.float32]
 Segment = Callable[[Image, float], Labels]

@@ -2,26 +2,24 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from image_translation import data, normalize
+from image_translation import normalize
 from image_translation.errors import UsageError
 from image_translation.evaluation.alignment import Movie, Planes, align, beside, frame_numbers
 from image_translation.evaluation.options import METRICS, SCORE_CARD, EvaluationOptions
+from image_translation.evaluation.predictions import find_predictions, provenance, resolved
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.rows import RAW, TRUTH, Row, write_csv
 from image_translation.metrics.score_card import score_cards, write_score_cards
-from image_translation.omezarr.output import ATTRIBUTE
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.store import Position, Store, open_store
-from image_translation.staining.journal import STORE_SUFFIX
 
 _log = logging.getLogger(__name__)
 
@@ -76,21 +74,6 @@ def evaluate_stores(options: EvaluationOptions) -> list[Row]:
     return rows
 
 
-def resolved(options: EvaluationOptions) -> EvaluationOptions:
-    """Replace names by paths."""
-
-    def found(path: Path | None) -> Path | None:
-        return None if path is None else data.resolve(path, kind="movie")
-
-    return replace(
-        options,
-        predictions=tuple(data.resolve(path, kind="movie") for path in options.predictions),
-        raw=found(options.raw),
-        truth=found(options.truth),
-        phase=found(options.phase),
-    )
-
-
 @dataclass(frozen=True)
 class _Series:
     """One movie of planes that is scored by itself: what its frames are, by the name of the method."""
@@ -125,56 +108,6 @@ class _Yardsticks:
             _log.info("the prediction was made from %s, which is used as it is needed", path)
             return cls(truth or movie, phase or movie, options.channel or source.get("channel"), asked, same)
         return cls(truth, phase, options.channel, asked, same)
-
-
-def provenance(store: Store) -> dict[str, Any]:
-    """Read what a store was made from; empty if it is not the program's."""
-    try:
-        return dict(store.position(store.names[0]).attributes[ATTRIBUTE]["request"])
-    except (KeyError, TypeError, ValueError):
-        return {}
-
-
-def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
-    """Open the stores, by name; stores of the same name are told apart by their directory.
-
-    Raises
-    ------
-    UsageError
-        If there is no store.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.glob(f"*{STORE_SUFFIX}")) if not _is_store(path) else []
-        if not inside and not _is_store(path):
-            raise UsageError(f"the prediction {path} is no OME-Zarr store, and holds no *{STORE_SUFFIX}")
-        found += inside or [path]
-    found = list(dict.fromkeys(path.resolve() for path in found))
-    names = [_name(path) for path in found]
-    return {
-        f"{path.parent.name}/{name}" if names.count(name) > 1 else name: open_store(path)
-        for path, name in zip(found, names, strict=True)
-    }
-
-
-def is_about_time(options: EvaluationOptions) -> bool:
-    """Tell whether metrics over time are wanted: not of stills, nor of predictions of which none is the raw one.
-
-    Without a truth there is nothing else that could be meant.
-    """
-    if not options.truth:
-        return True
-    predictions = find_predictions(resolved(options).predictions)
-    over_time = any(store.position(name).shape[0] > 1 for store in predictions.values() for name in store.names)
-    return over_time and (options.raw is not None or RAW in predictions or len(predictions) == 1)
-
-
-def _is_store(path: Path) -> bool:
-    return any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
-
-
-def _name(path: Path) -> str:
-    return path.name.removesuffix(STORE_SUFFIX).removesuffix(".zarr")
 
 
 def _choose_raw(options: EvaluationOptions, predictions: dict[str, Store]) -> Store:

@@ -13,8 +13,7 @@ from image_translation.errors import UsageError
 from image_translation.evaluation.image_scores import Scale, ScaleFit, Segment, object_scores, pearson, pixel_scores
 from image_translation.evaluation.pairs import Field, Pair
 from image_translation.metrics.objects import Labels, find_objects, find_objects_with_cellpose, typical_diameter
-from image_translation.metrics.rows import TRUTH, Row
-from image_translation.metrics.score_names import EVERYWHERE, MEAN
+from image_translation.metrics.rows import EVERYWHERE, MEAN, TRUTH, Row
 from image_translation.metrics.similarity import RANGE
 
 SEGMENTERS: dict[str, Segment] = {"threshold": find_objects, "cellpose": find_objects_with_cellpose}

@@ -1,6 +1,7 @@
 """Predictions against the truth: stores in; a table, boxes, and the best, the median and the worst field out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from image_translation.errors import UsageError, listing
 from image_translation.evaluation.alignment import Movie, align, beside, frame_numbers
 from image_translation.evaluation.options import SCORES, EvaluationOptions
-from image_translation.evaluation.over_time import find_predictions, provenance, resolved
 from image_translation.evaluation.paired_scores import SEGMENTERS, PairedScores, score_pairs
 from image_translation.evaluation.pairs import Field, Pair, Pairing, find_pairs
+from image_translation.evaluation.predictions import find_predictions, provenance, resolved
 from image_translation.figures.directory import file_stems
 from image_translation.figures.scores import FieldView, plot_boxes, plot_fields
-from image_translation.metrics.rows import Row, write_csv
+from image_translation.metrics.rows import EVERYWHERE, MEAN, OBJECTS, PIXELS, TRUTH, Row, write_csv
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.store import Store, open_store
 
@@ -153,3 +154,64 @@ class _Sources:
             return align(source, raw, pair.predicted.z, frames, whole=False)[0].read(field[1])[0]
         except UsageError:
             return None
+
+
+SMALL_IS_GOOD = frozenset({"mae", "count_error"})
+_DIGITS = {"psnr": 1}
+
+
+def format_scores(rows: Sequence[Row]) -> str:
+    """Write down the mean of each score over all fields, one line a prediction; the best of several is starred.
+
+    The error of the count is the mean of its size, whatever its sign.
+    """
+    return "\n\n".join(_table(rows, channel) for channel in dict.fromkeys(row.channel for row in rows))
+
+
+def means(rows: Sequence[Row], channel: str) -> dict[str, dict[str, float]]:
+    """Return by prediction the mean of each score of a channel over all fields, NaN where it is never defined."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if row.channel == channel and row.position != EVERYWHERE:
+            value = abs(row.value) if row.metric == "count_error" else row.value
+            values.setdefault(row.method, {}).setdefault(row.metric, []).append(value)
+    return {
+        method: {name: _mean(found) for name, found in metrics.items()}
+        for method, metrics in sorted(values.items(), key=lambda item: item[0] == MEAN)
+    }
+
+
+def _table(rows: Sequence[Row], channel: str) -> str:
+    found = means(rows, channel)
+    names = [name for name in (*PIXELS, *OBJECTS) if any(name in scores for scores in found.values())]
+    fields = {(row.position, row.frame) for row in rows if row.channel == channel and row.position != EVERYWHERE}
+    shared = {row.metric: row.value for row in rows if row.channel == channel and row.method == TRUTH}
+    diameter = f", objects of {shared['diameter']:.0f} px" if "diameter" in shared else ""
+    head = f"{channel}: {len(fields)} image{'s'[: len(fields) != 1]}, data range {shared['data_range']:.4g}{diameter}"
+    width = max(len(method) for method in found)
+    lines = [head, " " * width + "".join(f"{name:>13}" for name in names)]
+    best = {name: _best(name, found) for name in names}
+    for method, scores in found.items():
+        cells = [_cell(name, scores.get(name, np.nan), starred=best[name] == method) for name in names]
+        lines.append(f"{method:{width}}{''.join(cells)}")
+    return "\n".join(lines)
+
+
+def _best(name: str, found: dict[str, dict[str, float]]) -> str | None:
+    """Return which prediction is the best in a score, of several."""
+    scores = {m: s[name] for m, s in found.items() if m != MEAN and not isnan(s.get(name, np.nan))}
+    if len(scores) < 2:
+        return None
+    return (min if name in SMALL_IS_GOOD else max)(scores, key=scores.__getitem__)
+
+
+def _cell(name: str, value: float, *, starred: bool) -> str:
+    if isnan(value):
+        return f"{'-':>12} "
+    text = f"{value:.4g}" if name == "mae" else f"{value:.{_DIGITS.get(name, 3)}f}"
+    return f"{text:>12}{'*' if starred else ' '}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not isnan(value)]
+    return float(np.mean(defined)) if defined else np.nan

@@ -18,7 +18,6 @@ from image_translation.network.features import FeatureExtractor, Placement
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import Position
-from image_translation.staining.plan import DEFAULT_NORMALIZATION
 
 Disturbance = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -90,7 +89,7 @@ class Inspector:
     def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
         self.spec, self._weights = loading.read_spec(data.resolve_checkpoint(checkpoint))
         self._device = resolve_device(device)
-        self.normalization: normalize.Method = normalization or self.spec.normalization or DEFAULT_NORMALIZATION
+        self.normalization: normalize.Method = normalization or self.spec.normalization or normalize.DEFAULT_METHOD
         self._statistics: dict[tuple[str, int, str], normalize.Statistics] = {}
 
     @cached_property

@@ -22,10 +22,10 @@ from image_translation.figures.style import (
     looks,
     show,
     style,
+    text_length,
+    wrap,
 )
-from image_translation.figures.text_fit import text_length, wrap
-from image_translation.metrics.rows import Row
-from image_translation.metrics.score_names import EVERYWHERE, MEAN, OBJECTS, PIXELS
+from image_translation.metrics.rows import EVERYWHERE, MEAN, OBJECTS, PIXELS, Row
 
 Image = NDArray[np.float32]
 

@@ -23,11 +23,12 @@ from image_translation.figures.style import (
     add_scale_bar,
     display_window,
     frame_ticks,
+    percent,
     short_number,
     show,
     style,
+    wrap,
 )
-from image_translation.figures.text_fit import percent, wrap
 from image_translation.figures.tiles import ACROSS, EDGE, LONGEST
 
 SIGNED_COLOURS, RATIO_COLOURS = "RdBu_r", "PuOr_r"

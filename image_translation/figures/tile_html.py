@@ -14,8 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from image_translation.figures.style import WIDTH, bar_length, display_window
-from image_translation.figures.text_fit import percent
+from image_translation.figures.style import WIDTH, bar_length, display_window, percent
 from image_translation.figures.tiles import Tile, merge_names
 from image_translation.frame import Crop
 

@@ -21,10 +21,12 @@ from image_translation.figures.style import (
     Grid,
     add_scale_bar,
     display_window,
+    percent,
     show,
+    text_length,
+    wrap,
     write,
 )
-from image_translation.figures.text_fit import percent, text_length, wrap
 
 ACROSS = 5  # tiles beside each other, for which the captions have room
 EDGE, GAP, LINE, SIDE = 0.06, 0.08, 0.12, 0.36  # inches: round the page, between tiles, of a line of text, for names

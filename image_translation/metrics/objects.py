@@ -17,7 +17,7 @@ from skimage.measure import label, regionprops
 from skimage.morphology import remove_small_holes, remove_small_objects
 from skimage.segmentation import watershed
 
-from image_translation.metrics.score_names import AP_THRESHOLDS
+from image_translation.metrics.rows import AP_THRESHOLDS
 
 Labels = NDArray[np.int32]
 

@@ -39,6 +39,7 @@ from image_translation.omezarr.metadata import (
 )
 
 FOV_NAME = "fov"
+STORE_SUFFIX = ".ome.zarr"
 
 Layout = Literal["fov", "plate", "series"]
 

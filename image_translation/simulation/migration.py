@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from image_translation.simulation.population import Array, Population
 
 if TYPE_CHECKING:
-    from image_translation.simulation.movie import MovieSpec
+    from image_translation.simulation.spec import MovieSpec
 
 _ROUNDING = 7  # frames from a spread mother to her division
 _SPREADING = 12  # frames from the division to spread daughters

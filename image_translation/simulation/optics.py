@@ -17,7 +17,7 @@ from image_translation.simulation.population import Population
 from image_translation.simulation.scene import PADDING, Scene
 
 if TYPE_CHECKING:
-    from image_translation.simulation.movie import MovieSpec
+    from image_translation.simulation.spec import MovieSpec
 
 Image = NDArray[np.float32]
 

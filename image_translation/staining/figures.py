@@ -19,10 +19,9 @@ from image_translation.metrics.difference_maps import DifferenceMaps
 from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 from image_translation.metrics.score_card import ScoreCard, score_cards
 from image_translation.omezarr.store import Position
-from image_translation.staining.excerpt import CLOSE_UP, Excerpt, choose_excerpt, choose_run
+from image_translation.staining.excerpt import CLOSE_UP, Excerpt, SideBySide, choose_excerpt, choose_run
 from image_translation.staining.plan import Plan, Series
 from image_translation.staining.report import write_run_report
-from image_translation.staining.side_by_side import SideBySide
 from image_translation.staining.writer import SeriesResult
 
 TIMES = 64  # frames in a kymograph

@@ -7,7 +7,7 @@ stores are renamed to their final names, so that a store under its final name is
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 
 from image_translation.errors import DataError, UsageError
 from image_translation.files import remove
+from image_translation.omezarr.store import STORE_SUFFIX
+from image_translation.staining.request import _positions, differences, same_request
 
 PARTIAL = ".partial"
 REQUEST = "request.json"
 COMPLETE = "complete"
 FINISHED = "finished"
-STORE_SUFFIX = ".ome.zarr"
 
 
 class Journal:
@@ -252,51 +253,6 @@ def write_json(path: Path, value: Any) -> None:
     with scratch.open("w") as file:
         json.dump(value, file)  # piece by piece: the metrics of a long movie are long, too
     os.replace(scratch, path)  # noqa: PTH105 - the atomic one
-
-
-def same_request(old: Mapping[str, Any], new: Mapping[str, Any], without: Collection[str] = ()) -> bool:
-    """Tell whether two requests ask for the same pixels of the positions that both know.
-
-    A position that could not be read is None in a request, and fits any. Those of ``new`` that ``old`` lacks do, too.
-
-    Parameters
-    ----------
-    old, new
-        Requests, as plain JSON values.
-    without
-        Positions of ``old`` that ``new`` may lack.
-    """
-    before, after = _positions(old), _positions(new)
-    if not set(before) - set(without) <= set(after):
-        return False
-    shared = [name for name in before if before[name] is not None and after.get(name) is not None]
-
-    def comparable(request: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Any]:
-        found = {name: positions[name] for name in shared}
-        return {**request, "input": {**request.get("input", {}), "positions": found}}
-
-    return comparable(old, before) == comparable(new, after)
-
-
-def _positions(request: Mapping[str, Any]) -> dict[str, Any]:
-    found = request.get("input", {}).get("positions", {})
-    return found if isinstance(found, dict) else {}
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 6) -> str:
-    """Describe in which values two requests differ, in a few words; the first few of many."""
-    found = list(_differences(old, new, ""))
-    more = f", and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            yield f"{prefix}{key}: {before} there, {after} now"
 
 
 def _read_notes(path: Path) -> dict[str, Any] | None:

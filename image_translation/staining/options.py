@@ -16,22 +16,11 @@ from image_translation.errors import UsageError
 from image_translation.frame import require_frames
 from image_translation.metrics.rows import RAW
 from image_translation.normalize import Method
-from image_translation.temporal.linear import SavitzkyGolay, TemporalFilter, moving_average
+from image_translation.staining.methods import DEFAULT_METHODS, METHODS, PARAMETERS
+from image_translation.temporal.filter import TemporalFilter
+from image_translation.temporal.linear import SavitzkyGolay, moving_average
 from image_translation.temporal.median import MedianFilter
 from image_translation.temporal.motion_filter import causal, centred
-
-METHODS = (RAW, "window", "savgol", "median", "motion", "causal")
-RECOMMENDED = "motion"
-DEFAULT_METHODS = (RAW, "window", "savgol", RECOMMENDED)
-PARAMETERS: dict[str, dict[str, str]] = {
-    RAW: {},
-    "window": {"window": "window"},
-    "savgol": {"window": "savgol_window", "polyorder": "savgol_polyorder"},
-    "median": {"window": "median_window"},
-    "motion": {"window": "motion_window", "keep_shake": "keep_shake"},
-    "causal": {"lag": "causal_lag", "keep_shake": "keep_shake"},
-}
-"""Of each method the parameters that decide its pixels, and the options that they come from."""
 
 LOCAL = "local:"
 SCHEDULER = re.compile(rf"{LOCAL}0*[1-9][0-9]{{0,3}}|[a-z]+://[^/\s]+/?\S*")

@@ -9,15 +9,12 @@ from typing import Any
 from image_translation.errors import DataError, UsageError
 from image_translation.omezarr.arrays import group_attributes
 from image_translation.omezarr.output import ATTRIBUTE
-from image_translation.staining.journal import (
-    STORE_SUFFIX,
-    differences,
-    is_being_published,
-    same_request,
-    unfinished_request,
-)
-from image_translation.staining.options import METHODS, PARAMETERS, SmoothOptions
+from image_translation.omezarr.store import STORE_SUFFIX
+from image_translation.staining.journal import is_being_published, unfinished_request
+from image_translation.staining.methods import METHODS, PARAMETERS
+from image_translation.staining.options import SmoothOptions
 from image_translation.staining.plan import Plan
+from image_translation.staining.request import differences, same_request
 
 METRICS = "metrics.csv"
 FIGURES = "figures"

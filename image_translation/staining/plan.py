@@ -18,7 +18,6 @@ from image_translation.omezarr.selection import select_channel, select_frames, s
 from image_translation.omezarr.store import Position, Store, open_store
 from image_translation.staining.options import SmoothOptions
 
-DEFAULT_NORMALIZATION: normalize.Method = "median_iqr"
 _T = TypeVar("_T")
 
 READERS = 8  # positions that are looked at side by side: most of the time is spent waiting for the storage
@@ -204,7 +203,7 @@ def make_plan(options: SmoothOptions) -> Plan:
             f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
             f"in the channel {series[0].position.channels[series[0].channel]}"
         )
-    normalization = options.normalization or spec.normalization or DEFAULT_NORMALIZATION
+    normalization = options.normalization or spec.normalization or normalize.DEFAULT_METHOD
     digests = {name: digest for name, (_, digest) in looks.items()}
     return Plan(options, store, series, spec, weights, normalization, digests, broken)
 

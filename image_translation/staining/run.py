@@ -18,7 +18,8 @@ from image_translation.files import remove
 from image_translation.metrics.rows import RAW, Row, read_csv, write_csv
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.output import create_root, finish_root
-from image_translation.staining.journal import STORE_SUFFIX, Journal
+from image_translation.omezarr.store import STORE_SUFFIX
+from image_translation.staining.journal import Journal
 from image_translation.staining.output_directory import FIGURES, METRICS, Survey, survey
 from image_translation.staining.plan import Plan
 from image_translation.staining.task import Failure, Task, attempt, make_predictor, perform, provenance

@@ -13,9 +13,9 @@ from image_translation.errors import DataError
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import RAW, TRUTH, Evaluator
 from image_translation.metrics.rows import PHASE, Row
-from image_translation.omezarr.display_window import DisplayWindows
 from image_translation.omezarr.output import image_path
 from image_translation.omezarr.plane_stack import PlaneStack
+from image_translation.omezarr.statistics import DisplayWindows
 from image_translation.staining.journal import Progress
 from image_translation.staining.plan import Plan, Series
 

@@ -6,14 +6,12 @@ the window and does the sums; a rule says which weights the frames get, given wh
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 from image_translation.frame import Frame
-from image_translation.temporal.weighted_sums import weighted_sums
 
 # Output frames that are computed together: each input frame is then read once for several outputs, which is what
 # makes a window of 11 frames cheap. Groups are aligned to absolute frame numbers.
@@ -21,36 +19,6 @@ _GROUP = 4
 
 Rule = Callable[[tuple[int, ...]], tuple[float, ...]]
 """Offsets in time of the valid frames of a window -> their weights; none if the output frame is invalid."""
-
-
-class TemporalFilter(Protocol):
-    """A filter along time that takes the frames of one movie in order.
-
-    Attributes
-    ----------
-    name
-        Name of the method, which the output store and the metrics bear.
-    delay
-        How much later than its index an output frame lies in time, in frames.
-    minimum
-        Number of valid frames that a movie must have.
-    """
-
-    name: str
-    delay: float
-    minimum: int
-
-    def length(self, n_frames: int) -> int:
-        """Return the number of output frames of a movie of `n_frames` frames."""
-
-    def planes(self, n_channels: int) -> int:
-        """Return how many images of one channel (Y, X), float32, it has in memory at a time."""
-
-    def push(self, frame: Frame) -> list[Frame]:
-        """Take the next frame, (C, Y, X) float32; return the output frames that became ready, in order."""
-
-    def flush(self) -> list[Frame]:
-        """End the movie: return the output frames that are left. The filter is then ready for another movie."""
 
 
 class LinearFilter:
@@ -235,41 +203,6 @@ def moving_average(window: int) -> LinearFilter:
     return LinearFilter("window", window, window // 2, symmetric_weights, minimum=min(window, 2))
 
 
-def apply(
-    temporal_filter: TemporalFilter,
-    movie: NDArray[np.float32],
-    valid: Sequence[bool] | None = None,
-    *,
-    phase: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """Filter a whole movie in memory, with the same arithmetic as the stream.
-
-    Parameters
-    ----------
-    temporal_filter
-        Filter to use, between two movies.
-    movie
-        Movie of shape (T, C, Y, X), float32.
-    valid
-        Which of the T frames are valid; all by default.
-    phase
-        What the movie was predicted from, (T, Y, X) float32; the filters that follow motion need it.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        Movie of shape (T', C, Y, X), with T' = ``temporal_filter.length(T)``; invalid frames are NaN.
-    """
-    smoothed = np.empty((temporal_filter.length(len(movie)), *movie.shape[1:]), dtype=np.float32)
-    for index, data in enumerate(movie):
-        known = None if phase is None else phase[index]
-        for frame in temporal_filter.push(Frame(index, data, valid is None or bool(valid[index]), known)):
-            smoothed[frame.index] = frame.data
-    for frame in temporal_filter.flush():
-        smoothed[frame.index] = frame.data
-    return smoothed
-
-
 def pair_weights(offsets: tuple[int, ...]) -> tuple[float, ...]:
     """Return equal weights for a frame and the next, none if one of them is missing."""
     return (0.5, 0.5) if offsets == (0, 1) else ()
@@ -296,3 +229,50 @@ def polynomial_weights(offsets: tuple[int, ...], polyorder: int) -> tuple[float,
     times = np.array(offsets) / max(1, *np.abs(offsets))
     powers = np.vander(times, order + 1, increasing=True)
     return tuple(np.linalg.pinv(powers)[0].tolist())
+
+
+# Multiplications in one matrix product. BLAS libraries use threads above about this size, and those would compete with
+# the network for the processor.
+_PRODUCT = 2**18
+_PRODUCTS_PER_BLOCK = 8
+
+
+def weighted_sums(weights: NDArray[np.float32], images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Return several weighted sums of the same images, made block by block in the processor's cache.
+
+    Parameters
+    ----------
+    weights
+        Weights of shape (K, N), float32.
+    images
+        N images of one shape, float32.
+
+    Returns
+    -------
+    list[NDArray[np.float32]]
+        K new images of the same shape, float32.
+    """
+    if not weights.size:
+        return []
+    n_sums, n_images = weights.shape
+    sums = [np.empty(images[0].shape, dtype=np.float32) for _ in range(n_sums)]
+    columns = max(1, _PRODUCT // weights.size)
+    inputs = np.empty((_PRODUCTS_PER_BLOCK, n_images, columns), dtype=np.float32)
+    outputs = np.empty((_PRODUCTS_PER_BLOCK, n_sums, columns), dtype=np.float32)
+    whole = images[0].size - images[0].size % columns
+    sources = [image.reshape(-1) for image in images]
+    targets = [image.reshape(-1) for image in sums]
+    source_rows = [source[:whole].reshape(-1, columns) for source in sources]
+    target_rows = [target[:whole].reshape(-1, columns) for target in targets]
+    for start in range(0, whole // columns, _PRODUCTS_PER_BLOCK):
+        rows = slice(start, start + _PRODUCTS_PER_BLOCK)
+        n_rows = len(source_rows[0][rows])
+        for k, source_row in enumerate(source_rows):
+            inputs[:n_rows, k] = source_row[rows]
+        np.matmul(weights, inputs[:n_rows], out=outputs[:n_rows])
+        for k, target_row in enumerate(target_rows):
+            target_row[rows] = outputs[:n_rows, k]
+    rest = weights @ np.stack([source[whole:] for source in sources])
+    for k, target in enumerate(targets):
+        target[whole:] = rest[k]
+    return sums

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from image_translation.temporal.order_statistics import median
+from image_translation.temporal.median import median
 
 _SPREAD = 5.0  # typical deviations from the median at which an image is out of question
 _GRAIN = 2.0  # pixels, over which deviations are pooled: weights that change from pixel to pixel would add noise

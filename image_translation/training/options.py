@@ -172,7 +172,7 @@ class TrainOptions:
             raise UsageError(f"--target {both[0]}: is a source, too; what is predicted cannot be what it is seen from")
         if not self.simulated:
             return
-        from image_translation.simulation.movie import CHANNELS  # takes a second
+        from image_translation.simulation.spec import CHANNELS
 
         phase, stains = CHANNELS[:1], CHANNELS[1:]
         sides = ((self.source, self.target), (self.target, self.source))

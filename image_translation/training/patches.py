@@ -1,7 +1,7 @@
 """Patches for a training, and whole fields to judge by, from a store or simulated, as Lightning takes them."""
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +9,13 @@ import torch
 from lightning.pytorch import LightningDataModule
 from monai.data import set_track_meta
 from monai.transforms import Compose
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from viscy.transforms import CenterSpatialCropd
 
 from image_translation.normalize import STORED_KEYS
 from image_translation.training.augmentation import WEIGHT, augmentations, normalizations
 from image_translation.training.fields import Fields, Window
 from image_translation.training.options import DEFAULT_NORMALIZATION, STRIDE, TrainOptions
-from image_translation.training.sampler import Draws
 from image_translation.training.simulated_fields import Sample, SimulatedFields, SimulatedPatches, WholeFields
 
 LARGEST_TO_JUDGE = 512
@@ -228,3 +227,37 @@ def _training_loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+class Draws(Sampler[int]):
+    """Numbers of the items of each round, counted on from round to round and dealt out to the devices.
+
+    Lightning tells the number of the round by `set_epoch`.
+
+    Parameters
+    ----------
+    steps
+        Steps of a round.
+    batch_size
+        Items of a step, on each device.
+    rank, world
+        Number of this device, and of all.
+    """
+
+    def __init__(self, steps: int, batch_size: int, *, rank: int = 0, world: int = 1) -> None:
+        self._steps, self._batch_size, self._rank, self._world = steps, batch_size, rank, world
+        self._round = 0
+
+    def set_epoch(self, number: int) -> None:
+        """Say which round comes next."""
+        self._round = number
+
+    def __len__(self) -> int:
+        return self._steps * self._batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the numbers for one device, step by step."""
+        first = self._round * self._steps
+        for step in range(first, first + self._steps):
+            start = (step * self._world + self._rank) * self._batch_size
+            yield from range(start, start + self._batch_size)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch.utils.data import Dataset
 
-from image_translation.simulation.movie import CHANNELS, Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import CHANNELS, MovieSpec
 from image_translation.training.options import SIMULATED_SIDE
 
 Image = NDArray[np.float32]

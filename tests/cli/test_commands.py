@@ -87,7 +87,8 @@ def test_a_failure_of_the_system_is_one_line(tmp_path: Path, caplog: pytest.LogC
 
 def test_simulate_writes_the_movie_that_was_asked_for(tmp_path: Path) -> None:
     from image_translation.omezarr.store import open_store
-    from image_translation.simulation.movie import Movie, MovieSpec
+    from image_translation.simulation.movie import Movie
+    from image_translation.simulation.spec import MovieSpec
 
     path = tmp_path / "cells.ome.zarr"
     arguments = [

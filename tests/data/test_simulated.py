@@ -8,7 +8,7 @@ import pytest
 from image_translation.data import simulated
 from image_translation.errors import UsageError
 from image_translation.omezarr.store import open_store
-from image_translation.simulation.movie import MovieSpec
+from image_translation.simulation.spec import MovieSpec
 
 
 def test_all_who_want_it_at_once_get_one_movie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

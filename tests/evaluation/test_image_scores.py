@@ -9,7 +9,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from image_translation.evaluation.image_scores import Scale, ScaleFit, object_scores, pixel_scores
 from image_translation.metrics.objects import find_objects
-from image_translation.metrics.score_names import COUNTS, OBJECTS, PIXELS
+from image_translation.metrics.rows import COUNTS, OBJECTS, PIXELS
 
 
 def image(seed, shape=(40, 51)):

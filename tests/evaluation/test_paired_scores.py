@@ -9,8 +9,8 @@ from support.stores import write_image, write_plate
 from image_translation.errors import UsageError
 from image_translation.evaluation.paired_scores import score_pairs
 from image_translation.evaluation.pairs import Pairing, find_pairs
-from image_translation.evaluation.score_table import format_scores
-from image_translation.metrics.score_names import COUNTS, MEAN, OBJECTS, PIXELS
+from image_translation.evaluation.report import format_scores
+from image_translation.metrics.rows import COUNTS, MEAN, OBJECTS, PIXELS
 from image_translation.omezarr.store import open_store
 
 SHAPE = (4, 2, 1, 20, 24)

@@ -13,8 +13,8 @@ from support.stores import write_image, write_plate
 
 from image_translation.cli.commands import main
 from image_translation.evaluation.options import EvaluationOptions
-from image_translation.evaluation.over_time import find_predictions
 from image_translation.evaluation.pairs import Pairing, find_pairs
+from image_translation.evaluation.predictions import find_predictions
 from image_translation.evaluation.report import _Sources, judge
 from image_translation.metrics.rows import read_csv
 from image_translation.omezarr.store import open_store

@@ -7,8 +7,7 @@ from support.figure_helpers import draw, overlapping_texts, random_stack
 
 from image_translation.figures.scores import FieldView, plot_boxes, plot_fields
 from image_translation.figures.style import looks
-from image_translation.metrics.rows import Row
-from image_translation.metrics.score_names import MEAN, OBJECTS, PIXELS
+from image_translation.metrics.rows import MEAN, OBJECTS, PIXELS, Row
 
 
 def rows_of(*methods, channels=("Nuclei",), metrics=(*PIXELS, *OBJECTS), fields=5, values=None):

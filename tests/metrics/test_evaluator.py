@@ -10,7 +10,8 @@ from support.cells import cells_movie
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.flicker import change
-from image_translation.temporal.linear import SavitzkyGolay, apply, moving_average
+from image_translation.temporal.filter import apply
+from image_translation.temporal.linear import SavitzkyGolay, moving_average
 
 CHANNELS = ("Nuclei", "Membrane")
 

@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import label, map_coordinates
 
 from image_translation.errors import UsageError
-from image_translation.simulation.movie import CHANNELS, Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import CHANNELS, MovieSpec
 
 SMALL = MovieSpec(shape=(128, 112), frames=12, seed=4, density=0.5, cell_radius=14.0)
 QUIET = dataclasses.replace(SMALL, divisions=0.0)

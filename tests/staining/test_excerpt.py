@@ -1,10 +1,12 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support.drawn_run import DrawnRun
 
-from image_translation.staining.excerpt import CLOSE_UP, COLUMNS, choose_excerpt, choose_run
+from image_translation.staining.excerpt import CLOSE_UP, COLUMNS, SideBySide, choose_excerpt, choose_run
 
 
 def movies(n_frames: int, size: tuple[int, int] = (100, 120), start: int = 7) -> Any:
@@ -60,3 +62,31 @@ def test_a_single_frame_has_no_change() -> None:
     excerpt = choose_excerpt(movies(1, (9, 300)), (), {})
     assert excerpt.close_up_change() == {}
     assert excerpt.phase.shape == (1, 9, 300)
+
+
+def test_frames_have_the_numbers_of_the_movie(tmp_path: Path) -> None:
+    run = DrawnRun(tmp_path, start=2, frames=4)
+    movies = SideBySide(run.plan, run.series, run.stores)
+    assert movies.names == ("raw", "window", "motion", "truth")
+    assert movies.delays == {"raw": 0.0, "window": 0.5, "motion": 0.0}
+    assert movies.frames == range(2, 6)
+    np.testing.assert_array_equal(movies.phase(3), run.movie[3, 0, 0])
+    np.testing.assert_array_equal(movies.stain("truth", 3), run.movie[3, 1:, 0])
+    np.testing.assert_array_equal(movies.stain("motion", 3), run.stains["motion"][1])
+    assert set(movies.stains(5)) == set(movies.names)
+
+
+def test_what_is_not_there_is_nan(tmp_path: Path) -> None:
+    run = DrawnRun(tmp_path, frames=4, invalid=[1])
+    movies = SideBySide(run.plan, run.series, run.stores)
+    assert np.isnan(movies.phase(1)).all()
+    assert np.isnan(movies.stain("raw", 1)).all()
+    assert np.isfinite(movies.stain("raw", 3)).all()
+    last = movies.stain("window", 3)
+    assert last.shape == (2, 40, 48)
+    assert np.isnan(last).all()
+
+
+def test_without_a_truth_there_is_none(tmp_path: Path) -> None:
+    run = DrawnRun(tmp_path, truth=False)
+    assert "truth" not in SideBySide(run.plan, run.series, run.stores).names

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from image_translation.errors import DataError, UsageError
-from image_translation.staining.journal import PARTIAL, Journal, differences, write_json
+from image_translation.staining.journal import PARTIAL, Journal, write_json
+from image_translation.staining.request import differences
 
 REQUEST = {"input": {"movie": "a", "frames": [None, 3]}, "methods": {"window": {"window": 2}}}
 OTHER = {"input": {"movie": "a", "frames": [None, 3]}, "methods": {"window": {"window": 5}}}

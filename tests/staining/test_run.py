@@ -26,7 +26,7 @@ from image_translation.staining import plane_groups, task
 from image_translation.staining import run as run_module
 from image_translation.staining import stream as series_module
 from image_translation.staining.journal import PARTIAL, Journal, Progress
-from image_translation.temporal.linear import apply
+from image_translation.temporal.filter import apply
 from image_translation.temporal.motion_filter import MotionFilter
 
 REAL = Path(__file__).parents[3] / "shared" / "data"

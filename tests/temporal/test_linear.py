@@ -7,7 +7,8 @@ from scipy.signal import savgol_filter
 
 from image_translation.errors import UsageError
 from image_translation.frame import Frame
-from image_translation.temporal.linear import LinearFilter, SavitzkyGolay, apply, moving_average
+from image_translation.temporal.filter import apply
+from image_translation.temporal.linear import LinearFilter, SavitzkyGolay, moving_average, weighted_sums
 
 ODD_FILTERS = [
     pytest.param(lambda: moving_average(1), id="mean1"),
@@ -254,3 +255,14 @@ def test_filters_state_how_many_frames_they_need():
     filters: list[LinearFilter] = [moving_average(2), moving_average(5), SavitzkyGolay(7, 2)]
     assert [temporal_filter.minimum for temporal_filter in filters] == [2, 2, 7]
     assert [temporal_filter.name for temporal_filter in filters] == ["window", "window", "savgol"]
+
+
+@pytest.mark.parametrize("size", [1, 100, 2**15, 2**15 * 8, 2**15 * 17 + 5])
+def test_weighted_sums_equal_a_matrix_product(size):
+    images = np.random.default_rng(0).normal(size=(2, size)).astype(np.float32)
+    weights = np.array([[0.5, 0.5], [1, -2], [0, 3]], dtype=np.float32)
+    assert_allclose(weighted_sums(weights, list(images)), weights @ images, atol=1e-5)
+
+
+def test_no_sums_of_no_images():
+    assert weighted_sums(np.empty((0, 0), dtype=np.float32), []) == []

@@ -6,7 +6,8 @@ from scipy.ndimage import gaussian_filter, shift
 
 from image_translation.errors import UsageError
 from image_translation.frame import Frame
-from image_translation.temporal.linear import apply, moving_average
+from image_translation.temporal.filter import apply
+from image_translation.temporal.linear import moving_average
 from image_translation.temporal.median import MedianFilter
 from image_translation.temporal.motion_filter import MotionFilter, causal, centred
 

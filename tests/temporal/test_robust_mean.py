@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from image_translation.temporal.order_statistics import median
+from image_translation.temporal.median import median
 from image_translation.temporal.robust_mean import robust_mean
 
 

@@ -3,6 +3,7 @@
 import importlib
 import pickle
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from support.stores import write_image, write_plate
 from image_translation.omezarr.store import open_store
 from image_translation.training.fields import Choice, find_fields
 from image_translation.training.options import TrainOptions
+from image_translation.training.patches import Draws
 
 CHANNELS = ("Phase3D", "Nuclei")
 
@@ -149,3 +151,29 @@ def test_simulated_data_have_the_layout_of_the_network(training_data, tmp_path):
     assert batch["target"].shape == (2, 2, 1, 64, 64)
     held_out = next(iter(data.val_dataloader()))
     assert held_out["source"].shape == (1, 1, 1, 256, 256)
+
+
+def rounds(draws, count):
+    for number in range(count):
+        draws.set_epoch(number)
+        yield list(draws)
+
+
+def test_items_are_counted_on_from_round_to_round():
+    assert list(chain(*rounds(Draws(3, 2), 2))) == list(range(12))
+
+
+def test_a_round_is_the_same_whether_or_not_those_before_it_were_run():
+    whole = list(rounds(Draws(3, 2), 3))
+    late = Draws(3, 2)
+    late.set_epoch(2)
+    assert list(late) == whole[2]
+    assert len(late) == len(whole[2])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_devices_share_each_step_without_gap_or_overlap(world):
+    dealt = [list(chain(*rounds(Draws(4, 2, rank=rank, world=world), 2))) for rank in range(world)]
+    assert sorted(chain(*dealt)) == list(range(4 * 2 * 2 * world))
+    steps = [sorted(chain(*(items[2 * step : 2 * step + 2] for items in dealt))) for step in range(8)]
+    assert list(chain(*steps)) == sorted(chain(*dealt))

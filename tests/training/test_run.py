@@ -17,7 +17,8 @@ from image_translation.cli.commands import main
 from image_translation.errors import DataError, UsageError
 from image_translation.network.loading import build, read_spec
 from image_translation.omezarr.store import open_store
-from image_translation.simulation.movie import Movie, MovieSpec
+from image_translation.simulation.movie import Movie
+from image_translation.simulation.spec import MovieSpec
 from image_translation.training.options import TrainOptions
 
 CHANNELS = ("Phase3D", "Nuclei")
