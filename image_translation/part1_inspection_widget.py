@@ -446,7 +446,7 @@ def _(image, looked, network, stages):
 @app.cell(hide_code=True)
 def _(heading, on, position, section, title, view):
     mo.stop(not on(OVERVIEW))
-    from image_translation.explorer.stage_tables import stage_table
+    from image_translation.explorer.stage_statistics import stage_table
     from image_translation.explorer.stage_tiles import stage_colours, tile_rows
     from image_translation.figures.tiles import OWN_BASIS, overview_figure
 
@@ -686,7 +686,7 @@ def _(frames, looked, measure, movie, network, on, place, plane, position, probl
     mo.stop(position.shape[0] == 1, mo.md("This image is a single frame: there is no flicker."))
     mo.stop(len(frames) < 2, mo.md("Choose two frames or more."))
     mo.stop(len(frames) > MANY and not measure.value)
-    from image_translation.explorer.stage_tables import change_table, stage_changes
+    from image_translation.explorer.stage_statistics import change_table, stage_changes
     from image_translation.figures.stages import change_figure
 
     def _look(t):
@@ -716,7 +716,7 @@ def _(frames, looked, measure, movie, network, on, place, plane, position, probl
 @app.cell(hide_code=True)
 def _(title, view):
     if mo.app_meta().mode == "script":
-        from image_translation.explorer.stage_tables import stage_table as _table
+        from image_translation.explorer.stage_statistics import stage_table as _table
         from image_translation.explorer.stage_tiles import stage_colours as _find
 
         sys.stdout.write(f"{title}\n{_table(view, _find([view]))}")

@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _draw(arguments: argparse.Namespace) -> None:
     from image_translation.errors import DataError, UsageError
-    from image_translation.figures.directory import replace_figures, require_replaceable
+    from image_translation.staining.figure_directory import replace_figures, require_replaceable
     from image_translation.staining.options import SmoothOptions
 
     checkpoint, movie = EMBEDDED if arguments.demo else REGISTERED

@@ -14,7 +14,7 @@ from image_translation.evaluation.options import SCORES, EvaluationOptions
 from image_translation.evaluation.paired_scores import SEGMENTERS, PairedScores, score_pairs
 from image_translation.evaluation.pairs import Field, Pair, Pairing, find_pairs
 from image_translation.evaluation.predictions import find_predictions, provenance, resolved
-from image_translation.figures.directory import file_stems
+from image_translation.staining.figure_directory import file_stems
 from image_translation.figures.scores import FieldView, plot_boxes, plot_fields
 from image_translation.metrics.rows import EVERYWHERE, MEAN, OBJECTS, PIXELS, TRUTH, Row, write_csv
 from image_translation.omezarr.selection import select_channel

@@ -9,7 +9,7 @@ from image_translation.explorer.colours import to_rgb
 from image_translation.explorer.feature_regression import FOLDS, agreement, translate
 from image_translation.explorer.inspector import View
 from image_translation.explorer.principal_components import project
-from image_translation.explorer.stage_tables import differences, table
+from image_translation.explorer.stage_statistics import differences, table
 from image_translation.explorer.stage_tiles import (
     StageColours,
     picture_tiles,

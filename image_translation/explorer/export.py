@@ -14,7 +14,7 @@ from image_translation.explorer.inspector import Inspector, View
 from image_translation.explorer.options import CHANGE, COMPARISON, OVERVIEW, STAGE, TABLE, InspectOptions
 from image_translation.explorer.presets import WATCHED_FRAMES
 from image_translation.explorer.stage_detail import look_at
-from image_translation.explorer.stage_tables import INPUT, stage_changes, stage_table
+from image_translation.explorer.stage_statistics import INPUT, stage_changes, stage_table
 from image_translation.explorer.stage_tiles import stage_colours, tile_rows
 from image_translation.figures.stages import change_figure
 from image_translation.figures.tiles import comparison_figure, overview_figure

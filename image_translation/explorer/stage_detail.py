@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from image_translation.explorer.inspector import View
 from image_translation.explorer.principal_components import fit_basis, project, spectrum
-from image_translation.explorer.stage_tables import table
+from image_translation.explorer.stage_statistics import table
 from image_translation.explorer.stage_tiles import channel_tiles, signed, stage_pixel_size
 from image_translation.figures.stages import component_figure, distribution_figure
 from image_translation.figures.style import display_window

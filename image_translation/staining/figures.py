@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from image_translation.figures.directory import file_stems
-from image_translation.figures.film import COLOUR_NAMES, composite, grey, write_movie
+from image_translation.staining.figure_directory import file_stems
+from image_translation.figures.video import COLOUR_NAMES, composite, grey, write_movie
 from image_translation.figures.metrics import adjacent_pearson_figure, tradeoff_figure
 from image_translation.figures.movies import combined_figure, difference_figure, kymograph_figure
 from image_translation.figures.region_of_interest import around

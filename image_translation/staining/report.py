@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from image_translation.figures.directory import file_stems
+from image_translation.staining.figure_directory import file_stems
 from image_translation.figures.report import Section, write_report
 from image_translation.figures.style import RECOMMENDED
 from image_translation.metrics.rows import RAW

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from image_translation.errors import DataError
-from image_translation.training.directory import BEST, CURVES, EXAMPLES, HISTORY, LAST
+from image_translation.training.output_directory import BEST, CURVES, EXAMPLES, HISTORY, LAST
 from image_translation.training.lightning_module import HELD_OUT_LOSS, LOSS, PEARSON, RATE, StainingNetwork
 
 

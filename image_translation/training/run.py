@@ -26,7 +26,7 @@ from image_translation.network.devices import keep_freed_memory, resolve_device,
 from image_translation.network.loading import METADATA_FORMAT, read_spec
 from image_translation.normalize import Method
 from image_translation.omezarr.store import open_store
-from image_translation.training.directory import BEST, LOGS, alone, halve, note_fields, take_over
+from image_translation.training.output_directory import BEST, LOGS, alone, halve, note_fields, take_over
 from image_translation.training.fields import Choice, find_fields
 from image_translation.training.lightning_module import StainingNetwork
 from image_translation.training.log import Bar, Record, checkpoints

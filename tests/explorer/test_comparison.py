@@ -10,7 +10,7 @@ import pytest
 from image_translation.explorer.comparison import TRANSLATED, compare_images, compare_networks
 from image_translation.explorer.inspector import View
 from image_translation.explorer.stage_detail import look_at
-from image_translation.explorer.stage_tables import change_table, differences, stage_table
+from image_translation.explorer.stage_statistics import change_table, differences, stage_table
 from image_translation.explorer.stage_tiles import stage_colours
 from image_translation.figures.tiles import ONE_BASIS, Tile
 from image_translation.network.features import Placement

@@ -15,7 +15,7 @@ from image_translation.errors import DataError, UsageError
 from image_translation.explorer.inspector import BlankFrameError, Inspector
 from image_translation.explorer.options import InspectOptions
 from image_translation.explorer.presets import Presets
-from image_translation.explorer.stage_tables import stage_changes
+from image_translation.explorer.stage_statistics import stage_changes
 from image_translation.explorer.stage_tiles import stage_colours, tile_rows
 from image_translation.frame import Crop
 from image_translation.network.predictor import Predictor

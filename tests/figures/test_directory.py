@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from image_translation.errors import UsageError
-from image_translation.figures.directory import file_stems, replace_figures, require_replaceable
+from image_translation.staining.figure_directory import file_stems, replace_figures, require_replaceable
 
 
 @pytest.mark.parametrize("name", ["Nuclei", "Membrane", "GFP-2_b.1", "a..b"])
@@ -83,7 +83,7 @@ def test_a_failed_copy_leaves_the_old_figures(tmp_path: Path, monkeypatch: pytes
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("image_translation.figures.directory.shutil.copytree", fail)
+        patch.setattr("image_translation.staining.figure_directory.shutil.copytree", fail)
         with pytest.raises(OSError, match="disk full"):
             replace_figures(source, folder)
     assert (folder / "corrcoef.png").read_text() == "old"

@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from image_translation.figures import film
-from image_translation.figures.film import HEIGHT, WIDTH, composite, grey, write_movie
+from image_translation.figures import video as film
+from image_translation.figures.video import HEIGHT, WIDTH, composite, grey, write_movie
 
 SIX = ["phase", "truth", "raw", "window", "savgol", "motion"]
 
