@@ -1,1 +1,1 @@
-"""What the main job costs in time and memory, beside the usual script: ``python -m benchmarks``."""
+"""Time, memory and image quality, measured against baselines: ``python -m benchmarks``."""

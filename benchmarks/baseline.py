@@ -1,4 +1,4 @@
-"""The usual script: the whole movie in memory, one step after the other, NumPy and SciPy as they come."""
+"""Baseline script: the complete movie in memory, processed step by step with plain NumPy and SciPy."""
 
 import csv
 from collections.abc import Callable
@@ -22,23 +22,23 @@ SHIFTS = (-2, -1, 0, 1, 2)
 def stain_and_smooth(
     movie: Path, output: Path, forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], multiple: int
 ) -> Metrics:
-    """Stain a movie, smooth it, write three stores and the metrics.
+    """Stain a movie, smooth it, and write three stores and the metrics.
 
     Parameters
     ----------
     movie
         OME-Zarr store with the channel Phase3D and its statistics.
     output
-        Directory for the results.
+        Directory of the results.
     forward
-        The network: (1, Y, X) -> (C, Y, X).
+        Forward pass of the network: (1, Y, X) -> (C, Y, X).
     multiple
-        Frames are padded with zeros to a multiple of so many pixels.
+        Frames are zero-padded to a multiple of this, in pixels.
 
     Returns
     -------
     dict
-        Metrics by method, channel, frame (None for the whole movie) and name.
+        Metrics by method, channel, frame (None for those of the movie) and name.
     """
     with open_ome_zarr(movie) as position:
         phase = np.asarray(position["0"][:, 0, 0])
@@ -80,17 +80,19 @@ def write_store(path: Path, movie: Movie) -> None:
 
 
 def compare(method: str, movie: Movie, raw: Movie) -> Metrics:
-    """Score a movie against raw; a frame of the moving average of two is compared with both."""
-    later = len(raw) - len(movie)  # 1 where each frame lies between two of raw
+    """Score a movie against raw; a frame of the mean of two is compared with both of its raw frames."""
+    extra = len(raw) - len(movie)  # 1 if each frame lies between two raw frames
     metrics: Metrics = {}
     for c, channel in enumerate(OUTPUT_CHANNELS):
         raw_energy = [energy(image) for image in raw[:, c]]
         for t, image in enumerate(movie[:, c]):
             if t + 1 < len(movie):
                 metrics[method, channel, t, "adjacent_pearson"] = pearson(image, movie[t + 1, c])
-            near = range(t, t + later + 1)
-            metrics[method, channel, t, "pearson_raw"] = float(np.mean([pearson(image, raw[n, c]) for n in near]))
-            metrics[method, channel, t, "sharpness"] = energy(image) / float(np.mean([raw_energy[n] for n in near]))
+            raw_frames = range(t, t + extra + 1)
+            metrics[method, channel, t, "pearson_raw"] = float(np.mean([pearson(image, raw[n, c]) for n in raw_frames]))
+            metrics[method, channel, t, "sharpness"] = energy(image) / float(
+                np.mean([raw_energy[n] for n in raw_frames])
+            )
         metrics[method, channel, None, "lag"] = 0.0 if movie is raw else lag(movie[:, c], raw[:, c])
     return metrics
 
@@ -104,19 +106,19 @@ def energy(image: NDArray[np.float32]) -> float:
 
 
 def lag(movie: Movie, raw: Movie) -> float:
-    """Find the shift in time at which two movies agree best, on copies of some 64 x 64 pixels."""
-    movie, raw = shrink(movie), shrink(raw)
+    """Return the shift in time of the highest correlation, on copies reduced to about 64 x 64 pixels."""
+    movie, raw = downsample(movie), downsample(raw)
     times = range(2, min(len(movie), len(raw) - 2))
     scores = [float(np.mean([pearson(movie[t], raw[t + shift]) for t in times])) for shift in SHIFTS]
     best = int(np.argmax(scores))
     shift = float(SHIFTS[best])
     if 0 < best < len(SHIFTS) - 1:
-        before, here, after = scores[best - 1 : best + 2]
-        shift += 0.5 * (before - after) / (before - 2 * here + after)
+        before, peak, after = scores[best - 1 : best + 2]
+        shift += 0.5 * (before - after) / (before - 2 * peak + after)
     return -shift
 
 
-def shrink(movie: Movie) -> Movie:
+def downsample(movie: Movie) -> Movie:
     rows, columns = (-(-side // 64) for side in movie.shape[1:])
     height, width = (side // step for side, step in zip(movie.shape[1:], (rows, columns), strict=True))
     blocks = movie[:, : height * rows, : width * columns].reshape(len(movie), height, rows, width, columns)

@@ -1,4 +1,4 @@
-"""The explorer in a browser: a server of its own, headless Chromium, and the controls as a person finds them."""
+"""The explorer in headless Chromium: its server, the browser, and a page object for its controls."""
 
 import os
 import re
@@ -14,42 +14,49 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-SECONDS, PATIENCE = 120, 20  # that importing the network may take; and anything after that
+START_TIMEOUT, TIMEOUT = 120, 20  # seconds: for importing the network, and for anything after that
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-OWN_ADDRESSES = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob):")
+LOCAL_URLS = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob):")
 
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * TIMEOUT)
 
 
 @contextmanager
-def served(command: list[str], environment: dict[str, str], folder: Path | None = None) -> Iterator[str]:
-    """Run a command in a folder that serves a page, and yield its address; ``PORT`` stands for a free port.
+def serve(command: list[str], environment: dict[str, str], directory: Path | None = None) -> Iterator[str]:
+    """Run a command that serves a page, and yield its URL; at the end, check that it logged no traceback.
 
-    What it says goes to the file that the environment calls ``LOG``; at the end there may be no traceback in it.
+    Parameters
+    ----------
+    command
+        Program of the virtual environment and its arguments; ``PORT`` is replaced by a free port.
+    environment
+        Additional variables; ``LOG`` is the path of the file for its output.
+    directory
+        Working directory.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [
         str(Path(sys.executable).with_name(command[0])),
-        *(port if one == "PORT" else one for one in command[1:]),
+        *(port if argument == "PORT" else argument for argument in command[1:]),
     ]
-    address = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
     log = Path(environment["LOG"])
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=directory, env=os.environ | environment, stdout=output, stderr=output)
         try:
-            stop = time.monotonic() + SECONDS
+            deadline = time.monotonic() + START_TIMEOUT
             while True:
                 try:
-                    urlopen(address, timeout=5).close()
+                    urlopen(url, timeout=5).close()
                     break
                 except OSError:
                     assert process.poll() is None, log.read_text()
-                    assert time.monotonic() < stop, log.read_text()
+                    assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.2)
-            yield address
+            yield url
         finally:
             process.terminate()
             process.wait(30)
@@ -57,52 +64,52 @@ def served(command: list[str], environment: dict[str, str], folder: Path | None 
 
 
 def find_chromium() -> str | None:
-    """Return the browser of this machine; None if there is none."""
+    """Return the path of an installed Chromium or Chrome; None if there is none."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @contextmanager
 def chromium() -> Iterator[Callable[[int, int], Page]]:
-    """Yield what opens an empty page of a width and a height; at the end, no page may have complained."""
-    complaints: list[str] = []
+    """Yield a function that opens an empty page of a width and a height; at the end, check that no page had errors."""
+    errors: list[str] = []
 
-    def opened(width: int, height: int) -> Page:
+    def new_page(width: int, height: int) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda one: None if OWN_ADDRESSES.match(one.url) else complaints.append(one.url))
-        page.set_default_timeout(1000 * PATIENCE)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: None if LOCAL_URLS.match(request.url) else errors.append(request.url))
+        page.set_default_timeout(1000 * TIMEOUT)
         return page
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
-        yield opened
+        yield new_page
         browser.close()
-    assert complaints == [], "\n".join(complaints)
+    assert errors == [], "\n".join(errors)
 
 
-class Explorer:
-    """The page of the explorer, by the names that its controls and pictures have.
+class ExplorerPage:
+    """Page object of the explorer; controls and images are found by their accessible names.
 
-    The sidebar is in the page twice, as marimo has another one for narrow screens; roles are those of the visible one.
+    The page has the sidebar twice, because marimo has another one for narrow screens; only the visible one has roles.
     """
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        page.goto(address)
-        expect(self.picture("encoder 1")).to_be_visible(timeout=1000 * SECONDS)
+        page.goto(url)
+        expect(self.image("encoder 1")).to_be_visible(timeout=1000 * START_TIMEOUT)
 
-    def picture(self, name: str) -> Locator:
+    def image(self, name: str) -> Locator:
         return self.page.get_by_alt_text(name, exact=True)
 
     def source(self, name: str, number: int = 0) -> str:
-        """Return what a picture shows, when it is there."""
-        address = self.picture(name).nth(number).get_attribute("src")
-        assert address
-        return address
+        """Return the source attribute of an image, when it is displayed."""
+        source = self.image(name).nth(number).get_attribute("src")
+        assert source
+        return source
 
-    def becomes_another(self, name: str, before: str, number: int = 0) -> None:
-        expect(self.picture(name).nth(number)).not_to_have_attribute("src", before)
+    def expect_changed(self, name: str, before: str, number: int = 0) -> None:
+        expect(self.image(name).nth(number)).not_to_have_attribute("src", before)
 
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
@@ -117,18 +124,18 @@ class Explorer:
         self.dropdown(label).select_option(label=option)
 
     def type_path(self, number: int, path: Path | str) -> None:
-        """Type a path into one of the fields for paths."""
+        """Enter a path into one of the path fields."""
         field = self.page.get_by_placeholder("path").locator("visible=true").nth(number)
         field.fill(str(path))
         field.press("Enter")
 
     def download(self, kind: str) -> tuple[str, bytes]:
-        """Save what is shown; return name and content of the file."""
+        """Download the displayed section; return the name and the content of the file."""
         with self.page.expect_download() as download:
             self.page.locator("marimo-download a", has_text=kind).click()
         return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
     def fits(self) -> bool:
-        """Tell whether nothing lies beyond the right edge of the window."""
+        """Return whether the page fits into the width of the window."""
         width = self.page.evaluate("document.querySelector('#App').scrollWidth")
         return bool(width <= self.page.viewport_size["width"])  # type: ignore[index]

@@ -1,35 +1,36 @@
-"""Time of the main job against the usual script, and against the network alone."""
+"""Time of staining and smoothing a movie, against the baseline script and against the forward passes alone."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from statistics import median
 from typing import get_args
 
-from benchmarks.isolated import FreshProcess
-from benchmarks.measures import Contestant, Job, seconds
-from benchmarks.table import Line
+from benchmarks.fresh_process import FreshProcess
+from benchmarks.job import Job, Pipeline
+from benchmarks.run_cost import run_seconds
+from benchmarks.table import Bound, Measurement
 
-BASELINES: dict[Contestant, tuple[str, float, bool]] = {
-    "fixed": ("movie to stores, usual script padded to 2048", 4.0, True),
-    "stride": ("movie to stores, usual script padded to stride", 1.2, True),
-    "viscy_forwards": ("movie to stores, forwards of VisCy's network alone", 1.15, False),
-    "forwards": ("movie to stores, forwards of our network alone", 1.15, False),
+BASELINES: dict[Pipeline, tuple[str, float, Bound]] = {
+    "baseline_2048": ("movie to stores, against the baseline script padded to 2048", 4.0, "at least"),
+    "baseline_stride": ("movie to stores, against the baseline script padded to the stride", 1.2, "at least"),
+    "viscy_network_only": ("movie to stores, against forward passes of VisCy's network alone", 1.15, "at most"),
+    "network_only": ("movie to stores, against forward passes of our network alone", 1.15, "at most"),
 }
 
 
-def measure(job: Job, repeats: int) -> Iterator[Line]:
-    """Run the contestants in turn, several times, each in its own process, and compare the medians of their times.
+def measure(job: Job, repeats: int) -> Iterator[Measurement]:
+    """Run the pipelines in turn, several times, each in its own process, and compare the median times.
 
-    The script that pads to a fixed size takes most of the time, far from its limit: it runs in the first turn only.
+    The script that pads to 2048 takes most of the time and is far from its target: it runs in the first turn only.
     """
-    times: dict[Contestant, list[float]] = {name: [] for name in get_args(Contestant)}
+    times: dict[Pipeline, list[float]] = {pipeline: [] for pipeline in get_args(Pipeline)}
     with ExitStack() as stack:
-        processes = {name: stack.enter_context(FreshProcess()) for name in times}
+        processes = {pipeline: stack.enter_context(FreshProcess()) for pipeline in times}
         for turn in range(repeats):
-            for name, process in processes.items():
-                if turn and name == "fixed":
+            for pipeline, process in processes.items():
+                if turn and pipeline == "baseline_2048":
                     continue
-                times[name].append(process.call(seconds, name, job))
-    medians = {name: median(of_one) for name, of_one in times.items()}
-    for name, (what, limit, is_gain) in BASELINES.items():
-        yield Line(what, medians["ours"], medians[name], "s", limit, "at least" if is_gain else "at most")
+                times[pipeline].append(process.call(run_seconds, pipeline, job))
+    medians = {pipeline: median(seconds) for pipeline, seconds in times.items()}
+    for pipeline, (what, target, bound) in BASELINES.items():
+        yield Measurement(what, medians["ours"], medians[pipeline], "s", target, bound)

@@ -1,28 +1,27 @@
-"""Throughput of the Savitzky-Golay filter against SciPy's, one thread each."""
+"""Speed of the Savitzky-Golay filter against SciPy's, with one thread each."""
 
 import time
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from benchmarks.isolated import FreshProcess
-from benchmarks.table import Line
+from benchmarks.fresh_process import ONE_THREAD, FreshProcess
+from benchmarks.table import Measurement
 
 SHAPES = ((64, 2, 512, 512), (20, 2, 1000, 1100))
 WINDOW, POLYORDER = 11, 3
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def measure(shapes: Sequence[tuple[int, ...]], repeats: int) -> Iterator[Line]:
+def measure(shapes: Sequence[tuple[int, ...]], repeats: int) -> Iterator[Measurement]:
     """Filter arrays of the given shapes (T, C, Y, X) with both, in turn."""
     for shape in shapes:
         with FreshProcess(ONE_THREAD) as process:
-            ours, scipys = process.call(seconds, shape, repeats)
+            ours, scipys = process.call(filter_seconds, shape, repeats)
         what = f"Savitzky-Golay of {'x'.join(map(str, shape))}"
-        yield Line(what, ours, scipys, "s", 8.0, "at least")
+        yield Measurement(what, ours, scipys, "s", 8.0, "at least")
 
 
-def seconds(shape: tuple[int, ...], repeats: int) -> tuple[float, float]:
-    """Return the median times of the package's filter, its frames dropped as they come, and of SciPy's."""
+def filter_seconds(shape: tuple[int, ...], repeats: int) -> tuple[float, float]:
+    """Return the median times of the package's filter, whose output frames are discarded, and of SciPy's."""
     import numpy as np
     from scipy.signal import savgol_filter
 

@@ -1,6 +1,6 @@
-"""``python -m benchmarks.first_frame ARGUMENTS``: the real command, until its network has given a frame.
+"""``python -m benchmarks.first_frame ARGUMENTS``: run the command until its network has predicted one frame.
 
-The command's own modules are loaded when and how it loads them: the method is wrapped as soon as its module is there.
+The command imports its own modules as usual; an import hook wraps the predictor's method when its module is loaded.
 """
 
 import importlib.abc
@@ -13,23 +13,23 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-SAID = "first frame"
+MESSAGE = "first frame"
 MODULE, CLASS, METHOD = "image_translation.network.predictor", "Predictor", "start"
 
 
 def main() -> None:
-    """Run the command; the process ends at the first frame, and says so, or as the command does."""
+    """Run the command; the process prints `MESSAGE` and ends at the first frame."""
     from image_translation.cli.commands import run
 
-    sys.meta_path.insert(0, _Watch(_leave))
+    sys.meta_path.insert(0, _WrapOnImport(_report_and_exit))
     run()
 
 
-class _Watch(importlib.abc.MetaPathFinder):
-    """Wraps a method of a class when its module is loaded."""
+class _WrapOnImport(importlib.abc.MetaPathFinder):
+    """Import hook that wraps a method of a class when its module is loaded."""
 
-    def __init__(self, then: Callable[[], None]) -> None:
-        self._then = then
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
 
     def find_spec(self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None) -> ModuleSpec | None:
         if name != MODULE:
@@ -43,27 +43,27 @@ class _Watch(importlib.abc.MetaPathFinder):
         def load_and_wrap(module: ModuleType) -> None:
             load(module)
             owner = getattr(module, CLASS)
-            setattr(owner, METHOD, _followed(getattr(owner, METHOD), self._then))
+            setattr(owner, METHOD, _with_callback(getattr(owner, METHOD), self._callback))
 
         loader.exec_module = load_and_wrap
         return spec
 
 
-def _followed(function: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
-    """Return the function, with something to do when what it has started is done."""
+def _with_callback(function: Callable[..., Any], callback: Callable[[], None]) -> Callable[..., Any]:
+    """Return the function, with a callback that is called as soon as the work that it starts is done."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         wait = function(*args, **kwargs)
         wait()
-        then()
+        callback()
         return wait
 
     return call
 
 
-def _leave() -> None:
-    os.write(1, f"{SAID}\n".encode())
+def _report_and_exit() -> None:
+    os.write(1, f"{MESSAGE}\n".encode())
     os._exit(0)
 
 

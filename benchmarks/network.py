@@ -1,4 +1,4 @@
-"""One frame through the network, on the CPU: ours against VisCy's, and against what would compile ours."""
+"""Time of one frame on the CPU: our network against VisCy's, and compiled."""
 
 import shutil
 import sys
@@ -9,29 +9,28 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks import networks
-from benchmarks.isolated import FreshProcess
-from benchmarks.networks import Form, Subject
-from benchmarks.table import Line
+from benchmarks.fresh_process import FreshProcess
+from benchmarks.network_variants import Case, Variant, first_seconds, frame_seconds, prediction
+from benchmarks.table import Measurement
 
 COMPILERS = ("c++", "g++", "clang++")
-DISAGREEMENT: dict[Form, float] = {"ours": 1e-4, "inductor": 1e-4, "openvino": 1e-4, "ours_bf16": 1e-3}
-TOLD: dict[Form, str] = {
+MAX_DISAGREEMENT: dict[Variant, float] = {"ours": 1e-4, "inductor": 1e-4, "openvino": 1e-4, "ours_bf16": 1e-3}
+NAMES: dict[Variant, str] = {
     "ours": "ours", "ours_bf16": "ours in bf16", "inductor": "ours by torch.compile", "openvino": "ours by OpenVINO",
 }  # fmt: skip
 
 
 class Pair(NamedTuple):
-    """What is compared with what, and what the ratio is to reach."""
+    """Two variants to compare, and the description of the comparison."""
 
-    form: Form
-    baseline: Form
-    words: str
+    variant: Variant
+    baseline: Variant
+    what: str
 
 
 PAIRS = (
     Pair("ours", "viscy", "against VisCy's"),
-    Pair("ours", "viscy_kept", "against VisCy's that keeps freed memory"),
+    Pair("ours", "viscy_kept", "against VisCy's with freed memory kept"),
     Pair("ours_bf16", "ours", "in bf16, against ours"),
     Pair("inductor", "ours", "by torch.compile, against ours"),
     Pair("openvino", "ours", "by OpenVINO, against ours"),
@@ -39,64 +38,66 @@ PAIRS = (
 
 
 def measure(
-    directory: Path, subject: Subject, reach: float, repeats: int, *, agreement: bool = False
-) -> Iterator[Line]:
-    """Run the forms of a network in turn, each in its own process.
+    directory: Path, case: Case, target: float, repeats: int, *, agreement: bool = False
+) -> Iterator[Measurement]:
+    """Run the variants of a network in turn, each in its own process.
 
     Parameters
     ----------
     directory
-        For what a compiler keeps, so that it finds nothing of an earlier run.
-    subject
-        The network.
-    reach
-        How many times faster than VisCy's it is to be.
+        Directory for the cache of the compiler, so that it reuses nothing of an earlier run.
+    case
+        Network and size of a frame.
+    target
+        Speed-up against VisCy's to reach.
     repeats
-        Frames of which the median is taken.
+        Number of frames, of whose times the median is taken.
     agreement
-        Whether to compare the images, too.
+        Whether to compare the predictions as well.
     """
-    times: dict[Form, list[float]] = {form: [] for form in forms()}
+    times: dict[Variant, list[float]] = {variant: [] for variant in available_variants()}
     environment = {"TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor")}
     with ExitStack() as stack:
-        processes = {form: stack.enter_context(FreshProcess(environment)) for form in times}
-        first = {form: process.call(networks.first_seconds, form, subject) for form, process in processes.items()}
+        processes = {variant: stack.enter_context(FreshProcess(environment)) for variant in times}
+        first = {variant: process.call(first_seconds, variant, case) for variant, process in processes.items()}
         for _ in range(repeats + 1):
-            for form, process in processes.items():
-                times[form].append(process.call(networks.seconds, form, subject))
-        # In the first turn the helpers of a compiler may still be busy.
-        medians = {form: median(of_one[1:]) for form, of_one in times.items()}
-        for form, baseline, words in PAIRS:
-            if form in medians:
-                limit = reach if baseline == "viscy" else None
-                yield Line(f"{subject}, {words}", medians[form], medians[baseline], "s", limit, "at least")
-        for form in ("inductor", "openvino"):
-            if form in medians:
-                yield Line(f"{subject}, first frame of {TOLD[form]}", first[form], None, "s", None, "at most")
+            for variant, process in processes.items():
+                times[variant].append(process.call(frame_seconds, variant, case))
+        # In the first turn, processes of a compiler may still be busy.
+        medians = {variant: median(seconds[1:]) for variant, seconds in times.items()}
+        for variant, baseline, what in PAIRS:
+            if variant in medians:
+                pair_target = target if baseline == "viscy" else None
+                yield Measurement(f"{case}, {what}", medians[variant], medians[baseline], "s", pair_target, "at least")
+        for variant in ("inductor", "openvino"):
+            if variant in medians:
+                yield Measurement(
+                    f"{case}, first frame of {NAMES[variant]}", first[variant], None, "s", None, "at most"
+                )
         if agreement:
-            yield from _disagreement(processes, subject)
+            yield from _disagreement(processes, case)
 
 
-def forms() -> list[Form]:
-    """Return the forms that can be run here: OpenVINO is no dependency, and PyTorch compiles by a C++ compiler."""
-    found: list[Form] = ["viscy", "viscy_kept", "ours", "ours_bf16"]
+def available_variants() -> list[Variant]:
+    """Return the variants that can run here: OpenVINO is optional, and torch.compile needs a C++ compiler."""
+    variants: list[Variant] = ["viscy", "viscy_kept", "ours", "ours_bf16"]
     if any(map(shutil.which, COMPILERS)):
-        found.append("inductor")
+        variants.append("inductor")
     else:
-        print("network: no C++ compiler here, torch.compile left out", file=sys.stderr)
+        print("network: there is no C++ compiler; torch.compile is skipped", file=sys.stderr)
     if find_spec("openvino"):
-        found.append("openvino")
-    return found
+        variants.append("openvino")
+    return variants
 
 
-def _disagreement(processes: dict[Form, FreshProcess], subject: Subject) -> Iterator[Line]:
-    """Compare with VisCy's float32 image: what lacks to a correlation of 1, which shows more digits than it would."""
+def _disagreement(processes: dict[Variant, FreshProcess], case: Case) -> Iterator[Measurement]:
+    """Compare with VisCy's float32 prediction, as 1 - correlation, which shows more digits than the correlation."""
     import numpy as np
 
-    images = {form: process.call(networks.prediction, form, subject) for form, process in processes.items()}
-    wanted = images["viscy"].ravel().astype(np.float64)
-    for form, limit in DISAGREEMENT.items():
-        if form in images:
-            pearson = float(np.corrcoef(wanted, images[form].ravel().astype(np.float64))[0, 1])
-            what = f"{subject}, 1 - Pearson of {TOLD[form]} and VisCy's"
-            yield Line(what, max(0.0, 1 - pearson), None, "", limit, "at most")
+    images = {variant: process.call(prediction, variant, case) for variant, process in processes.items()}
+    expected = images["viscy"].ravel().astype(np.float64)
+    for variant, maximum in MAX_DISAGREEMENT.items():
+        if variant in images:
+            pearson = float(np.corrcoef(expected, images[variant].ravel().astype(np.float64))[0, 1])
+            what = f"{case}, 1 - Pearson of {NAMES[variant]} and VisCy's"
+            yield Measurement(what, max(0.0, 1 - pearson), None, "", maximum, "at most")

@@ -1,4 +1,4 @@
-"""Reading and writing OME-Zarr: the package, by tensorstore, against zarr-python, on the same layouts."""
+"""Throughput of reading and writing OME-Zarr: the package, with tensorstore, against zarr-python."""
 
 import shutil
 import time
@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from benchmarks.isolated import FreshProcess
-from benchmarks.table import Line
+from benchmarks.fresh_process import FreshProcess
+from benchmarks.table import Measurement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from image_translation.omezarr.output import ImageSpec
     from image_translation.omezarr.store import Position
 
-Contestant = Literal["ours", "zarr"]
+Library = Literal["ours", "zarr"]
 
 CHANNELS = ("Nuclei", "Membrane")
-LONG = 1000  # frames, for which files are counted
-FEWER_FILES = 0.1
-_DISTINCT = 4  # frames; the others are the same again
+LONG = 1000  # frames, to which the number of files is extrapolated
+MAX_FILE_RATIO = 0.1
+_DISTINCT = 4  # frames, which are repeated
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How pixels lie on disk.
+    """Layout of the pixels on disk.
 
     Attributes
     ----------
     what
-        In a few words.
+        Short description.
     version
-        Of OME-Zarr.
+        Version of OME-Zarr.
     depth
         Number of planes, all in one chunk.
     sharded
-        Whether frames share files, as the package writes them.
+        Whether frames share files (shards), as the package writes them.
     written
-        Whether the package writes such stores; all are read.
+        Whether the package writes this layout; it reads all of them.
     """
 
     what: str
@@ -61,73 +61,77 @@ LAYOUTS = (
 )
 
 
-def measure(directory: Path, frames: int, size: tuple[int, int], repeats: int) -> Iterator[Line]:
-    """Read and write each layout with both, in turn, each in its own process; count files; cut files short.
+def measure(directory: Path, frames: int, size: tuple[int, int], repeats: int) -> Iterator[Measurement]:
+    """Read and write each layout with both, in turn, each in its own process; count files; truncate files.
 
-    All layouts hold about as many pixels: of those with several planes there are fewer frames.
+    All layouts have about the same number of pixels: those with several planes have fewer frames.
     """
     sources = [directory / f"storage-{number}.ome.zarr" for number in range(len(LAYOUTS))]
     with ExitStack() as stack:
-        processes = {name: stack.enter_context(FreshProcess()) for name in get_args(Contestant)}
+        processes = {library: stack.enter_context(FreshProcess()) for library in get_args(Library)}
         for layout, source in zip(LAYOUTS, sources, strict=True):
             job = (source, layout, -(-frames // layout.depth), size)
-            processes["ours"].call(make, *job)
+            processes["ours"].call(create_store_with_pixels, *job)
             for action in (write, read) if layout.written else (read,):
-                rates: dict[str, list[float]] = {name: [] for name in processes}
+                rates: dict[Library, list[float]] = {library: [] for library in processes}
                 for _ in range(repeats):
-                    for name, process in processes.items():
-                        rates[name].append(process.call(action, name, *job))
-                ours, zarrs = (median(rates[name]) for name in ("ours", "zarr"))
-                yield Line(f"{action.__name__} {layout.what}", ours, zarrs, "MB/s", 1.0, "at least", more=True)
-        plain, sharded = (_files(sources[number]) * LONG / frames for number in (1, 2))
-        yield Line(f"files of {LONG} frames, by those of {frames}", sharded, plain, "files", FEWER_FILES, "at most")
-        refused = sum(processes["ours"].call(refuses_cut_file, source) for source in sources)
-        yield Line("files cut short that are an error", refused, None, "layouts", len(LAYOUTS), "at least")
+                    for library, process in processes.items():
+                        rates[library].append(process.call(action, library, *job))
+                ours, zarrs = (median(rates[library]) for library in ("ours", "zarr"))
+                yield Measurement(
+                    f"{action.__name__} {layout.what}", ours, zarrs, "MB/s", 1.0, "at least", higher_is_better=True
+                )
+        plain, sharded = (_count_files(sources[number]) * LONG / frames for number in (1, 2))
+        yield Measurement(
+            f"files of {LONG} frames, extrapolated from {frames}", sharded, plain, "files", MAX_FILE_RATIO, "at most"
+        )
+        detected = sum(processes["ours"].call(detects_truncation, source) for source in sources)
+        yield Measurement("truncated files that are detected", detected, None, "layouts", len(LAYOUTS), "at least")
 
 
-def make(path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> None:
-    """Write a store of a layout, with all its pixels."""
+def create_store_with_pixels(path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> None:
+    """Write a store of a layout, with pixels, by zarr-python."""
     import numpy as np
     import zarr
 
     _create(path, layout, frames, size)
     array: Any = zarr.open_array(path / "0", mode="r+")
-    for start in range(0, frames, _together(array)):
-        stop = min(start + _together(array), frames)
+    for start in range(0, frames, _frames_per_write(array)):
+        stop = min(start + _frames_per_write(array), frames)
         stains = np.stack([_stain(t, size) for t in range(start, stop)])
         array[start:stop] = np.repeat(stains[:, :, np.newaxis], layout.depth, axis=2)
 
 
-def read(name: Contestant, path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> float:
-    """Read all planes of a store, frame by frame, and return the pixels' MB a second."""
+def read(library: Library, path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> float:
+    """Read all planes of a store, frame by frame; return the throughput in MB/s."""
     import zarr
 
     position, array = _position(path), zarr.open_array(path / "0", mode="r")
-    read_one = position.read if name == "ours" else lambda t, c, z: array[t, c, z]
+    read_one = position.read if library == "ours" else lambda t, c, z: array[t, c, z]
     start = time.perf_counter()
     for t in range(frames):
         for z in range(layout.depth):
             for c in range(len(CHANNELS)):
                 read_one(t, c, z)
-    return _rate(layout, frames, size, time.perf_counter() - start)
+    return _throughput(layout, frames, size, time.perf_counter() - start)
 
 
-def write(name: Contestant, path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> float:
-    """Write a store like one, as the frames come, and return the pixels' MB a second."""
-    fresh = path.with_name(f"{name}-{path.name}")
-    _create(fresh, layout, frames, size)
-    _stain(0, size)  # made beforehand
-    seconds = (_write_ours if name == "ours" else _write_zarr)(fresh, frames, size)
-    shutil.rmtree(fresh)
-    return _rate(layout, frames, size, seconds)
+def write(library: Library, path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> float:
+    """Write a store of the same layout, frame by frame; return the throughput in MB/s."""
+    copy = path.with_name(f"{library}-{path.name}")
+    _create(copy, layout, frames, size)
+    _stain(0, size)  # simulated before the timing
+    seconds = (_write_ours if library == "ours" else _write_zarr)(copy, frames, size)
+    shutil.rmtree(copy)
+    return _throughput(layout, frames, size, seconds)
 
 
-def refuses_cut_file(path: Path) -> bool:
-    """Cut a file of pixels short, and tell whether to read it is an error that says so."""
+def detects_truncation(path: Path) -> bool:
+    """Truncate a file of pixels; return whether reading it raises a `DataError` with a one-line message."""
     from image_translation.errors import DataError
 
-    victim = max((path / "0").rglob("*"), key=lambda file: file.stat().st_size if file.is_file() else 0)
-    victim.write_bytes(victim.read_bytes()[:-1])
+    file = max((path / "0").rglob("*"), key=lambda one: one.stat().st_size if one.is_file() else 0)
+    file.write_bytes(file.read_bytes()[:-1])
     position = _position(path)
     errors = []
     for t in range(position.shape[0]):
@@ -136,7 +140,7 @@ def refuses_cut_file(path: Path) -> bool:
                 position.read(t, c, 0)
             except DataError as error:
                 errors.append(str(error))
-    assert errors, f"{victim} was cut short, and nobody noticed"
+    assert errors, f"{file} is truncated, and was read without an error"
     return all("cannot read frame" in error and "\n" not in error for error in errors)
 
 
@@ -147,7 +151,7 @@ def _write_ours(path: Path, frames: int, size: tuple[int, int]) -> float:
     start = time.perf_counter()
     for t in range(frames):
         stack.write(t, _stain(t, size))
-        stack.settle()
+        stack.wait()
     return time.perf_counter() - start
 
 
@@ -156,16 +160,16 @@ def _write_zarr(path: Path, frames: int, size: tuple[int, int]) -> float:
     import zarr
 
     array: Any = zarr.open_array(path / "0", mode="r+")
-    together = _together(array)
+    step = _frames_per_write(array)
     start = time.perf_counter()
-    for first in range(0, frames, together):
-        last = min(first + together, frames)
+    for first in range(0, frames, step):
+        last = min(first + step, frames)
         array[first:last, :, 0] = np.stack([_stain(t, size) for t in range(first, last)])
     return time.perf_counter() - start
 
 
 def _create(path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> None:
-    """Create an empty store; one with shards as the package does."""
+    """Create an empty store; with shards, by the package."""
     import numpy as np
     from iohub.ngff import open_ome_zarr
 
@@ -193,12 +197,12 @@ def _position(path: Path) -> "Position":
     return open_store(path).position("fov")
 
 
-def _together(array: Any) -> int:
+def _frames_per_write(array: Any) -> int:
     return int((array.shards or array.chunks)[0])
 
 
 def _stain(t: int, size: tuple[int, int]) -> "NDArray[np.float32]":
-    """Return a frame of shape (2, Y, X), float32, with noise in it as in a prediction."""
+    """Return a simulated frame of shape (2, Y, X), float32, with noise."""
     return _stains(size)[t % _DISTINCT]
 
 
@@ -212,9 +216,9 @@ def _stains(size: tuple[int, int]) -> "list[NDArray[np.float32]]":
     return [np.stack(pair) for pair in zip(planes[::2], planes[1::2], strict=True)]
 
 
-def _rate(layout: Layout, frames: int, size: tuple[int, int], seconds: float) -> float:
+def _throughput(layout: Layout, frames: int, size: tuple[int, int], seconds: float) -> float:
     return 4 * frames * len(CHANNELS) * layout.depth * size[0] * size[1] / 1e6 / seconds
 
 
-def _files(path: Path) -> int:
+def _count_files(path: Path) -> int:
     return sum(file.is_file() and not file.name.startswith((".z", "zarr.json")) for file in path.rglob("*"))

@@ -1,69 +1,72 @@
-"""What was measured, and the table that says so."""
+"""Measurements with their targets, and their table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-HEADER = ("what", "ours", "baseline", "ratio", "reach", "met?")
+HEADER = ("what", "ours", "baseline", "ratio", "target", "met?")
+
+
+Bound = Literal["at least", "at most"]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One measurement beside what is to be reached.
+class Measurement:
+    """One measured value, its baseline and its target.
 
     Attributes
     ----------
     what
-        What was measured, in a few words.
+        Short description.
     ours
-        The package's number.
+        Value of the package.
     baseline
-        The number to compare with; None if the limit is one of our own.
+        Value to compare with; None if the target is absolute.
     unit
         Unit of both.
-    limit
-        What the ratio is to reach; without a baseline, what ours is to reach. None: it is there to be known.
+    target
+        Target of the ratio; without a baseline, of the value itself. None: for information only.
     bound
-        "at least": baseline over ours, so many times better. "at most": ours over baseline, such a share.
-    more
-        Whether more is better, as of a rate: "at least" is then ours over baseline.
+        "at least": the ratio is baseline / ours, a speed-up. "at most": the ratio is ours / baseline.
+    higher_is_better
+        Of a rate, for instance: "at least" then has the ratio ours / baseline.
     """
 
     what: str
     ours: float
     baseline: float | None
     unit: str
-    limit: float | None
-    bound: Literal["at least", "at most"]
-    more: bool = False
+    target: float | None
+    bound: Bound
+    higher_is_better: bool = False
 
     @property
     def ratio(self) -> float:
         if self.baseline is None:
             return self.ours
-        times_better = self.bound == "at least" and not self.more
-        return self.baseline / self.ours if times_better else self.ours / self.baseline
+        is_speed_up = self.bound == "at least" and not self.higher_is_better
+        return self.baseline / self.ours if is_speed_up else self.ours / self.baseline
 
     @property
     def met(self) -> bool:
-        if self.limit is None:
+        if self.target is None:
             return True
-        return self.ratio >= self.limit if self.bound == "at least" else self.ratio <= self.limit
+        return self.ratio >= self.target if self.bound == "at least" else self.ratio <= self.target
 
     def cells(self) -> tuple[str, ...]:
-        own_limit = self.baseline is None
+        is_absolute = self.baseline is None
         baseline = "" if self.baseline is None else _number(self.baseline, self.unit)
-        ratio = "" if own_limit else f"{self.ratio:.2f}"
-        reach, met = "", ""
-        if self.limit is not None:
-            reach = f"{self.bound} {self.limit:g}{f' {self.unit}' if own_limit else ''}".rstrip()
+        ratio = "" if is_absolute else f"{self.ratio:.2f}"
+        target, met = "", ""
+        if self.target is not None:
+            target = f"{self.bound} {self.target:g}{f' {self.unit}' if is_absolute else ''}".rstrip()
             met = "yes" if self.met else "NO"
-        return self.what, _number(self.ours, self.unit), baseline, ratio, reach, met
+        return self.what, _number(self.ours, self.unit), baseline, ratio, target, met
 
 
-def format_lines(lines: Sequence[Line]) -> str:
-    """Return the measurements as a table in plain text."""
-    rows = [HEADER, *(line.cells() for line in lines)]
+def format_table(measurements: Sequence[Measurement]) -> str:
+    """Return measurements as a table in plain text."""
+    rows = [HEADER, *(measurement.cells() for measurement in measurements)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     texts = [
         "  ".join(cell.rjust(width) if 0 < n < 4 else cell.ljust(width) for n, (cell, width) in enumerate(pairs))

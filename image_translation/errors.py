@@ -1,31 +1,31 @@
-"""The two ways in which a run can fail through no fault of the program, and words for them."""
+"""Exceptions for expected failures (wrong usage, bad data), and helpers for error messages."""
 
 from collections.abc import Sequence
 
 
 class ImageTranslationError(Exception):
-    """Base of the errors that are reported as one line, without a traceback."""
+    """Base class of errors that the command line reports as one line, without a traceback."""
 
     exit_code = 1
 
 
 class UsageError(ImageTranslationError):
-    """An argument that cannot be met: it names the argument, its value, and what is allowed."""
+    """Invalid argument; the message names the argument, its value and the allowed values."""
 
     exit_code = 2
 
 
 class DataError(ImageTranslationError):
-    """A store, chunk or checkpoint that cannot be read or written: it names the path and what is wrong."""
+    """Store, chunk or checkpoint that cannot be read or written; the message names the path and the problem."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of a library says in its first line, without tensorstore's list of source locations."""
+    """Return the first line of an exception's message, without the source locations that tensorstore appends."""
     text = str(error).strip() or repr(error)
     return text.splitlines()[0].split(" [source locations=")[0]
 
 
-def listing(items: Sequence[object], most: int = 20) -> str:
-    """Write down names or numbers, the first few of many."""
-    shown = ", ".join(str(item) for item in items[:most])
-    return shown if len(items) <= most else f"{shown}, ... ({len(items)} in all)"
+def listing(items: Sequence[object], limit: int = 20) -> str:
+    """Join names or numbers with commas, truncated to the first `limit` items."""
+    shown = ", ".join(str(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown}, ... ({len(items)} in all)"

@@ -1,21 +1,60 @@
-"""Files and folders to their places, whatever lies there already."""
+"""File operations of several packages: checks of outputs, atomic writing, moving, removing, and file names."""
 
+import json
 import os
+import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from image_translation.errors import UsageError
 
 
-def put(source: Path, target: Path, root: Path) -> None:
-    """Move a file to its place below a root, and remove what stands in its way there.
+def require_directory(path: Path, option: str = "-o") -> None:
+    """Raise a ``UsageError`` that names the option if an output directory is an existing file."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{option} {path}: is a file; give a directory, which is created if it does not exist")
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Write a file so that, if the process is killed, either the old or the new content is there.
+
+    Parameters
+    ----------
+    path
+        File to create or replace.
+
+    Yields
+    ------
+    Path
+        Temporary file in the same directory, to be written in the ``with`` block. It is renamed when the block ends,
+        and left behind if the block raises.
+    """
+    unfinished = path.with_name(f".{path.name}")
+    yield unfinished
+    unfinished.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically."""
+    with write_atomically(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        json.dump(value, file)  # in pieces: the metrics of a long movie are large
+
+
+def move_file(source: Path, target: Path, root: Path) -> None:
+    """Move a file, creating the parent directories of its new path and removing whatever is in its way.
 
     Parameters
     ----------
     source, target
-        On the same file system, so that the file is there whole or not at all.
+        Old and new path, on the same file system, so that the move is atomic.
     root
-        What is above it is left as it is.
+        Directory above `target`; nothing above it is changed. Files and links below it that should be parent
+        directories of `target` are removed.
     """
     for parent in reversed(target.relative_to(root).parents[:-1]):
         if (root / parent).is_symlink() or (root / parent).is_file():
@@ -26,40 +65,54 @@ def put(source: Path, target: Path, root: Path) -> None:
     source.replace(target)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder; there need not be any."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def set_aside(path: Path) -> Path:
-    """Give a file or a folder another name, which nothing has yet, and return that."""
+def rename_aside(path: Path) -> Path:
+    """Rename a file or directory to the first unused name of ``NAME.aside``, ``NAME.aside1``, ...; return the path."""
     names = (path.with_name(f"{path.name}.aside{number or ''}") for number in count())
     aside = next(name for name in names if not os.path.lexists(name))
     path.replace(aside)
     return aside
 
 
-def remove_strays(folder: Path, names: Collection[str]) -> None:
-    """Remove from a folder, which need not exist, all but certain files.
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory with its content, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_unlisted(directory: Path, names: Collection[str]) -> None:
+    """Remove all files and links below a directory except those listed, and directories without listed files.
 
     Parameters
     ----------
-    folder
-        Links in it are removed, not followed.
+    directory
+        Need not exist. Links in it are removed, not followed.
     names
-        What stays: names relative to the folder, with ``/`` between the parts.
+        Files to keep: paths relative to the directory, separated by ``/``.
     """
     files = set(names)
-    folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
-    for place, inside, found in os.walk(folder, topdown=False):
-        base = Path(place).relative_to(folder).as_posix()
+    directories = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
+    for place, children, found in os.walk(directory, topdown=False):
+        base = Path(place).relative_to(directory).as_posix()
         prefix = "" if base == "." else f"{base}/"
-        for name in (*found, *inside):
+        for name in (*found, *children):
             path = Path(place, name)
             if path.is_symlink() or (name in found and prefix + name not in files):
                 path.unlink()
-        if base not in folders and base != ".":
+        if base not in directories and base != ".":
             Path(place).rmdir()
+
+
+def file_stems(names: Iterable[str]) -> list[str]:
+    """Convert distinct names into file name stems that are distinct even where case is ignored.
+
+    ASCII letters, digits, ``-``, ``_`` and ``.`` are kept, except a leading dot; all other characters become ``-``.
+    """
+    stems: dict[str, str] = {}
+    for name in names:
+        stem = re.sub(r"^\.|[^A-Za-z0-9_.-]", "-", name)
+        candidates = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+        unused = next(candidate for candidate in candidates if candidate.lower() not in stems)
+        stems[unused.lower()] = unused
+    return list(stems.values())

@@ -1,4 +1,4 @@
-"""The unit that travels through the package, one time point of a movie; and a part of its field."""
+"""Data types shared by all packages: a movie frame and a crop of the field of view."""
 
 import re
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from image_translation.errors import UsageError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One time point of a movie at one plane.
+    """One time point of a movie in one focal plane.
 
     Attributes
     ----------
     index
-        Number of the frame in the movie, from 0, in acquisition order.
+        Frame number in acquisition order, from 0.
     data
-        Image of shape (C, Y, X), float32. Receivers must not write into it: a frame is shared between
-        the network, the filters, the metrics and the writers.
+        Image of shape (C, Y, X), float32. Read-only by convention: the network, filters, metrics and writers share
+        it.
     valid
-        False for a dropped acquisition (all zero, constant, or with pixels that are not finite). The data of
-        such a frame are never shown to the network nor mixed into a neighbour.
+        False for a dropped acquisition (all zero, constant, or with non-finite pixels). Invalid frames are neither
+        fed to the network nor averaged into other frames.
     phase
-        What a predicted frame was predicted from: the normalised label-free image of shape (Y, X), float32. None where
-        it is not known, and for frames that are no predictions.
+        Normalised label-free image from which the frame was predicted, (Y, X) float32. None if unknown, or if the
+        frame is not a prediction.
     """
 
     index: int
@@ -36,14 +36,14 @@ class Frame:
 
 
 class Crop(NamedTuple):
-    """A rectangle of a field of view, in pixels.
+    """Rectangular region of a field of view, in pixels.
 
     Attributes
     ----------
     y, x
-        Upper left corner.
+        Coordinates of the upper left corner.
     height, width
-        Size.
+        Size of the region.
     """
 
     y: int
@@ -51,18 +51,18 @@ class Crop(NamedTuple):
     height: int
     width: int
 
-    def of(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Cut it out of an image of shape (..., Y, X)."""
+    def apply(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Return the cropped view of an image of shape (..., Y, X)."""
         return image[..., self.y : self.y + self.height, self.x : self.x + self.width]
 
 
 def parse_crop(text: str) -> Crop:
-    """Read a crop that is written as ``Y,X,HEIGHT,WIDTH``, in pixels.
+    """Parse a crop written as ``Y,X,HEIGHT,WIDTH``, in pixels.
 
     Raises
     ------
     UsageError
-        It is not, or it is empty.
+        If the text has another form or the crop is empty.
     """
     match = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text)
     if not match or not (int(match[3]) and int(match[4])):
@@ -70,8 +70,8 @@ def parse_crop(text: str) -> Crop:
     return Crop(*map(int, match.groups()))
 
 
-def require_frames(frames: tuple[int | None, int | None]) -> None:
-    """Raise a ``UsageError`` if frames are asked for of which there are none in any movie."""
+def check_frame_range(frames: tuple[int | None, int | None]) -> None:
+    """Raise a `UsageError` if the half-open frame range (start, stop) is empty for every movie."""
     start, stop = frames
     if stop is not None and (start or 0) >= stop:
         raise UsageError(f"--frames {start or 0}:{stop} holds no frame; START must be less than STOP")

@@ -1,7 +1,7 @@
-"""Intensity statistics of a field of view: read them, estimate them, apply them; and tell an image from a dropped one.
+"""Intensity normalisation: read, estimate and apply the statistics of a field of view; detect dropped frames.
 
-Normalisation belongs to the checkpoint: a network that was trained on (x - median) / IQR of the field of view gives a
-wrong stain for anything else. The layout of stored statistics is the one that VisCy writes
+The normalisation method belongs to the checkpoint: a network trained on (x - median) / IQR of the field of view
+predicts a wrong stain from an input normalised in another way. Stored statistics have the layout that VisCy writes
 (https://github.com/mehta-lab/VisCy).
 """
 
@@ -17,27 +17,27 @@ from image_translation.errors import DataError
 Method = Literal["median_iqr", "mean_std", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT_METHOD: Method = "median_iqr"
-"""Of a checkpoint that does not say how its images are to be normalised; VSCyto2D was trained so."""
+"""Assumed for checkpoints without normalisation metadata; used to train VSCyto2D."""
 
 _NORMAL_IQR = 1.349  # interquartile range of the normal distribution, in standard deviations
 _GRID_SPACING = 32  # pixels between samples in large frames, as in VisCy
-_GRID_POINTS = 32  # wanted along the shorter axis, which makes the grid of small frames finer
-_MAX_SAMPLES = 2**20  # values kept for an estimate, however long the movie
+_GRID_POINTS = 32  # least number along the shorter axis: the grid of small frames is finer
+_MAX_SAMPLES = 2**20  # upper limit of the values kept for an estimate, for any length of movie
 STORED_KEYS: dict[Method, tuple[str, str]] = {"median_iqr": ("median", "iqr"), "mean_std": ("mean", "std")}
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Centre and scale of the intensities of one channel of one field of view.
+    """Centre and scale of the intensities of one channel in one field of view.
 
     Attributes
     ----------
     center, scale
         In the intensity units of the image; `scale` is positive.
     source
-        "metadata" if read from the store, "estimated" if computed from the pixels, "none" if nothing is to be done.
+        "metadata" if read from the store, "estimated" if computed from the pixels, "none" for no normalisation.
     degenerate
-        True if the wanted scale was zero and another took its place: worth a warning.
+        True if the scale was zero and a fallback is used; callers should warn.
     """
 
     center: float
@@ -47,7 +47,7 @@ class Statistics:
 
 
 def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -> Statistics | None:
-    """Read the statistics of a field of view from its attributes.
+    """Read the statistics of a field of view from its metadata.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -
     Returns
     -------
     Statistics or None
-        None where there is no block for the channel, or it is malformed, not finite, or without a positive scale.
+        None if the channel has no entry, or one that is malformed, not finite, or without a positive scale.
     """
     if method == "none":
         return _identity()
@@ -83,8 +83,8 @@ def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -
 def grid_sample(image: NDArray[Any]) -> NDArray[np.float64]:
     """Sample an image on a regular grid.
 
-    The spacing is 32 pixels as in VisCy, and smaller in frames whose shorter side is below 1024 pixels, so that every
-    frame of at least 32 x 32 pixels gives 1000 samples or so.
+    The spacing is 32 pixels as in VisCy, and smaller if the shorter side is below 1024 pixels, so that every
+    frame of at least 32 x 32 pixels gives about 1000 samples.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def grid_sample(image: NDArray[Any]) -> NDArray[np.float64]:
     Returns
     -------
     ndarray
-        One axis, float64 (a large offset would cost float32 its precision).
+        Samples, (N,) float64 (float32 would lose precision at a large offset).
     """
     spacing = min(max(min(image.shape) // _GRID_POINTS, 1), _GRID_SPACING)
     start = spacing // 2
@@ -104,13 +104,12 @@ def grid_sample(image: NDArray[Any]) -> NDArray[np.float64]:
 def estimate(samples: Iterable[NDArray[np.float64]], method: Method) -> Statistics:
     """Estimate the statistics of a movie from samples of its valid frames.
 
-    Memory stays bounded: once there are more than about a million values, every second one is dropped,
-    evenly over all the frames.
+    Memory is bounded: above about a million values, every second value is dropped, evenly over all frames.
 
     Parameters
     ----------
     samples
-        One array for each valid frame, as `grid_sample` gives it.
+        One array per valid frame, from `grid_sample`.
     method
         "median_iqr", "mean_std" or "none".
 
@@ -118,12 +117,12 @@ def estimate(samples: Iterable[NDArray[np.float64]], method: Method) -> Statisti
     -------
     Statistics
         An interquartile range of zero (sparse cells on a constant background) is replaced by 1.349 standard
-        deviations, and a standard deviation of zero by 1; `degenerate` is then set.
+        deviations, a standard deviation of zero by 1; `degenerate` is set in both cases.
 
     Raises
     ------
     DataError
-        There is no sample.
+        If there are no samples.
     """
     if method == "none":
         return _identity()
@@ -152,8 +151,8 @@ def apply(image: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
     Returns
     -------
     ndarray
-        float32, same shape. The subtraction is done in float64, a block at a time, so that neither a large offset
-        nor an unsigned integer loses anything and no float64 copy of the image is made.
+        Same shape, float32. The subtraction is computed in float64 to preserve precision at large offsets and for
+        unsigned integers, in blocks, without a float64 copy of the image.
     """
     out = np.empty(image.shape, np.float32)
     np.subtract(image, statistics.center, out=out, dtype=np.float64, casting="same_kind")
@@ -161,7 +160,7 @@ def apply(image: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
 
 
 def is_valid(image: NDArray[Any]) -> bool:
-    """Tell an acquired image from a dropped one.
+    """Return whether an image was acquired, as opposed to a dropped frame.
 
     Parameters
     ----------
@@ -171,15 +170,15 @@ def is_valid(image: NDArray[Any]) -> bool:
     Returns
     -------
     bool
-        False if a channel has a pixel that is not finite in float32, or only equal pixels: all zero, as where a
-        chunk is missing, or any other constant. An image of a single pixel is always constant; it is invalid if zero.
+        False if any channel has a pixel that is not finite in float32, or is constant (all zero where a chunk is
+        missing). An image of a single pixel is always constant; it is invalid if zero.
     """
     planes = image.reshape(-1, *image.shape[-2:])
     return all(_is_valid_plane(plane) for plane in planes)
 
 
 def _is_valid_plane(plane: NDArray[Any]) -> bool:
-    # The extremes see NaN (which both propagate) and infinity without an array of flags.
+    # Minimum and maximum detect NaN (which both propagate) and infinity without a boolean array.
     low, high = float(plane.min()), float(plane.max())
     limit = float(np.finfo(np.float32).max)
     if not (-limit <= low <= high <= limit):
@@ -203,7 +202,7 @@ def _gather(samples: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _is_scale(value: float) -> bool:
-    # Smaller numbers are zero, or nearly so, in float32.
+    # Smaller values are zero or subnormal in float32.
     return bool(np.finfo(np.float32).tiny <= value < np.inf)
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-# Python looks for modules beside a script first, where data.py or plot.py would hide those of other packages.
+# Python looks for modules beside a script first, where data/ or network/ would hide packages of the same name.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 from image_translation.cli.commands import run  # noqa: E402

@@ -1,6 +1,6 @@
-"""Stain and smooth a movie, and put its figures into data/figs: ``python image_translation/part2_smoothing_script.py``.
+"""Stain and smooth a movie, and write its figures to data/figs: ``python image_translation/part2_smoothing_script.py``.
 
-The results themselves go elsewhere and are kept: whatever an earlier run has finished is not computed again.
+Stores and metrics are kept in a directory of their own: finished results are not computed again.
 """
 
 import argparse
@@ -10,18 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
-# Python looks for modules beside a script first, where data.py or plot.py would hide those of other packages.
+# Python looks for modules beside a script first, where data/ or network/ would hide packages of the same name.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
-from image_translation.cli.program import (  # noqa: E402
-    HelpFormatter,
-    Parser,
-    execute,
+from image_translation.cli.arguments import (  # noqa: E402
+    add_device,
+    add_overwrite,
+    add_positions,
     parse_frames,
     parse_path,
-    run_process,
-    say,
 )
+from image_translation.cli.program import HelpFormatter, Parser, execute, run_process, say  # noqa: E402
 
 REGISTERED = ("pretrained_ckpt", "movie")
 EMBEDDED = ("demo_ckpt", "demo_movie")
@@ -46,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="part2_smoothing_script.py",
-        description="Stain a label-free movie, smooth it over time, and draw what each method does to it.",
+        description="Stain a label-free movie, smooth it over time, and draw figures that compare the methods.",
         allow_abbrev=False,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--demo", action="store_true", help="take the embedded network and the simulated movie")
+    parser.add_argument("--demo", action="store_true", help="use the embedded network and the simulated movie")
     parser.add_argument("-c", "--checkpoint", metavar="CKPT", help=f"path or name; {REGISTERED[0]} if not given")
     parser.add_argument("-m", "--movie", help=f"OME-Zarr store or name; {REGISTERED[1]} if not given")
     parser.add_argument(
@@ -61,15 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="the recommended and simple ones if not given")
     parser.add_argument(
-        "--frames", type=parse_frames, default=(None, None), metavar="START:STOP", help="frames; all if not given"
+        "--frames",
+        type=parse_frames,
+        default=(None, None),
+        metavar="START:STOP",
+        help="frames to process; all if not given",
     )
     parser.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
-    parser.add_argument(
-        "--position", dest="positions", action="append", default=[], metavar="NAME",
-        help="position or pattern such as 'B/*/0'; may be repeated; all positions if not given",
-    )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--overwrite", action="store_true", help="replace results of other options")
+    add_positions(parser)
+    add_device(parser)
+    add_overwrite(parser, "results of other options")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     parser.set_defaults(run=_draw)
     return parser
@@ -111,7 +111,7 @@ def _draw(arguments: argparse.Namespace) -> None:
     try:
         plan = make_plan(options)
     except UnreachableError as error:
-        raise DataError(f"{error}\n  Or take --demo, which brings a network and a movie.") from error
+        raise DataError(f"{error}\n  Or use --demo, which needs no download.") from error
     rows = smooth_movie(plan)
     replace_figures(results / FIGURES, output)
     for card in score_cards(rows):
@@ -120,7 +120,7 @@ def _draw(arguments: argparse.Namespace) -> None:
 
 
 def _results(arguments: argparse.Namespace, checkpoint: str, movie: str) -> Path:
-    """Name a directory for the results, another one for each choice of what is stained."""
+    """Return the directory of the results, a different one for each input."""
     paths = [Path(name).expanduser() for name in (checkpoint, movie)]
     chosen = [str(path.resolve()) if path.exists() else str(path) for path in paths]
     chosen += [str(choice) for choice in (arguments.frames, arguments.channel, arguments.positions)]

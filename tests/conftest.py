@@ -1,5 +1,6 @@
-"""Fixtures that are dear to make, one small checkpoint and its network, and a site to fetch from."""
+"""Shared fixtures: VisCy, a small checkpoint and its network, a server to download from, a small disk."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import pytest
 import torch
 from support.fetch_site import Site
 from support.loopback_server import LoopbackServer
-from support.published import require_sound
+from support.published import check_cache
 
 from image_translation.data import http
-from image_translation.network.loading import ModelSpec, build, read_spec
+from image_translation.network.loading import ModelSpec, build_network, read_spec
 
 TINY_CONFIG = {
     "in_channels": 1,
@@ -27,6 +28,12 @@ TINY_CONFIG = {
     "decoder_conv_blocks": 1,
     "pretraining": False,
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give parallel test processes, and the commands that they start, one thread each."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -71,21 +78,21 @@ def tiny_checkpoint(network_class: Any, tmp_path_factory: pytest.TempPathFactory
 def tiny_model(tiny_checkpoint: Path, network_class: Any) -> tuple[ModelSpec, torch.nn.Module]:
     """The description and the network of `tiny_checkpoint`."""
     spec, state = read_spec(tiny_checkpoint)
-    return spec, build(spec, state)
+    return spec, build_network(spec, state)
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site whose cache is looked through after every test."""
+    """A server, a cache and a registry; the cache is checked after every test."""
     monkeypatch.setenv("IMAGE_TRANSLATION_DATA_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IMAGE_TRANSLATION_REGISTRY", str(tmp_path / "registry.toml"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(http, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "RESUME_DELAY", 0.0)
     with LoopbackServer() as server:
         made = Site(server, tmp_path / "cache", tmp_path / "registry.toml")
-        monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=made.waits.append))
+        monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=made.delays.append))
         yield made
-        require_sound(made.cache, made.things, made.carried)
+        check_cache(made.cache, made.items, made.added)
         assert {path.name for path in tmp_path.iterdir()} <= {"cache", "registry.toml", "other"}
 
 

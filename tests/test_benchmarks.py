@@ -1,6 +1,5 @@
-"""The benchmarks: their usual script gives the package's numbers, and their table says what is met."""
+"""Tests of the benchmarks: equal results of the baseline script, their tables, and the checks of their arguments."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,29 +9,33 @@ import pytest
 
 from benchmarks import __main__ as program
 from benchmarks import (
+    demo_networks,
     end_to_end,
     explorer,
     feature_map,
     filters,
+    fresh_process,
     gpu,
-    isolated,
-    measures,
+    movies,
     network,
-    networks,
+    network_variants,
+    parts,
     plates,
+    run_cost,
     storage,
     temporal,
 )
-from benchmarks.measures import Job
+from benchmarks.job import Job
 from benchmarks.movies import write_movie
-from benchmarks.networks import Subject
-from benchmarks.table import Line, format_lines
+from benchmarks.network_variants import Case
+from benchmarks.table import Measurement, format_table
 from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.errors import UsageError
 from image_translation.metrics.rows import read_csv
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.store import open_store
 
-FRAMES, SIZE = 12, (32, 48)  # a multiple of the stride: then padding with zeros and by reflection are the same
+FRAMES, SIZE = 12, (32, 48)  # multiples of the stride, so that nothing is padded
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +48,8 @@ def job(movie: Path, tiny_checkpoint: Path) -> Job:
     return Job(movie, str(tiny_checkpoint))
 
 
-class _ThisProcess(isolated.FreshProcess):
-    """Stands in for a fresh process, which would import torch once more."""
+class _ThisProcess(fresh_process.FreshProcess):
+    """Replacement of a fresh process, which would import torch once more."""
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         self._pool: Any = self
@@ -58,13 +61,13 @@ class _ThisProcess(isolated.FreshProcess):
         pass
 
 
-def test_the_usual_script_gives_the_numbers_of_the_package(job: Job, tmp_path: Path) -> None:
-    from benchmarks.contestants import prepare
+def test_baseline_script_and_package_give_the_same_results(job: Job, tmp_path: Path) -> None:
+    from benchmarks.pipelines import prepare
 
-    for name in ("ours", "stride"):
+    for name in ("ours", "baseline_stride"):
         (tmp_path / name).mkdir()
     prepare("ours", job)(tmp_path / "ours")
-    metrics: Any = prepare("stride", job)(tmp_path / "stride")
+    metrics: Any = prepare("baseline_stride", job)(tmp_path / "baseline_stride")
     rows = {
         (row.method, row.channel, row.frame, row.metric): row.value for row in read_csv(tmp_path / "ours/metrics.csv")
     }
@@ -72,37 +75,37 @@ def test_the_usual_script_gives_the_numbers_of_the_package(job: Job, tmp_path: P
     assert metrics == pytest.approx({key: rows[key] for key in metrics}, abs=1e-4)
     for method in ("raw", "window", "savgol"):
         ours, baseline = (
-            open_store(tmp_path / name / f"{method}.ome.zarr").position("fov") for name in ("ours", "stride")
+            open_store(tmp_path / name / f"{method}.ome.zarr").position("fov") for name in ("ours", "baseline_stride")
         )
         assert ours.shape == baseline.shape
         for t in (0, 4, ours.shape[0] - 1):
             np.testing.assert_allclose(ours.read(t, 1, 0), baseline.read(t, 1, 0), atol=1e-4)
 
 
-def test_every_contestant_is_timed(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pipelines_are_timed(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(end_to_end, "FreshProcess", _ThisProcess)
-    monkeypatch.setattr("benchmarks.contestants.FIXED_SIDE", 64)
+    monkeypatch.setattr("benchmarks.pipelines.FIXED_SIDE", 64)
     lines = list(end_to_end.measure(job, repeats=1))
-    assert [line.limit for line in lines] == [4.0, 1.2, 1.15, 1.15]
+    assert [line.target for line in lines] == [4.0, 1.2, 1.15, 1.15]
     assert all(line.ours > 0 and line.baseline for line in lines)
 
 
-def test_the_network_may_run_on_some_frames_only() -> None:
+def test_skipping_network_runs_on_every_nth_image() -> None:
     import torch
 
-    from benchmarks.contestants import Sometimes
+    from benchmarks.pipelines import SkippingNetwork
 
-    network = Sometimes(torch.nn.Conv3d(1, 2, 1), every=3, n_outputs=2)
+    network = SkippingNetwork(torch.nn.Conv3d(1, 2, 1), every=3, n_outputs=2)
     image = torch.ones(1, 1, 1, 4, 4)
     is_copy = [bool((network(image) == 1).all()) for _ in range(6)]
     assert is_copy == [True, True, False, True, True, False]
 
 
-def test_memory_that_was_taken_counts() -> None:
-    with isolated.FreshProcess() as process:
-        before = process.call(measures.peak)
+def test_peak_memory_counts_an_allocation() -> None:
+    with fresh_process.FreshProcess() as process:
+        before = process.call(run_cost.peak_memory)
         assert process.call(eval, "len(bytes(1) * 2**26)") == 64 * 2**20
-        assert 60 < process.call(measures.peak) - before < 80
+        assert 60 < process.call(run_cost.peak_memory) - before < 80
 
 
 def test_filters_are_timed_with_one_thread() -> None:
@@ -112,23 +115,21 @@ def test_filters_are_timed_with_one_thread() -> None:
     assert line.baseline
 
 
-def test_every_layout_is_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_layouts_are_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "FreshProcess", _ThisProcess)
-    *rates, files, refused = storage.measure(tmp_path, FRAMES, SIZE, repeats=1)
+    *rates, files, truncated = storage.measure(tmp_path, FRAMES, SIZE, repeats=1)
     assert [line.what.split()[0] for line in rates] == ["write", "read"] * 3 + ["read"]
     assert all(line.ours > 0 and line.baseline and line.unit == "MB/s" for line in rates)
     assert (files.ours, files.baseline) == pytest.approx((1000 / FRAMES, 2000))
-    assert refused.ours == len(storage.LAYOUTS)
+    assert truncated.ours == len(storage.LAYOUTS)
     assert {path.name for path in tmp_path.iterdir()} == {f"storage-{n}.ome.zarr" for n in range(len(storage.LAYOUTS))}
 
 
 @pytest.mark.slow
-def test_the_command_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["startup", "--repeats", "1", "--frames", str(FRAMES), "--size", "32x48"]
-    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
-    program.main()
+def test_startup_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["startup", "--repeats", "1", "--frames", str(FRAMES), "--size", "32x48"]) == 0
     table = capsys.readouterr().out
-    assert all(f"answer to {what}" in table for what in ("--help", "missing movie", "even window", "bad frames"))
+    assert all(f"response to {what}" in table for what in ("--help", "missing movie", "even window", "bad frames"))
     assert "first predicted frame" in table
 
 
@@ -136,20 +137,24 @@ def test_the_network_is_timed_and_compared(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network_class: Any
 ) -> None:
     monkeypatch.setattr(network, "FreshProcess", _ThisProcess)
-    monkeypatch.setattr(network, "forms", lambda: ["viscy", "viscy_kept", "ours", "ours_bf16"])  # no compilers
-    subject = Subject("tiny", str(tiny_checkpoint), (40, 50))
-    *times, ours, bf16 = network.measure(tmp_path, subject, 1.3, repeats=1, agreement=True)
-    assert [line.limit for line in times] == [1.3, None, None]
+    monkeypatch.setattr(
+        network, "available_variants", lambda: ["viscy", "viscy_kept", "ours", "ours_bf16"]
+    )  # no compilers
+    case = Case("tiny", str(tiny_checkpoint), (40, 50))
+    *times, ours, bf16 = network.measure(tmp_path, case, 1.3, repeats=1, agreement=True)
+    assert [line.target for line in times] == [1.3, None, None]
     assert all(line.ours > 0 and line.baseline for line in times)
     assert ours.met
     assert 0 < bf16.ours < 0.01
 
 
-def test_only_what_can_be_run_is_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_variants_that_cannot_run_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(network, "COMPILERS", ())
     monkeypatch.setattr(network, "find_spec", lambda _: None)
-    assert network.forms() == ["viscy", "viscy_kept", "ours", "ours_bf16"]
-    assert "torch.compile left out" in capsys.readouterr().err
+    assert network.available_variants() == ["viscy", "viscy_kept", "ours", "ours_bf16"]
+    assert "torch.compile is skipped" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -158,84 +163,79 @@ def test_a_plate_is_timed_on_one_worker_and_on_two(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plates, "FreshProcess", _ThisProcess)
-    lines = list(plates.measure(tmp_path, str(tiny_checkpoint), (6, 4, (32, 48)), many=20, repeats=1))
-    assert [(line.limit, line.unit) for line in lines] == [(1.8, "s"), (10, "ms"), (0.05, "")]
+    lines = list(plates.measure(tmp_path, str(tiny_checkpoint), (6, 4, (32, 48)), n_empty=20, repeats=1))
+    assert [(line.target, line.unit) for line in lines] == [(1.8, "s"), (10, "ms"), (0.05, "")]
     assert all(line.ours > 0 for line in lines)
     assert lines[2].ours < 1
-    assert {"few-1", "few-2", "stained-1-0", "stained-2-0"} < {path.name for path in tmp_path.iterdir()}
+    assert {"warm-up-1", "warm-up-2", "stained-1-0", "stained-2-0"} < {path.name for path in tmp_path.iterdir()}
 
 
-class _Compiling(Predictor):
-    """Stands in for a predictor that has learnt to compile."""
+class _NotCompiling(Predictor):
+    """Replacement of a predictor that compiles, which takes a minute."""
 
     def __init__(self, *args: Any, backend: str = "eager", **kwargs: Any) -> None:
         assert backend in ("eager", "compile")
         super().__init__(*args, **kwargs)
 
 
-@pytest.mark.parametrize("compiles", [False, True])
-def test_the_gpu_is_measured_as_a_cpu_would_be(
-    compiles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network_class: Any
-) -> None:
-    for module in (gpu, measures):
+def test_the_gpu_benchmark_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network_class: Any) -> None:
+    for module in (gpu, movies):
         monkeypatch.setattr(module, "FreshProcess", _ThisProcess)
     monkeypatch.setattr(gpu, "PEAKS", {"cpu": 1e12})
-    if compiles:
-        monkeypatch.setattr("image_translation.network.predictor.Predictor", _Compiling)
-    architecture = {**networks.FULL, "encoder_blocks": (1, 1), "dims": (8, 16), "decoder_conv_blocks": 1}
+    monkeypatch.setattr("image_translation.network.predictor.Predictor", _NotCompiling)
+    architecture = {**network_variants.FULL, "encoder_blocks": (1, 1), "dims": (8, 16), "decoder_conv_blocks": 1}
     lines = list(gpu.measure(tmp_path, 1, device="cpu", size=(32, 46), frames=6, architecture=architecture))
     assert all(line.ours > 0 for line in lines)
-    told = [line.limit for line in lines]
-    assert told[:1] == [gpu.FASTER]
-    assert told[-1:] == [gpu.SPEED_KEPT]
-    assert sum("compiled" in line.what for line in lines) == 2 * ("compiled" in gpu.forms_here())
+    assert lines[0].target == gpu.SPEED_UP_TARGET
+    assert lines[-1].target == gpu.RATE_TARGET
+    assert sum("compiled" in line.what for line in lines) == 2
     (share,) = (line.ours for line in lines if "share of the peak" in line.what)
     assert share < 1
 
 
-def test_the_operations_of_the_full_network_are_known(tmp_path: Path) -> None:
-    networks.write_checkpoint(tmp_path / "full.ckpt", networks.FULL)
-    subject = Subject("full", str(tmp_path / "full.ckpt"), (2048, 2048))
-    assert gpu.operations_of(subject) == pytest.approx(3.67e12, rel=0.01)
+def test_number_of_operations_of_the_full_network(tmp_path: Path) -> None:
+    network_variants.write_checkpoint(tmp_path / "full.ckpt", network_variants.FULL)
+    case = Case("full", str(tmp_path / "full.ckpt"), (2048, 2048))
+    assert gpu.count_operations(case) == pytest.approx(3.67e12, rel=0.01)
 
 
-def test_without_a_gpu_nothing_is_measured(
+def test_gpu_benchmark_is_skipped_without_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "FreshProcess", _ThisProcess)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert list(gpu.measure(tmp_path, 1)) == []
-    assert capsys.readouterr().err == "gpu: no CUDA device here, left out\n"
+    assert capsys.readouterr().err == "gpu: there is no CUDA device; skipped\n"
 
 
 @pytest.mark.parametrize(
     ("line", "ratio", "met"),
     [
-        (Line("faster", 2.0, 8.0, "s", 4.0, "at least"), 4.0, True),
-        (Line("too slow", 3.0, 8.0, "s", 4.0, "at least"), 8 / 3, False),
-        (Line("lean", 100.0, 1000.0, "MiB", 0.2, "at most"), 0.1, True),
-        (Line("grows", 110.0, 100.0, "MiB", 1.05, "at most"), 1.1, False),
-        (Line("at once", 0.4, None, "s", 0.5, "at most"), 0.4, True),
-        (Line("a rate", 300.0, 200.0, "MB/s", 1.0, "at least", more=True), 1.5, True),
-        (Line("too low a rate", 100.0, 200.0, "MB/s", 1.0, "at least", more=True), 0.5, False),
+        (Measurement("faster", 2.0, 8.0, "s", 4.0, "at least"), 4.0, True),
+        (Measurement("too slow", 3.0, 8.0, "s", 4.0, "at least"), 8 / 3, False),
+        (Measurement("lean", 100.0, 1000.0, "MiB", 0.2, "at most"), 0.1, True),
+        (Measurement("grows", 110.0, 100.0, "MiB", 1.05, "at most"), 1.1, False),
+        (Measurement("at once", 0.4, None, "s", 0.5, "at most"), 0.4, True),
+        (Measurement("a rate", 300.0, 200.0, "MB/s", 1.0, "at least", higher_is_better=True), 1.5, True),
+        (Measurement("too low a rate", 100.0, 200.0, "MB/s", 1.0, "at least", higher_is_better=True), 0.5, False),
     ],
 )
-def test_a_line_says_whether_it_is_met(line: Line, ratio: float, *, met: bool) -> None:
+def test_measurements_and_their_targets(line: Measurement, ratio: float, *, met: bool) -> None:
     assert line.ratio == pytest.approx(ratio)
     assert line.met is met
-    assert line.what in format_lines([line]).splitlines()[2]
-    assert format_lines([line]).endswith("yes" if met else "NO")
+    assert line.what in format_table([line]).splitlines()[2]
+    assert format_table([line]).endswith("yes" if met else "NO")
 
 
-def test_a_line_without_a_reach_is_neither_met_nor_missed() -> None:
-    gain = Line("known", 2.0, 1.0, "s", None, "at least")
+def test_measurement_without_a_target() -> None:
+    gain = Measurement("known", 2.0, 1.0, "s", None, "at least")
     assert gain.cells() == ("known", "2 s", "1 s", "0.50", "", "")
-    assert Line("a share", 0.25, None, "", None, "at most").cells() == ("a share", "0.25", "", "", "", "")
+    assert Measurement("a share", 0.25, None, "", None, "at most").cells() == ("a share", "0.25", "", "", "", "")
     assert gain.met
 
 
 @pytest.mark.slow
-def test_the_temporal_benchmark_scores_all_methods_along_the_true_motion() -> None:
+def test_temporal_benchmark_scores_all_methods() -> None:
     condition = temporal.Condition(1.0, 3.0)
     result = temporal.run(temporal.Job(condition, seed=5, density=0.7, side=96, frames=12, tta=False))
     assert {method for method, _ in result} == {"raw", "window", "savgol", "median", "motion", "causal", "true motion"}
@@ -244,26 +244,26 @@ def test_the_temporal_benchmark_scores_all_methods_along_the_true_motion() -> No
         assert flicker["raw"] == 1
         assert flicker["true motion"] < flicker["motion"] < 0.8
         assert result["window", channel]["lag"] == pytest.approx(-0.5, abs=0.05)
-    reach = temporal.format_reach({condition: [result, result]})
-    way = (1 - result["motion", "nuclei"]["flicker"]) / (1 - result["true motion", "nuclei"]["flicker"])
-    assert f"{way:.3f} ±0.000" in reach
-    assert "1 px, flicker 3" in temporal.format_harm({condition: [result]})
+    table = temporal.format_flicker({condition: [result, result]})
+    achieved = (1 - result["motion", "nuclei"]["flicker"]) / (1 - result["true motion", "nuclei"]["flicker"])
+    assert f"{achieved:.3f} ±0.000" in table
+    assert "1 px, flicker 3" in temporal.format_quality({condition: [result]})
     assert "over all 1 movies" in temporal.format_methods([result])
 
 
-def test_the_temporal_benchmark_says_what_is_missed() -> None:
+def test_temporal_benchmark_marks_missed_targets() -> None:
     condition = temporal.Condition(1.0, 3.0)
     results = [
         {(m, c): {"flicker": f} for c in temporal.CHANNELS for m, f in (("motion", motion), ("true motion", 0.2))}
         for motion in (0.3, 0.5)
     ]
-    nuclei, membrane = temporal.format_reach({condition: results}).splitlines()[-2:]
+    nuclei, membrane = temporal.format_flicker({condition: results}).splitlines()[-2:]
     assert "0.750 ±0.125" in nuclei
-    assert "0.90  | NO" in nuclei
-    assert "0.75  | yes" in membrane
+    assert "0.90   | NO" in nuclei
+    assert "0.75   | yes" in membrane
 
 
-def test_components_of_all_stages_are_those_of_all_pixels(tiny_checkpoint: Path) -> None:
+def test_principal_components_agree_with_scikit_learn(tiny_checkpoint: Path) -> None:
     seconds, angle = feature_map.seconds_and_angle(32, 1, str(tiny_checkpoint))
     assert set(seconds) == {"ours", *feature_map.SOLVERS}
     assert all(value > 0 for value in seconds.values())
@@ -278,3 +278,92 @@ def test_the_explorer_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     (line,) = explorer.measure(repeats=1)
     assert 0 < line.ours < 60
     assert line.limit == 0.5
+
+
+USAGE_ERRORS = [
+    (["filters", "--frames", "8"], "--frames 8: filters needs at least 11"),
+    (["end-to-end", "--frames", "10"], "--frames 10: end-to-end needs at least 11"),
+    (["memory", "--frames", "8"], "--frames 8: memory needs at least 11"),
+    (["startup", "--frames", "2"], "--frames 2: startup needs at least 11"),
+    (["gpu", "--frames", "1"], "--frames 1: gpu needs at least 2"),
+    (["storage", "plates", "--frames", "1"], "--frames 1: plates needs at least 2"),
+    (["--frames", "10"], "--frames 10: end-to-end needs at least 11"),
+    (["storage", "--frames", "0"], "argument --frames: '0' is not a whole number of at least 1"),
+    (["storage", "--frames", "1e3"], "argument --frames: '1e3' is not a whole number"),
+    (["storage", "--size", "15x64"], "--size 15x64: storage needs height and width of at least 16 pixels"),
+    (["filters", "--size", "0x4"], "--size 0x4: filters needs height and width of at least 1 pixels"),
+    (["storage", "--size", "64"], "argument --size: '64' is not HEIGHTxWIDTH"),
+    (["storage", "--repeats", "0"], "argument --repeats: '0' is not a whole number of at least 1"),
+    (["memory", "--every", "0"], "argument --every: '0' is not a whole number of at least 1"),
+    (["memory", "--precision", "int8"], "argument --precision: invalid choice: 'int8'"),
+    (["network", "--checkpoint", "nothing.ckpt"], "--checkpoint nothing.ckpt: "),
+    (["plates", "--checkpoint", "demo_movie"], "--checkpoint demo_movie: "),
+    (["network", "--checkpoint", "demo_ckpt_fluor2phase"], "the network needs 2 channels"),
+    (["end-to-end", "--device", "abacus"], "--device abacus: "),
+    (["gpu", "--device", "cuda:99"], "--device cuda:99: "),
+    (["end-to-end", "--precision", "fp16"], "--precision fp16: "),
+    (["speed"], "'speed' is none of end-to-end, memory, filters"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE_ERRORS)
+def test_unusable_arguments_are_one_line(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parts, "FreshProcess", _ThisProcess)
+    monkeypatch.setattr(program, "_measure", _must_not_run)
+    assert message in _usage_error(program.main, arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        (temporal, ["--frames", "10"], "argument --frames: '10' is not a whole number of at least 11"),
+        (temporal, ["--side", "8"], "argument --side: '8' is not a whole number of at least 16"),
+        (temporal, ["--movies", "0"], "argument --movies: '0' is not a whole number of at least 1"),
+        (temporal, ["--workers", "-1"], "argument --workers: '-1' is not a whole number of at least 1"),
+        (explorer, ["0"], "argument repeats: '0' is not a whole number from 1 to 31"),
+        (explorer, ["32"], "from 1 to 31 (the embedded movie has 32 frames)"),
+        (explorer, ["many"], "argument repeats: 'many' is not a whole number"),
+        (feature_map, ["16"], "argument side: '16' is not a whole number of at least 17"),
+        (feature_map, ["64", "0"], "argument repeats: '0' is not a whole number of at least 1"),
+        (feature_map, ["64", "1", "1"], "unrecognized arguments: 1"),
+        (demo_networks, ["--size", "128"], "argument --size: '128' is not a whole number of at least 160"),
+        (demo_networks, ["nothing.ckpt"], "argument checkpoints: nothing.ckpt: "),
+    ],
+)
+def test_unusable_arguments_of_other_benchmarks_are_one_line(
+    module: Any, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in _usage_error(module.main, arguments, capsys)
+
+
+def test_networks_of_other_channels_are_refused(
+    tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str], network_class: Any
+) -> None:
+    with pytest.raises(UsageError, match=r"must have 3 output channels, and has Nuclei, Membrane"):
+        parts.require_channels(str(tiny_checkpoint), 3)
+
+
+def test_smallest_sizes_are_accepted(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "FreshProcess", _ThisProcess)
+    parts.check_sizes(list(parts.PARTS), 11, (16, 16))
+    parts.check_sizes(["filters"], 11, (1, 1))
+    parts.check_sizes(["storage"], 1, None)
+    job = Job(Path("movie.ome.zarr"), "demo_ckpt", device="auto")
+    assert parts.check_networks(["storage", "startup"], job) is job
+    assert parts.check_networks(["memory", "network"], job).device != "auto"
+
+
+def _usage_error(main: Callable[[list[str]], int], arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    assert exit_info.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def _must_not_run(*_: object) -> None:
+    raise AssertionError("something was measured")

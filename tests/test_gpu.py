@@ -1,4 +1,4 @@
-"""On a card: every way to run the network agrees with the CPU in single precision. Run with ``pytest -m gpu``."""
+"""On a GPU: every precision and backend agrees with the CPU in single precision. Run with ``pytest -m gpu``."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from support.stores import phase, write_image
 
 from image_translation.cli.commands import main
 from image_translation.data.lookup import resolve_checkpoint
-from image_translation.network.loading import build, read_spec
+from image_translation.network.loading import build_network, read_spec
 from image_translation.network.predictor import Predictor
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import MovieSpec
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 
 
@@ -45,29 +45,29 @@ def cells() -> list[np.ndarray]:
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_the_card_agrees_with_the_processor(cells: Any, options: dict[str, Any], least: float) -> None:
+def test_gpu_agrees_with_cpu(cells: Any, options: dict[str, Any], least: float) -> None:
     spec, state = read_spec(Path(resolve_checkpoint("demo_ckpt")))
-    expected = Predictor(build(spec, state), spec.stride, device="cpu", tta="tta" in options).predict(cells)
+    expected = Predictor(build_network(spec, state), spec.stride, device="cpu", tta="tta" in options).predict(cells)
     for size in (1, 3):
-        predictor = Predictor(build(spec, state), spec.stride, device="cuda", batch_size=size, **options)
+        predictor = Predictor(build_network(spec, state), spec.stride, device="cuda", batch_size=size, **options)
         for output, image in zip(predictor.predict(cells), expected, strict=True):
             for channel in range(len(image)):
                 assert correlation(output[channel], image[channel]) > least
 
 
-def test_batches_are_as_large_as_the_memory_allows(cells: Any) -> None:
+def test_batch_size_fits_the_free_memory(cells: Any) -> None:
     spec, state = read_spec(Path(resolve_checkpoint("demo_ckpt")))
-    predictor = Predictor(build(spec, state), spec.stride, device="cuda")
+    predictor = Predictor(build_network(spec, state), spec.stride, device="cuda")
     size = predictor.batch_size(cells[0].shape)
     assert size > 1
     assert len(predictor.predict([cells[0]] * size)) == size
 
 
-def test_too_large_a_batch_is_halved(caplog: pytest.LogCaptureFixture) -> None:
+def test_batch_that_does_not_fit_into_memory_is_halved(caplog: pytest.LogCaptureFixture) -> None:
     spec, state = read_spec(Path(resolve_checkpoint("demo_ckpt")))
-    predictor = Predictor(build(spec, state), spec.stride, device="cuda", batch_size=16)
+    predictor = Predictor(build_network(spec, state), spec.stride, device="cuda", batch_size=16)
     batch = [np.random.default_rng(0).normal(size=(1, 1024, 1024)).astype(np.float32)] * 16
-    needed = predictor._bytes_per_pixel(1) * 1024**2
+    needed = predictor._memory_per_pixel(1) * 1024**2
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(1.0, 5 * needed / total))
@@ -75,10 +75,10 @@ def test_too_large_a_batch_is_halved(caplog: pytest.LogCaptureFixture) -> None:
         assert len(predictor.predict(batch)) == 16
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert "at once do not fit" in caplog.text
+    assert "does not fit into the memory" in caplog.text
 
 
-def test_the_main_job(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_complete_run(tmp_path: Path, tiny_checkpoint: Path) -> None:
     movie = write_image(tmp_path / "in.zarr", phase(14, (64, 96)))
     for device in ("cpu", "cuda"):
         arguments = ["smooth", "-c", tiny_checkpoint, "-m", movie, "-o", tmp_path / device, "--device", device]

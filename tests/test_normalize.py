@@ -16,7 +16,7 @@ def attributes(block: object) -> dict[str, object]:
     return {"normalization": {"Phase3D": {"fov_statistics": block, "dataset_statistics": {}}}}
 
 
-def test_metadata_are_read_for_each_method() -> None:
+def test_statistics_are_read_from_metadata_for_each_method() -> None:
     assert normalize.from_metadata(attributes(BLOCK), "Phase3D", "median_iqr") == Statistics(9.0, 3.0, "metadata")
     assert normalize.from_metadata(attributes(BLOCK), "Phase3D", "mean_std") == Statistics(10.0, 2.0, "metadata")
     assert normalize.from_metadata({}, "Phase3D", "none") == Statistics(0.0, 1.0, "none")
@@ -74,12 +74,12 @@ def test_estimate_of_a_constant_movie_has_scale_one(method: normalize.Method) ->
     assert normalize.estimate([np.full(9, 7.0)], method) == Statistics(7.0, 1.0, "estimated", degenerate=True)
 
 
-def test_estimate_needs_a_sample() -> None:
+def test_estimate_without_samples_is_an_error() -> None:
     with pytest.raises(DataError, match="no valid frame"):
         normalize.estimate([], "median_iqr")
 
 
-def test_estimate_of_a_long_movie_thins_all_frames_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_estimate_of_a_long_movie_subsamples_all_frames_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normalize, "_MAX_SAMPLES", 1000)
     drift = [np.full(128, float(t)) for t in range(101)]
     assert sum(part.size for part in normalize._gather(drift).reshape(101, -1)) <= 1000
@@ -97,11 +97,11 @@ def test_estimate_of_a_long_movie_thins_all_frames_alike(monkeypatch: pytest.Mon
         ((2048, 2048), 4096),
     ],
 )
-def test_grid_sample_gives_enough_of_any_frame(shape: tuple[int, int], count: int) -> None:
+def test_grid_sample_has_enough_points_for_any_shape(shape: tuple[int, int], count: int) -> None:
     assert abs(normalize.grid_sample(np.zeros(shape)).size - count) <= 40
 
 
-def test_grid_sample_takes_pixels_of_the_image_at_full_precision() -> None:
+def test_grid_sample_preserves_precision() -> None:
     image = (np.arange(256 * 256, dtype=">f8").reshape(256, 256) + 1e9) / 3
     sample = normalize.grid_sample(image)
     assert sample.dtype == np.float64
@@ -109,7 +109,7 @@ def test_grid_sample_takes_pixels_of_the_image_at_full_precision() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "<i2", ">i4", "i8", "f2", ">f4", "f4", ">f8", "f8"])
-def test_apply_takes_every_dtype(dtype: str) -> None:
+def test_apply_accepts_any_dtype(dtype: str) -> None:
     image = np.arange(100).reshape(1, 10, 10).astype(dtype)
     out = normalize.apply(image, Statistics(50.0, 4.0, "estimated"))
     assert out.dtype == np.float32
@@ -117,13 +117,13 @@ def test_apply_takes_every_dtype(dtype: str) -> None:
     np.testing.assert_array_equal(out, (np.arange(100).reshape(1, 10, 10) - 50.0) / 4.0)
 
 
-def test_apply_keeps_small_contrast_on_a_large_offset() -> None:
+def test_apply_preserves_small_contrast_at_a_large_offset() -> None:
     image = 1e9 + np.linspace(0.0, 1.0, 11).reshape(1, 11)
     out = normalize.apply(image, Statistics(1e9, 1.0, "estimated"))
     np.testing.assert_allclose(out, np.linspace(0.0, 1.0, 11).reshape(1, 11), atol=1e-6)
 
 
-def test_apply_leaves_its_input_alone() -> None:
+def test_apply_does_not_modify_its_input() -> None:
     image = np.ones((2, 2), np.float32)
     normalize.apply(image, Statistics(1.0, 2.0, "estimated"))
     assert (image == 1).all()
@@ -140,7 +140,7 @@ def test_constant_images_are_invalid(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", ">f4", "f8"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_pixels_that_are_not_finite_make_an_image_invalid(dtype: str, value: float) -> None:
+def test_images_with_non_finite_pixels_are_invalid(dtype: str, value: float) -> None:
     image = np.arange(30).reshape(5, 6).astype(dtype)
     image[2, 3] = value
     assert not normalize.is_valid(image)
@@ -153,18 +153,18 @@ def test_float64_beyond_float32_is_invalid() -> None:
     assert not normalize.is_valid(image)
 
 
-def test_a_single_pixel_is_invalid_only_if_zero_or_not_finite() -> None:
+def test_single_pixel_is_invalid_only_if_zero_or_not_finite() -> None:
     assert [normalize.is_valid(np.array([[value]])) for value in (3.0, 0.0, np.nan)] == [True, False, False]
 
 
-def test_each_channel_must_be_an_image() -> None:
+def test_image_is_invalid_if_any_channel_is() -> None:
     image = np.arange(18).reshape(2, 3, 3)
     assert normalize.is_valid(image)
     image[1] = 0
     assert not normalize.is_valid(image)
 
 
-def test_no_warning_from_anything_a_valid_image_may_hold() -> None:
+def test_extreme_values_cause_no_warning() -> None:
     image = np.array([[np.finfo(np.float32).max, -np.finfo(np.float32).max]], dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -172,7 +172,7 @@ def test_no_warning_from_anything_a_valid_image_may_hold() -> None:
         assert np.isfinite(normalize.apply(image, Statistics(0.0, 1.0, "none"))).all()
 
 
-def test_import_is_light() -> None:
+def test_import_loads_no_heavy_library() -> None:
     code = (
         "import sys, image_translation.normalize; print(sorted({'torch', 'viscy', 'zarr', 'pooch'} & set(sys.modules)))"
     )

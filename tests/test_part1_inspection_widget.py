@@ -1,4 +1,4 @@
-"""The explorer, as a person uses it in a browser, and as a script, a report and a Python object."""
+"""The explorer in a browser, and as a script, a report and a Python object."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.stores import write_plate
 
-from benchmarks.browser import Explorer, chromium, find_chromium, served
+from benchmarks.browser import ExplorerPage, chromium, find_chromium, serve
 from image_translation.data.lookup import CACHE_VARIABLE
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import MovieSpec
@@ -47,14 +47,14 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("explorer")
-    return {CACHE_VARIABLE: str(folder / "cache"), "LOG": str(folder / "log"), "HOME": str(folder)}
+    directory = tmp_path_factory.mktemp("explorer")
+    return {CACHE_VARIABLE: str(directory / "cache"), "LOG": str(directory / "log"), "HOME": str(directory)}
 
 
 @pytest.fixture(scope="module")
 def address(environment: dict[str, str], plate: Path) -> Iterator[str]:
     command = ["image-translation", "inspect", "--no-browser", "--port", "PORT", "--time", "5"]
-    with served(command, environment, plate.parent) as address:
+    with serve(command, environment, plate.parent) as address:
         yield address
 
 
@@ -67,13 +67,13 @@ def new_page() -> Iterator[Callable[[int, int], Page]]:
 
 
 @pytest.fixture
-def explorer(new_page: Callable[[int, int], Page], address: str) -> Explorer:
-    return Explorer(new_page(1280, 800), address)
+def explorer(new_page: Callable[[int, int], Page], address: str) -> ExplorerPage:
+    return ExplorerPage(new_page(1280, 800), address)
 
 
-def test_it_opens_with_the_overview_of_the_embedded_movie(explorer: Explorer) -> None:
+def test_the_page_opens_with_the_overview_of_the_embedded_movie(explorer: ExplorerPage) -> None:
     for name in PICTURES + STAGES:
-        expect(explorer.picture(name)).to_be_visible()
+        expect(explorer.image(name)).to_be_visible()
     expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
     expect(explorer.page.get_by_text("256 x 20 x 20")).to_be_visible()
     expect(explorer.page.get_by_text("20 µm").first).to_be_visible()
@@ -82,7 +82,7 @@ def test_it_opens_with_the_overview_of_the_embedded_movie(explorer: Explorer) ->
     assert explorer.fits()
 
 
-def test_another_frame_makes_other_pictures(explorer: Explorer) -> None:
+def test_another_frame(explorer: ExplorerPage) -> None:
     before = {name: explorer.source(name) for name in PICTURES + STAGES}
     explorer.slider("frame").press("ArrowRight")
     expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 6")).to_be_visible()
@@ -93,28 +93,28 @@ def test_another_frame_makes_other_pictures(explorer: Explorer) -> None:
     assert {name: explorer.source(name) for name in PICTURES + STAGES} == before
 
 
-def test_a_network_of_the_other_direction(explorer: Explorer) -> None:
+def test_a_network_of_the_other_direction(explorer: ExplorerPage) -> None:
     before = explorer.source("encoder 1")
     explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
-    explorer.becomes_another("encoder 1", before)
+    explorer.expect_changed("encoder 1", before)
     for name in ("input Nuclei", "input Membrane", "prediction", "truth", "head"):
-        expect(explorer.picture(name)).to_be_visible()
+        expect(explorer.image(name)).to_be_visible()
     expect(explorer.dropdown("channel as Membrane")).to_have_value("Membrane")
     assert explorer.source("head")
 
 
-def test_a_plate_by_its_path_with_positions_and_planes(explorer: Explorer, plate: Path) -> None:
+def test_a_plate_by_its_path_with_positions_and_planes(explorer: ExplorerPage, plate: Path) -> None:
     explorer.choose("movie", "a path on this machine")
     expect(explorer.page.get_by_text("Give the path of a movie")).to_be_visible()
     explorer.type_path(0, plate)
     expect(explorer.page.get_by_text("demo_ckpt on plate.zarr, A/1/0 z1, frame 2")).to_be_visible()
     before = explorer.source("encoder 1")
     explorer.slider("plane").press("ArrowLeft")
-    explorer.becomes_another("encoder 1", before)
+    explorer.expect_changed("encoder 1", before)
     before = explorer.source("encoder 1")
     explorer.choose("position", "B/2/0")
-    explorer.becomes_another("encoder 1", before)
-    expect(explorer.page.get_by_text("B/2/0 z0, frame 2")).to_be_visible()  # what is chosen outlives the position
+    explorer.expect_changed("encoder 1", before)
+    expect(explorer.page.get_by_text("B/2/0 z0, frame 2")).to_be_visible()  # frame and plane are kept
     explorer.choose("part of the field", "64 px")
     expect(explorer.page.get_by_text("32 x 32 x 32").first).to_be_visible()
     explorer.slider("from row").press("Home")
@@ -126,10 +126,10 @@ def test_a_plate_by_its_path_with_positions_and_planes(explorer: Explorer, plate
     expect(explorer.page.get_by_text("rows 32-96, columns 64-128")).to_be_visible()
     assert explorer.source("input Phase3D") != before
     explorer.choose("channel as Phase3D", "Membrane")
-    expect(explorer.picture("input Membrane")).to_be_visible()
+    expect(explorer.image("input Membrane")).to_be_visible()
 
 
-def test_a_plate_by_browsing(explorer: Explorer) -> None:
+def test_a_plate_by_browsing(explorer: ExplorerPage) -> None:
     explorer.choose("movie", "a path on this machine")
     expect(explorer.page.get_by_text("Give the path of a movie")).to_be_visible()
     explorer.page.get_by_text("or browse").locator("visible=true").first.click()
@@ -143,31 +143,31 @@ def test_a_plate_by_browsing(explorer: Explorer) -> None:
     expect(explorer.page.get_by_text("demo_ckpt on plate.zarr, A/1/0 z1, frame 2")).to_be_visible()
 
 
-def test_a_stage_in_detail(explorer: Explorer) -> None:
+def test_a_stage_in_detail(explorer: ExplorerPage) -> None:
     explorer.tab("A stage")
     explorer.choose("stage", "encoder 2")
-    for name in ("encoder 2, PC 1", "PC 1", "PC 6", "distribution of the values, and of the variance"):
-        expect(explorer.picture(name).first).to_be_visible()
+    for name in ("encoder 2, PC 1", "PC 1", "PC 6", "histogram of the values, and cumulative variance"):
+        expect(explorer.image(name).first).to_be_visible()
     explorer.slider("component in detail").press("ArrowRight")
-    expect(explorer.picture("encoder 2, PC 2").first).to_be_visible()
+    expect(explorer.image("encoder 2, PC 2").first).to_be_visible()
     explorer.page.get_by_role("radio", name="channels").click()
     expect(explorer.page.get_by_text("12 of 64 channels")).to_be_visible()
-    expect(explorer.picture("encoder 2, channel 0").first).to_be_visible()
+    expect(explorer.image("encoder 2, channel 0").first).to_be_visible()
     before = explorer.source("input Phase3D")
     explorer.slider("frame").press("ArrowRight")
-    explorer.becomes_another("input Phase3D", before)
-    expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # what is chosen outlives the frame
+    explorer.expect_changed("input Phase3D", before)
+    expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # it is kept when the frame changes
     explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
-    expect(explorer.picture("input Nuclei").first).to_be_visible()
-    expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # and the network
-    expect(explorer.picture("encoder 2, channel 0").first).to_be_visible()
+    expect(explorer.image("input Nuclei").first).to_be_visible()
+    expect(explorer.dropdown("stage")).to_have_value("encoder 2")  # and when the network changes
+    expect(explorer.image("encoder 2, channel 0").first).to_be_visible()
 
 
-def test_comparisons(explorer: Explorer) -> None:
+def test_comparisons(explorer: ExplorerPage) -> None:
     explorer.tab("Compare")
     expect(explorer.page.get_by_text("frame 21", exact=True).first).to_be_visible()
     assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
-    explorer.page.get_by_role("radio", name="a disturbed image").click()
+    explorer.page.get_by_role("radio", name="a perturbed image").click()
     expect(explorer.page.get_by_text("blur 1", exact=True).first).to_be_visible()
     explorer.choose("by", "contrast")
     expect(explorer.page.get_by_text("contrast 0.5", exact=True).first).to_be_visible()
@@ -187,19 +187,19 @@ def test_comparisons(explorer: Explorer) -> None:
     assert 0.3 < known["decoder 2"] < 1
 
 
-def test_where_the_flicker_arises(explorer: Explorer) -> None:
+def test_change_of_every_stage(explorer: ExplorerPage) -> None:
     explorer.tab("Flicker")
-    expect(explorer.picture("change of every stage")).to_be_visible()
+    expect(explorer.image("change of every stage")).to_be_visible()
     _, content = explorer.download("CSV")
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert {row["frame"] for row in rows} == {str(t) for t in range(5, 12)}
     assert {row["stage"] for row in rows} == {"input", *STAGES}
     explorer.page.locator("marimo-range-slider").get_by_role("slider").last.press("End")
     expect(explorer.page.get_by_role("button", name="Measure 27 frames")).to_be_visible()  # which takes a while
-    expect(explorer.picture("change of every stage")).to_have_count(0)
+    expect(explorer.image("change of every stage")).to_have_count(0)
 
 
-def test_what_is_shown_can_be_saved(explorer: Explorer) -> None:
+def test_sections_can_be_saved(explorer: ExplorerPage) -> None:
     name, content = explorer.download("PNG")
     assert name == "overview.png"
     assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape[0] > 1000
@@ -209,18 +209,18 @@ def test_what_is_shown_can_be_saved(explorer: Explorer) -> None:
     name, content = explorer.download("HTML")
     assert name == "overview.html"
     assert all(f'alt="{stage}"'.encode() in content for stage in STAGES)
-    assert b"http" not in content  # it needs nothing beside it
+    assert b"http" not in content  # it needs no other file
     name, content = explorer.download("CSV")
     assert [row["stage"] for row in csv.DictReader(io.StringIO(content.decode()))] == ["input", *STAGES]
 
 
-def test_what_cannot_be_read_is_said_in_the_page(explorer: Explorer, tmp_path: Path) -> None:
+def test_errors_are_shown_on_the_page(explorer: ExplorerPage, tmp_path: Path) -> None:
     explorer.choose("movie", "a path on this machine")
     explorer.type_path(0, tmp_path / "nowhere.zarr")
-    expect(explorer.page.get_by_text("no such file or directory; give a path that exists")).to_be_visible()
-    assert explorer.picture("encoder 1").count() == 0
+    expect(explorer.page.get_by_text("no such file or directory; give an existing path")).to_be_visible()
+    assert explorer.image("encoder 1").count() == 0
     explorer.choose("movie", "demo_movie")
-    expect(explorer.picture("encoder 1")).to_be_visible()
+    expect(explorer.image("encoder 1")).to_be_visible()
     (tmp_path / "letter.ckpt").write_text("Dear reader")
     explorer.choose("checkpoint", "a path on this machine")
     explorer.type_path(0, tmp_path / "letter.ckpt")
@@ -230,7 +230,9 @@ def test_what_cannot_be_read_is_said_in_the_page(explorer: Explorer, tmp_path: P
     expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
 
 
-def test_what_is_broken_leaves_the_way_to_what_is_not(explorer: Explorer, plate: Path, tmp_path: Path) -> None:
+def test_other_positions_and_frames_work_if_one_is_unreadable(
+    explorer: ExplorerPage, plate: Path, tmp_path: Path
+) -> None:
     broken = Path(shutil.copytree(plate, tmp_path / "broken.zarr"))
     shutil.rmtree(broken / "A" / "1" / "0")
     for chunk in (broken / "B" / "2" / "0" / "0" / "2").rglob("0"):
@@ -243,29 +245,29 @@ def test_what_is_broken_leaves_the_way_to_what_is_not(explorer: Explorer, plate:
     expect(explorer.page.get_by_text("cannot read frame 2")).to_be_visible()
     expect(explorer.page.get_by_text("This frame cannot be read.").first).to_be_visible()
     explorer.slider("frame").press("ArrowLeft")
-    expect(explorer.picture("encoder 1")).to_be_visible()
+    expect(explorer.image("encoder 1")).to_be_visible()
 
 
 @pytest.mark.realdata
-def test_real_movies(explorer: Explorer) -> None:
+def test_real_movies(explorer: ExplorerPage) -> None:
     if not REAL.is_dir():
         pytest.skip(f"no real data in {REAL}")
     explorer.choose("movie", "a path on this machine")
     explorer.type_path(0, REAL / "livecyte_phase.ome.zarr")
     expect(explorer.page.get_by_text("demo_ckpt on livecyte_phase.ome.zarr, B/3/3 z0, rows")).to_be_visible()
-    expect(explorer.picture("input Phase")).to_be_visible()
+    expect(explorer.image("input Phase")).to_be_visible()
     assert explorer.page.get_by_text("µm").count() == 0  # the size of its pixels is not known
     explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
     expect(explorer.page.get_by_text("the network takes 2 channels (Nuclei, Membrane), and gets Phase")).to_be_visible()
     explorer.type_path(0, REAL / "isl_neurons_paired.ome.zarr")
-    expect(explorer.picture("input DAPI")).to_be_visible()
-    expect(explorer.picture("input MAP2")).to_be_visible()
+    expect(explorer.image("input DAPI")).to_be_visible()
+    expect(explorer.image("input MAP2")).to_be_visible()
     explorer.choose("checkpoint", "demo_ckpt")
-    expect(explorer.picture("input Phase")).to_be_visible()
+    expect(explorer.image("input Phase")).to_be_visible()
 
 
 def test_on_a_phone(new_page: Callable[[int, int], Page], address: str, tmp_path: Path) -> None:
-    explorer = Explorer(new_page(390, 844), address)
+    explorer = ExplorerPage(new_page(390, 844), address)
     assert explorer.fits()
     assert not explorer.dropdown("movie").is_visible()
     explorer.page.locator("button:has(svg.lucide-menu)").click()
@@ -273,11 +275,11 @@ def test_on_a_phone(new_page: Callable[[int, int], Page], address: str, tmp_path
 
 
 def test_the_screenshot_of_the_readme(new_page: Callable[[int, int], Page], address: str, tmp_path: Path) -> None:
-    """It is made anew where IMAGE_TRANSLATION_SCREENSHOTS says, and the one that is there still looks like the page."""
+    """The page still looks like the screenshot; a new one is written to IMAGE_TRANSLATION_SCREENSHOTS."""
     file = Path(os.environ.get("IMAGE_TRANSLATION_SCREENSHOTS", tmp_path)).resolve() / "explorer.jpg"
-    explorer = Explorer(new_page(1280, 940), address)
+    explorer = ExplorerPage(new_page(1280, 940), address)
     for name in PICTURES + STAGES:
-        expect(explorer.picture(name)).to_be_visible()
+        expect(explorer.image(name)).to_be_visible()
     explorer.page.evaluate("document.fonts.ready")
     explorer.page.screenshot(path=file, type="jpeg", quality=85, animations="disabled")
     shown, known = (cv2.imread(str(path)).astype(float) for path in (file, ROOT / "docs" / "explorer.jpg"))
@@ -286,21 +288,21 @@ def test_the_screenshot_of_the_readme(new_page: Callable[[int, int], Page], addr
     assert np.abs(coarse[0] - coarse[1]).mean() < 4  # of 255
 
 
-def test_the_editor_shows_it_too(
+def test_marimo_edit(
     new_page: Callable[[int, int], Page], environment: dict[str, str], plate: Path, tmp_path: Path
 ) -> None:
-    copy = tmp_path / NOTEBOOK.name  # which the editor may write to
+    copy = tmp_path / NOTEBOOK.name  # the editor may write to it
     copy.write_text(NOTEBOOK.read_text())
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     command = ["marimo", "edit", "--headless", "--no-token", "--port", "PORT", str(copy), "--", "--movie", str(plate)]
-    with served(command, environment | {"LOG": str(tmp_path / "log")}) as address:
-        explorer = Explorer(new_page(1280, 800), address)
+    with serve(command, environment | {"LOG": str(tmp_path / "log")}) as address:
+        explorer = ExplorerPage(new_page(1280, 800), address)
         expect(explorer.page.get_by_role("tab", name="Compare")).to_be_visible()
-        assert explorer.picture("change of every stage").count() == 0
+        assert explorer.image("change of every stage").count() == 0
         explorer.page.close()  # before its server is
 
 
-def test_a_report_holds_every_section(tmp_path: Path, environment: dict[str, str], plate: Path) -> None:
+def test_the_exported_report_has_all_sections(tmp_path: Path, environment: dict[str, str], plate: Path) -> None:
     report = tmp_path / "report.html"
     command = [sys.executable, "-m", "marimo", "export", "html", NOTEBOOK, "-o", report, "--", "--movie", plate]
     subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)
@@ -309,11 +311,11 @@ def test_a_report_holds_every_section(tmp_path: Path, environment: dict[str, str
         assert re.search(re.escape(name), text), name
 
 
-def test_marimo_finds_nothing_to_check() -> None:
+def test_marimo_check_passes() -> None:
     subprocess.run([sys.executable, "-m", "marimo", "check", "--strict", NOTEBOOK], check=True, capture_output=True)
 
 
-def test_it_runs_as_a_script(environment: dict[str, str], plate: Path) -> None:
+def test_script(environment: dict[str, str], plate: Path) -> None:
     def run(movie: Path | str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(NOTEBOOK), "--movie", str(movie), "--position", "B/2/0"]
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
@@ -329,23 +331,23 @@ def test_it_runs_as_a_script(environment: dict[str, str], plate: Path) -> None:
     assert "Traceback" not in failed.stderr
 
 
-def test_it_runs_from_python(network_class: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+def test_app_run_from_python(network_class: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, environment[CACHE_VARIABLE])
     from image_translation.part1_inspection_widget import app
 
     monkeypatch.setattr(sys, "argv", ["another program", "--movie", "its own"])
     _, found = app.run()
-    assert list(found["view"].features) == STAGES
-    assert found["view"].image.shape == (1, 320, 320)
-    # What it is started with are wishes: what is not there is passed over.
+    assert list(found["activations"].features) == STAGES
+    assert found["activations"].image.shape == (1, 320, 320)
+    # Arguments that do not fit the movie are ignored.
     monkeypatch.setattr(
         sys, "argv", [str(NOTEBOOK), "--channel=Nothing", "--crop=0,0,999,9", "--position=X", "--time=99"]
     )
     outputs, found = app.run()
-    assert (found["channels"].value, found["size"].value, found["time"].value) == (["Phase3D"], "all of it", 31)
+    assert (found["channels"].value, found["size"].value, found["time"].value) == (["Phase3D"], "full field", 31)
     said = "".join(str(getattr(output, "text", "")) for output in outputs)
-    for wish in ("position X", "crop (0, 0, 999, 9)", "channels Nothing"):
-        assert f"{wish}: not here" in said
+    for preset in ("position X", "crop (0, 0, 999, 9)", "channels Nothing"):
+        assert f"{preset}: not available here, ignored" in said
     monkeypatch.setattr(sys, "argv", [str(NOTEBOOK), "--movie", "nowhere"])
     with pytest.raises(SystemExit):
         app.run()

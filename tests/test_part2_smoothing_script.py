@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import published
+from support import published
 import pytest
 from support.loopback_server import LoopbackServer
 from support.stores import phase, write_image
@@ -35,16 +35,16 @@ def test_without_arguments_the_way_out_is_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: Any, tmp_path: Path
 ) -> None:
     with LoopbackServer() as server:
-        things = [published.checkpoint("pretrained_ckpt"), published.directory("movie")]
-        registry = published.write_registry(tmp_path / "registry.toml", server.address, things)
-    monkeypatch.setattr(registry, "BUILT_IN", registry)
+        items = [published.checkpoint("pretrained_ckpt"), published.directory("movie")]
+        own = published.write_registry(tmp_path / "registry.toml", server.url, items)
+    monkeypatch.setattr(registry, "BUILT_IN", own)
     monkeypatch.setenv(data.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert main([]) == 1
-    assert f"pretrained_ckpt cannot be fetched: {server.address}/tiny.ckpt: Connection refused" in caplog.text
-    assert "Or take --demo, which brings a network and a movie." in caplog.text
+    assert f"pretrained_ckpt cannot be fetched: {server.url}/tiny.ckpt: Connection refused" in caplog.text
+    assert "Or use --demo, which needs no download." in caplog.text
     assert list((tmp_path / "here").iterdir()) == []
 
 

@@ -38,7 +38,7 @@ def shown_commands() -> list[list[str]]:
 def test_commands_are_understood() -> None:
     assert len(shown_commands()) >= 5
     for command in shown_commands():
-        assert callable(commands._parser().parse_args(command).run)
+        assert callable(commands.make_parser().parse_args(command).run)
     script = "python image_translation/part2_smoothing_script.py"
     shown = [line for line in "".join(blocks("sh")).splitlines() if line.startswith(script)]
     assert shown
@@ -52,7 +52,7 @@ def test_commands_of_the_documents_are_understood(path: Path) -> None:
     for line in text.splitlines():
         command = re.match(r"(?:srun |uv run )?image-translation (.*)", line)
         if command:
-            assert callable(commands._parser().parse_args(shlex.split(command[1], comments=True)).run)
+            assert callable(commands.make_parser().parse_args(shlex.split(command[1], comments=True)).run)
 
 
 def test_the_exercise_can_be_opened() -> None:

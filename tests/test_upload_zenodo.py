@@ -1,4 +1,4 @@
-"""Uploads to an imitation of Zenodo: they arrive whole, can be repeated whatever went wrong, and show no token."""
+"""Uploads to a simulated Zenodo: files are complete, every failure can be resumed, and the token is never shown."""
 
 import json
 import os
@@ -229,9 +229,9 @@ def test_a_new_version_has_the_given_files_alone(tmp_path: Path) -> None:
         desk.upload(*arguments)
         (draft,) = server.drafts()
         assert draft.sums() == sums()
-        assert server.uploads() == ["figures.txt"]  # the other one is there already
+        assert server.uploads() == ["figures.txt"]  # the other one is already uploaded
         draft.files["added.txt"] = Stored("added.txt", b"in the browser")
-        assert "the draft also holds added.txt." in desk.refuse("--publish", *arguments)
+        assert "the draft also contains added.txt." in desk.refuse("--publish", *arguments)
         del draft.files["added.txt"]
         desk.upload("--publish", *arguments)
         assert draft.published
@@ -249,7 +249,7 @@ def test_a_draft_that_is_named_loses_no_file_and_is_not_noted(desk: Desk) -> Non
     draft = desk.server.add()
     draft.files["mine.txt"] = Stored("mine.txt", b"mine")
     desk.upload("--draft", str(draft.id), *FILES)
-    assert "also holds mine.txt" in desk.refuse("--draft", str(draft.id), "--publish", *FILES)
+    assert "also contains mine.txt" in desk.refuse("--draft", str(draft.id), "--publish", *FILES)
     assert not draft.published
     desk.upload("--draft", str(draft.id), "--publish", "--keep-files", *FILES)
     assert draft.published
@@ -326,13 +326,13 @@ def test_a_dry_run_says_what_it_would_do_and_sends_nothing(desk: Desk) -> None:
     assert "nothing was sent" in err
     assert f"nuclei.bin, MD5 {sums()['nuclei.bin']}" in out
     assert "a new version of 7" in out
-    assert "deleted: files of the version before" in out
+    assert "deleted: files of the previous version" in out
     assert '"title": "t"' in out
     assert "published: yes" in out
     assert not (desk.home / "data").exists()
     desk.upload()
     again = desk.run("--dry-run", *FILES)[1]
-    assert "draft: 101, begun before" in again
+    assert "draft: 101, of an earlier run" in again
     assert "published: no" in again
     assert "deleted" not in again
 
@@ -393,21 +393,21 @@ def test_wrong_arguments_are_refused(desk: Desk) -> None:
     (desk.home / "empty").touch()
     (desk.home / "more").mkdir()
     shutil.copy(desk.home / "nuclei.bin", desk.home / "more")
-    for arguments, says in (
+    for arguments, message in (
         (["--unknown"], "unknown option --unknown"),
-        (["nowhere.bin"], "nowhere.bin is not there"),
-        (["empty"], "it is empty"),
+        (["nowhere.bin"], "nowhere.bin does not exist"),
+        (["empty"], "is empty"),
         (["more"], "a directory"),
-        (["nuclei.bin", "more/nuclei.bin"], "two of the files are called nuclei.bin"),
+        (["nuclei.bin", "more/nuclei.bin"], "two of the files are named nuclei.bin"),
         (["--draft"], "--draft needs the number"),
         (["--draft", "10.5281/zenodo.7", "nuclei.bin"], "--draft needs the number"),
-        (["--draft", "7", "--new-version-of", "8", "nuclei.bin"], "give one of them"),
+        (["--draft", "7", "--new-version-of", "8", "nuclei.bin"], "give only one of them"),
         (["--meta", "nowhere.json", "nuclei.bin"], "nowhere.json"),
     ):
-        assert says in desk.refuse(*arguments, code=2)
+        assert message in desk.refuse(*arguments, code=2)
     desk.upload()
     next((desk.home / "data").glob(".zenodo_draft-*")).write_text("[1")
-    assert "is spoilt" in desk.refuse(code=2)
+    assert "is corrupt" in desk.refuse(code=2)
     code, out, err = desk.run("--help")
     assert (code, err) == (0, "")
     assert "ZENODO_TOKEN" in out
@@ -440,8 +440,8 @@ def test_a_run_that_is_stopped_by_the_keyboard_says_how_to_go_on_and_leaves_noth
     os.killpg(process.pid, signal.SIGINT)
     code, out, err = desk.finish(process)
     assert (code, out) == (1, "")
-    assert "stopped" in err
-    assert "goes on with draft 101" in err
+    assert "interrupted" in err
+    assert "continues with draft 101" in err
     desk.upload()
     assert list(desk.server.depositions) == [101]
 
@@ -450,7 +450,7 @@ def test_no_server_is_told(desk: Desk) -> None:
     code, out, err = desk.run(*FILES, ZENODO_URL="http://127.0.0.1:1")
     assert (code, out) == (1, "")
     assert "Failed to connect to 127.0.0.1" in err
-    assert "no whole answer came from http://127.0.0.1:1" in err
+    assert "no complete response from http://127.0.0.1:1" in err
 
 
 def test_the_metadata_of_the_project_are_complete(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""The command ``inspect``: opens the explorer in a browser, or writes pictures of every stage of the network."""
+"""The command ``inspect``: open the explorer in a browser, or write figures of every stage of a network to files."""
 
 import argparse
 import os
@@ -7,61 +7,59 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from image_translation.cli.program import parse_frames, parse_path, say
+from image_translation.cli.arguments import add_device, add_overwrite, collect, parse_frames, parse_path
+from image_translation.cli.program import say
 from image_translation.errors import UsageError
 
 if TYPE_CHECKING:
     from image_translation.frame import Crop
 
 PAGE = Path(__file__).parents[1] / "part1_inspection_widget.py"
-_FOR_PICTURES = {
-    "frames": (None, None),
-    "overwrite": False,
-}  # what makes sense with -o alone, and what it is if not given
+_OUTPUT_DEFAULTS = {"frames": (None, None), "overwrite": False}  # options that require -o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command, and what it runs, to its parser."""
-    parser.set_defaults(run=run)
+    """Add the arguments of the command to its parser."""
     group = parser.add_argument_group("what")
-    group.add_argument(
-        "-c", "--checkpoint", metavar="CKPT", help="VisCy 2D checkpoint, or a name; without -o the embedded one will do"
-    )
-    group.add_argument("-m", "--movie", help="OME-Zarr store, or a name; without -o the embedded one will do")
+    group.add_argument("-c", "--checkpoint", metavar="CKPT", help="VisCy 2D checkpoint, or a name; optional without -o")
+    group.add_argument("-m", "--movie", help="OME-Zarr store, or a name; optional without -o")
     group.add_argument(
         "-o", "--output", type=parse_path, metavar="DIR",
         help="write figures and a table into this directory, instead of opening a page in the browser",
     )  # fmt: skip
-    group.add_argument("--position", metavar="NAME", help="position; needed if there are several")
+    group.add_argument("--position", metavar="NAME", help="position; required if there are several")
     group.add_argument("--time", type=int, default=0, metavar="T", help="frame to show")
     group.add_argument("--z", default="middle", help="plane: an index or 'middle'")
     group.add_argument(
         "--channel", dest="channels", nargs="+", default=[], metavar="NAME",
-        help="what the network is shown; the channels that it was trained with, or the obvious one, if not given",
+        help="input channels of the network; those that it was trained with, or a default, if not given",
     )  # fmt: skip
     group.add_argument(
-        "--crop", type=_crop, metavar="Y,X,HEIGHT,WIDTH", help="part of the field, in pixels; all if not given"
+        "--crop",
+        type=_crop,
+        metavar="Y,X,HEIGHT,WIDTH",
+        help="part of the field in pixels; all of it if not given",
     )
     group.add_argument("--compare", type=int, metavar="T", help="a second frame, in the same colours")
     group.add_argument(
         "--frames", type=parse_frames, default=(None, None), metavar="START:STOP",
-        help="frames whose change is measured, stage by stage; 8 from --time on if not given",
+        help="frames over which the change of each stage is measured; 8 from --time on if not given",
     )  # fmt: skip
     group.add_argument("--stage", metavar="NAME", help="show the components of a stage one by one, such as 'encoder 2'")
     group = parser.add_argument_group("network")
     group.add_argument(
         "--normalization", choices=["median_iqr", "mean_std", "none"],
-        help="of the input, over the field of view; what the checkpoint says if not given",
+        help="normalisation of the input over the field of view; that of the checkpoint if not given",
     )  # fmt: skip
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    add_device(group)
     group = parser.add_argument_group("run")
-    group.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    group.add_argument("--port", type=int, help="of the page; a free one if not given")
-    group.add_argument("--no-browser", action="store_true", help="serve the page, and open no browser")
+    add_overwrite(group, "existing files")
+    group.add_argument("--port", type=int, help="port of the page; a free one if not given")
+    group.add_argument("--no-browser", action="store_true", help="serve the page without opening a browser")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Open the page, or write the pictures and say where they are."""
+    """Open the page, or write the files and print their directory."""
     if arguments.output is None:
         _open_page(arguments)
     else:
@@ -69,45 +67,38 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write(arguments: argparse.Namespace) -> None:
-    from dataclasses import fields
-
     from image_translation.explorer.options import InspectOptions
 
     for name, flag in (("checkpoint", "-c"), ("movie", "-m")):
         if getattr(arguments, name) is None:
-            raise UsageError(f"-o needs a {name}, too: {flag}, a path or a name such as those of 'fetch --list'")
+            raise UsageError(f"-o requires a {name}: give {flag}, a path or a name such as those of 'fetch --list'")
     if arguments.port or arguments.no_browser:
         raise UsageError("--port and --no-browser are for the page, which is opened without -o")
-    given = {field.name: getattr(arguments, field.name) for field in fields(InspectOptions)}
-    options = InspectOptions(**given | {"channels": tuple(given["channels"])})
+    options = collect(InspectOptions, arguments)
     options.check()
-    from image_translation.explorer.export import inspect
+    from image_translation.explorer.export import make_plan, write_inspection
 
-    inspect(options)
+    write_inspection(make_plan(options))
     say(options.output)
 
 
 def _open_page(arguments: argparse.Namespace) -> None:
-    from image_translation import data
     from image_translation.explorer.presets import Presets
 
-    for name, nothing in _FOR_PICTURES.items():
-        if getattr(arguments, name) != nothing:
-            raise UsageError(f"--{name} is for pictures in a directory: add -o DIR")
+    for name, default in _OUTPUT_DEFAULTS.items():
+        if getattr(arguments, name) != default:
+            raise UsageError(f"--{name} is for files; add -o DIR")
     if arguments.z != "middle" and not arguments.z.isdecimal():
         raise UsageError(f"--z {arguments.z}: the page shows one plane; give its index, or 'middle'")
-    names = ("checkpoint", "movie", "position", "time", "compare", "stage", "crop", "normalization", "device")
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    plane = None if arguments.z == "middle" else int(arguments.z)
-    presets = Presets(**given, z=plane, channels=tuple(arguments.channels))
-    data.locate(presets.checkpoint, kind="checkpoint")
-    data.locate(presets.movie, kind="movie")
-    where = ["--port", str(arguments.port)] if arguments.port else []
-    where += ["--headless"] if arguments.no_browser else []
-    marimo = [sys.executable, "-m", "marimo", "-y", "run", str(PAGE), *where, "--", *presets.words()]
-    say("The page opens in a browser; Ctrl-C ends it.")
+    defaults = {name: value for name, value in vars(Presets()).items() if getattr(arguments, name) is None}
+    presets = collect(Presets, arguments, **defaults, z=None if arguments.z == "middle" else int(arguments.z))
+    presets.check()
+    options = ["--port", str(arguments.port)] if arguments.port else []
+    options += ["--headless"] if arguments.no_browser else []
+    marimo = [sys.executable, "-m", "marimo", "-y", "run", str(PAGE), *options, "--", *presets.to_arguments()]
+    say("The page opens in a browser; press Ctrl-C to stop it.")
     if os.name == "posix":
-        os.execv(sys.executable, marimo)  # noqa: S606 - its signals and its exit code are the page's own
+        os.execv(sys.executable, marimo)  # noqa: S606 - signals and exit code are those of the page
     sys.exit(subprocess.call(marimo))  # noqa: S603
 
 

@@ -1,4 +1,4 @@
-"""What becomes of an archive: looked through first, unpacked aside, and only its root is kept."""
+"""Unpacking of downloaded zip and tar archives: check the names, unpack, and find the root of the data."""
 
 import gzip
 import logging
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from image_translation.data.file_list import require_safe
+from image_translation.data.file_list import require_safe_names
 from image_translation.errors import DataError
 
 ZARR_ROOT = (".zgroup", ".zattrs", "zarr.json")
-APPLE_DOUBLE = "__MACOSX"  # what macOS adds to its zip files
-DAMAGE = (
+APPLE_DOUBLE = "__MACOSX"  # directory that macOS adds to zip files
+DAMAGE_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -32,37 +32,37 @@ _log = logging.getLogger(__name__)
 
 
 class Unpack:
-    """Processor in the sense of `pooch.Pooch.fetch`.
+    """Processor for `pooch.Pooch.fetch` that unpacks an archive and returns the root of the data in it.
 
     Parameters
     ----------
     scratch
-        Folder to unpack into; what it held is removed.
-    holds
-        Patterns: the root is the outermost folder in which one of them finds something.
+        Directory to unpack into; an existing one is emptied.
+    patterns
+        Glob patterns: the root is the outermost directory in which one of them matches.
     """
 
-    def __init__(self, scratch: Path, holds: tuple[str, ...]) -> None:
-        self._scratch, self._holds = scratch, holds
+    def __init__(self, scratch: Path, patterns: tuple[str, ...]) -> None:
+        self._scratch, self._patterns = scratch, patterns
 
-    def __call__(self, fname: str, _action: str, _shelf: Any) -> str:
+    def __call__(self, fname: str, _action: str, _pooch: Any) -> str:
         """Unpack an archive.
 
         Parameters
         ----------
         fname
-            The archive, zip or tar, compressed or not, whatever its name.
+            Zip or tar archive, compressed or not, with any name.
 
         Returns
         -------
         str
-            The root.
+            Path of the root.
 
         Raises
         ------
         DataError
-            It is no archive; it is damaged; it holds a link, a device, or a name that reaches out of the folder; or it
-            holds no root, or several.
+            If it is not an archive, is damaged, or contains a link, a device or a name outside its directory; or if
+            it contains no root, or several.
         """
         archive = Path(fname)
         _log.info("unpacking %s", archive.name)
@@ -71,34 +71,36 @@ class Unpack:
         self._scratch.mkdir(parents=True)
         try:
             if zipfile.is_zipfile(archive):
-                require_safe(archive, _zip_members(archive))
+                require_safe_names(archive, _zip_members(archive))
                 with zipfile.ZipFile(archive) as zipped:
-                    zipped.extractall(self._scratch)  # noqa: S202 - the names were looked through
+                    zipped.extractall(self._scratch)  # noqa: S202 - the names were checked
             elif tarfile.is_tarfile(archive):
-                require_safe(archive, _tar_members(archive))
-                # Not pooch's Untar, which on Python 3.11 takes over owners and modes, such as setuid.
+                require_safe_names(archive, _tar_members(archive))
+                # Not pooch.Untar, which on Python 3.11 restores owners and modes, including setuid.
                 with tarfile.open(archive) as tarred:
                     tarred.extractall(self._scratch, filter="data")
             else:
                 raise DataError(f"{archive}: is neither a zip nor a tar archive")
-        except DAMAGE as error:
+        except DAMAGE_ERRORS as error:
             raise DataError(f"{archive}: the archive is damaged: {error}") from error
         return str(self._root(archive))
 
     def _root(self, archive: Path) -> Path:
-        level = [self._scratch]
+        level = [self._scratch]  # directories of the same depth
         while level:
-            roots = [folder for folder in level if any(any(folder.glob(pattern)) for pattern in self._holds)]
+            roots = [parent for parent in level if any(any(parent.glob(pattern)) for pattern in self._patterns)]
             if len(roots) > 1:
                 names = ", ".join(str(root.relative_to(self._scratch)) for root in roots)
-                raise DataError(f"{archive}: holds several of what was expected once: {names}")
+                raise DataError(
+                    f"{archive}: contains {' or '.join(self._patterns)} in several directories instead of one: {names}"
+                )
             if roots:
                 return roots[0]
             level = sorted(
-                child for folder in level for child in folder.iterdir() if child.is_dir() and child.name != APPLE_DOUBLE
+                child for parent in level for child in parent.iterdir() if child.is_dir() and child.name != APPLE_DOUBLE
             )
         found = ", ".join(sorted(path.name for path in self._scratch.iterdir())[:5]) or "nothing"
-        raise DataError(f"{archive}: holds no {' or '.join(self._holds)}, but {found}")
+        raise DataError(f"{archive}: contains no {' or '.join(self._patterns)}, but {found}")
 
 
 def _zip_members(archive: Path) -> Iterator[str]:
@@ -110,7 +112,7 @@ def _zip_members(archive: Path) -> Iterator[str]:
             if not member.is_dir():
                 yield member.filename
             else:
-                require_safe(archive, [member.filename.removesuffix("/")])
+                require_safe_names(archive, [member.filename.removesuffix("/")])
 
 
 def _tar_members(archive: Path) -> Iterator[str]:
@@ -122,4 +124,4 @@ def _tar_members(archive: Path) -> Iterator[str]:
             if member.isreg():
                 yield name
             elif name not in {"", "."}:
-                require_safe(archive, [name])
+                require_safe_names(archive, [name])

@@ -1,7 +1,7 @@
-"""The cache: one folder an entry, in which a file or a directory under its final name is complete and verified.
+"""The cache: one directory per registry entry, whose files under their final names are complete and verified.
 
-Beside the data lie the receipt of what was verified, the list of a directory's files, and ``.partial``, where
-everything grows until it may be moved to its final name.
+Each directory also contains the receipt of the verification, the list of files if the entry has one, and
+``.partial``, where downloads are kept until they can be moved to their final names.
 """
 
 import errno
@@ -19,100 +19,107 @@ import requests
 from filelock import FileLock, Timeout
 
 from image_translation.data.archives import ZARR_ROOT, Unpack
-from image_translation.data.download import Wanted, get_file, get_files, progress
+from image_translation.data.download import RemoteFile, download_file, download_files, progress_bar
 from image_translation.data.file_list import read_file_list
 from image_translation.data.http import open_session
-from image_translation.data.receipt import Mark, Receipt, compare, read_receipt
+from image_translation.data.receipt import FileRecord, Receipt, read_receipt, verify_files
 from image_translation.data.registry import FILE_LIST, RECEIPT, Entry
 from image_translation.errors import DataError
-from image_translation.files import put, remove, remove_strays, set_aside
+from image_translation.files import move_file, remove, remove_unlisted, rename_aside
 
-THREADS = 8  # for the files of a directory
+THREADS = 8  # parallel downloads of the files of a directory
 PARTIAL, LOCK = ".partial", ".lock"
 
 _log = logging.getLogger(__name__)
 
 
 class CachedEntry:
-    """An entry of the registry and its folder in the cache.
+    """A registry entry and its directory in the cache.
 
     Parameters
     ----------
     entry
-        What is wanted.
+        Entry of the registry.
     cache
-        The cache directory; need not exist.
+        Cache directory; need not exist.
+
+    Attributes
+    ----------
+    directory
+        Directory of the entry.
+    path
+        Final path of the file or directory that `fetch` returns.
     """
 
     def __init__(self, entry: Entry, cache: Path) -> None:
         self.entry = entry
-        self.folder = cache / entry.name
-        self.path = self.folder / entry.final
-        self._root = self.path if entry.is_directory else self.folder  # what names of files are relative to
-        self._partial = self.folder / PARTIAL
+        self.directory = cache / entry.name
+        self.path = self.directory / entry.final
+        self._root = self.path if entry.is_directory else self.directory  # names of files are relative to it
+        self._partial = self.directory / PARTIAL
 
     def receipt(self) -> Receipt | None:
-        """Return what was verified; None if nothing was, or if the registry has another content by now."""
+        """Return the receipt of the last verification; None if there is none, or the registry has changed since."""
         receipt = self._last_receipt()
-        return receipt if receipt and receipt.digest == self._digest else None
+        return receipt if receipt and receipt.checksum == self._checksum else None
 
     def is_ready(self) -> bool:
-        """Tell whether it is complete and looks as it did when it was verified, without reading it."""
+        """Return whether it is complete, and unchanged since its verification; files are not read."""
         receipt = self.receipt()
-        return receipt is not None and receipt.fits(self._root)
+        return receipt is not None and receipt.matches(self._root)
 
-    def is_begun(self) -> bool:
-        """Tell whether there is something that the next fetch goes on from."""
+    def is_started(self) -> bool:
+        """Return whether there are files that the next fetch can use."""
         return self.path.exists() or (self._partial.exists() and any(self._partial.iterdir()))
 
     def size(self) -> int | None:
-        """Return its bytes: of what lies here, else as the registry says; None if neither is known."""
+        """Return the size in bytes, of the files in the cache or else from the registry; None if unknown."""
         receipt = self.receipt()
         return (receipt.size() if receipt else self.entry.size) or None
 
     def fetch(self, *, verify: bool = False) -> Path:
-        """Make sure that it is complete, and return where it lies.
+        """Download and verify what is missing, and return the path.
 
         Parameters
         ----------
         verify
-            Hash every file anew, though it looks as it did.
+            Hash every file again, even if its size and modification time are unchanged.
 
         Returns
         -------
         Path
-            The checkpoint's file, or the directory.
+            Checkpoint file, or directory.
 
         Raises
         ------
         UnreachableError
-            Something has to be fetched, and cannot be.
+            If something must be downloaded, but cannot be.
         DataError
-            What was fetched is not what was published; or the cache cannot be written.
+            If a download differs from what was published, or the cache cannot be written.
         """
-        if not verify and self._is_settled():
+        if not verify and self._is_finished():
             return self.path
-        if not self._digest:
-            raise self._list_is_lost()
-        with _plain_errors(self.entry.name, self.folder):
+        if not self._checksum:
+            raise self._unreadable_list()
+        with _readable_errors(self.entry.name, self.directory):
             try:
-                lock = self._acquire()
+                lock = self._acquire_lock()
             except OSError:
-                # Somebody else's cache, such as one that a laboratory shares, may be read all the same.
-                if self._compare(self._expected() or {}, thorough=verify)[1] or not self.path.exists():
+                # A read-only cache, for instance one that a laboratory shares, can be used if it is complete.
+                if self._verify(self._expected_checksums() or {}, thorough=verify)[1] or not self.path.exists():
                     raise
-                _log.warning("%s: what was verified cannot be noted there, and is hashed at every use", self.folder)
+                _log.warning("%s: cannot be written; its files are hashed again at every use", self.directory)
                 return self.path
             try:
-                if verify or not self._is_settled():
-                    self._complete(thorough=verify)
+                if verify or not self._is_finished():
+                    self._update(thorough=verify)
             finally:
                 lock.release()
         return self.path
 
     @cached_property
-    def _digest(self) -> str:
-        """What content the registry asks for: the sum of the file, or of the list; empty if that cannot be read."""
+    def _checksum(self) -> str:
+        """Checksum that identifies the published version: of the file, archive or list; empty if it cannot be read."""
         entry = self.entry
         try:
             return entry.sha256 or entry.list_sha256 or pooch.file_hash(entry.list)
@@ -121,176 +128,185 @@ class CachedEntry:
 
     @cached_property
     def _listed(self) -> dict[str, str]:
-        """Sum of every file of a directory by name, once the list is there."""
-        return read_file_list(self.folder / FILE_LIST)
+        """Checksum of every file of a directory by name; the list of files must exist."""
+        return read_file_list(self.directory / FILE_LIST)
 
-    def _list_is_lost(self) -> DataError:
+    def _unreadable_list(self) -> DataError:
         return DataError(f"{self.entry.name}: its list of files {self.entry.list} cannot be read")
 
     def _last_receipt(self) -> Receipt | None:
-        return read_receipt(self.folder / RECEIPT)
+        return read_receipt(self.directory / RECEIPT)
 
-    def _is_settled(self) -> bool:
+    def _is_finished(self) -> bool:
         return self.is_ready() and not self._partial.exists()
 
-    def _acquire(self) -> FileLock:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK)
+    def _acquire_lock(self) -> FileLock:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.directory / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            _log.info("%s is being fetched already; waiting for it", self.entry.name)
+            _log.info("another process is already fetching %s; waiting for it", self.entry.name)
             lock.acquire(poll_interval=0.1)
         except NotImplementedError as error:
-            raise OSError(errno.ENOLCK, "its file system has no locks") from error
+            raise OSError(errno.ENOLCK, "its file system does not support locks") from error
         return lock
 
-    def _complete(self, *, thorough: bool) -> None:
+    def _update(self, *, thorough: bool) -> None:
+        """Verify the files and download those that are missing or damaged; `thorough` hashes all of them."""
         self._partial.mkdir(exist_ok=True)
         if not self.path.exists():
             entry, host = self.entry, urlsplit(self.entry.address).netloc
-            _log.info("fetching %s from %s into %s", entry.name, host, self.folder)
-            _log.info("its licence: %s; to cite: %s", entry.licence, entry.citation)
+            _log.info("fetching %s from %s into %s", entry.name, host, self.directory)
+            _log.info("licence: %s; please cite: %s", entry.licence, entry.citation)
         with open_session(THREADS) as session:
             if self.entry.list and not self._has_list():
-                self._fetch_list(session)
-            marks, wrong = self._take_stock(thorough=thorough)
-            if wrong == []:
-                self._note(marks)
+                self._download_list(session)
+            valid, invalid = self._find_invalid(thorough=thorough)
+            if invalid == []:
+                self._write_receipt(valid)
             elif self.entry.list:
-                self._fetch_directory(session, marks, wrong)
+                self._download_directory(session, valid, invalid)
             elif self.entry.is_archive:
-                self._fetch_archive(session, marks, wrong)
+                self._download_archive(session, valid, invalid)
             else:
-                self._fetch_file(session)
+                self._download_checkpoint(session)
         if thorough and self.entry.is_directory:
-            self._tell_of_strays()
+            self._report_unpublished()
         shutil.rmtree(self._partial)
 
     def _has_list(self) -> bool:
-        path = self.folder / FILE_LIST
-        return path.is_file() and pooch.file_hash(path) == self._digest
+        path = self.directory / FILE_LIST
+        return path.is_file() and pooch.file_hash(path) == self._checksum
 
-    def _expected(self) -> dict[str, str] | None:
-        """Tell the sum of every file by name; None if that is not known without network."""
+    def _expected_checksums(self) -> dict[str, str] | None:
+        """Return the checksum of every file by name; None if it is not known without network."""
         if not self.entry.is_directory:
             return {self.entry.final: self.entry.sha256}
         if self.entry.list:
             return self._listed if self._has_list() else None
         receipt = self.receipt()
-        return receipt.sums() if receipt else None
+        return receipt.checksums() if receipt else None
 
-    def _compare(self, expected: Mapping[str, str], *, thorough: bool) -> tuple[dict[str, Mark], list[str]]:
+    def _verify(self, expected: Mapping[str, str], *, thorough: bool) -> tuple[dict[str, FileRecord], list[str]]:
         receipt = self.receipt()
-        with progress(len(expected), "file", f"{self.entry.name}: checking") as bar:
-            return compare(self._root, expected, {} if thorough or not receipt else receipt.marks, bar.update)
+        with progress_bar(len(expected), "file", f"{self.entry.name}: verifying") as bar:
+            return verify_files(self._root, expected, {} if thorough or not receipt else receipt.records, bar.update)
 
-    def _take_stock(self, *, thorough: bool) -> tuple[dict[str, Mark], list[str] | None]:
-        """Find out what has to be fetched: the wrong files, or None for all, where it is better to begin anew."""
+    def _find_invalid(self, *, thorough: bool) -> tuple[dict[str, FileRecord], list[str] | None]:
+        """Find the files to download, so that the others are kept; None instead of their names means all files."""
         if not self.path.exists():
             return {}, None
-        earlier, expected = self._last_receipt(), self._expected()
-        if earlier and earlier.digest != self._digest:
-            _log.warning("%s: the registry has another content by now; fetching it", self.path)
-            return {}, None  # nothing is kept of what both have in common, lest something of the former stays
-        marks, wrong = self._compare(expected, thorough=thorough) if expected else ({}, None)
-        if wrong == []:
-            return marks, wrong
-        if expected and wrong and (earlier or not any((self._root / name).exists() for name in wrong)):
-            _log.warning("%s: %d files are missing or were changed; fetching them again", self.path, len(wrong))
-            # Should they not come, nothing may look as if it had been verified.
-            self._note(marks | {name: Mark.void(expected[name]) for name in wrong})
-            return marks, wrong
-        aside = set_aside(self.path)
-        _log.warning("%s was not fetched, nor is it what was published; it is now called %s", self.path, aside.name)
+        earlier, expected = self._last_receipt(), self._expected_checksums()
+        if earlier and earlier.checksum != self._checksum:
+            _log.warning("%s: the registry now lists another version; fetching it", self.path)
+            return {}, None  # keeps no file, lest some of the earlier version remain
+        valid, invalid = self._verify(expected, thorough=thorough) if expected else ({}, None)
+        if invalid == []:
+            return valid, invalid
+        if expected and invalid and (earlier or not any((self._root / name).exists() for name in invalid)):
+            _log.warning("%s: %d files are missing or were changed; fetching them again", self.path, len(invalid))
+            # If the download fails, the files must not pass as verified.
+            self._write_receipt(valid | {name: FileRecord.invalid(expected[name]) for name in invalid})
+            return valid, invalid
+        aside = rename_aside(self.path)
+        _log.warning("%s: exists, but is not what was published; renamed to %s", self.path, aside.name)
         return {}, None
 
-    def _fetch_file(self, session: requests.Session) -> None:
-        fetched = self._get(session)
-        mark = Mark.of(fetched, self.entry.sha256)
-        self._note({self.path.name: mark})
-        put(fetched, self.path, self.folder)
+    def _download_checkpoint(self, session: requests.Session) -> None:
+        downloaded = self._download(session)
+        self._write_receipt({self.path.name: FileRecord.of(downloaded, self.entry.sha256)})
+        move_file(downloaded, self.path, self.directory)
 
-    def _fetch_archive(self, session: requests.Session, marks: Mapping[str, Mark], wrong: list[str] | None) -> None:
-        entry, carried = self.entry, self.folder / self.entry.file
+    def _download_archive(
+        self, session: requests.Session, valid: Mapping[str, FileRecord], invalid: list[str] | None
+    ) -> None:
+        entry, saved = self.entry, self.directory / self.entry.file
         unpack = Unpack(self._partial / "unpacked", (entry.holds,) if entry.holds else ZARR_ROOT)
-        if carried.is_file() and pooch.file_hash(carried) == entry.sha256:
-            root = Path(unpack(str(carried), "fetch", None))
+        if saved.is_file() and pooch.file_hash(saved) == entry.sha256:  # by the user
+            root = Path(unpack(str(saved), "fetch", None))
         else:
-            root = self._get(session, unpack)
+            root = self._download(session, unpack)
         names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        with progress(len(names), "file", f"{entry.name}: hashing") as bar:
+        with progress_bar(len(names), "file", f"{entry.name}: hashing") as bar:
             unpacked = {}
             for name in names:
-                unpacked[name] = Mark.of(root / name, pooch.file_hash(root / name))
+                unpacked[name] = FileRecord.of(root / name, pooch.file_hash(root / name))
                 bar.update()
-        self._publish(root, marks, unpacked, wrong)
+        self._publish(root, valid, unpacked, invalid)
 
-    def _fetch_list(self, session: requests.Session) -> None:
+    def _download_list(self, session: requests.Session) -> None:
         entry = self.entry
         if entry.list.startswith(("http://", "https://")):
-            wanted = Wanted(FILE_LIST, entry.list, entry.list_sha256)
-            fetched = get_file(wanted, self._partial, session, f"{entry.name}: list")
+            file = RemoteFile(FILE_LIST, entry.list, entry.list_sha256)
+            downloaded = download_file(file, self._partial, session, f"{entry.name}: list")
         elif not Path(entry.list).is_file():
-            raise self._list_is_lost()
+            raise self._unreadable_list()
         else:
-            fetched = Path(shutil.copyfile(entry.list, self._partial / FILE_LIST))
-            if (found := pooch.file_hash(fetched)) != self._digest:
-                raise DataError(f"{entry.list}: its sum is {found}, not {self._digest}, as the registry says")
-        self._listed = read_file_list(fetched)
-        put(fetched, self.folder / FILE_LIST, self.folder)
+            downloaded = Path(shutil.copyfile(entry.list, self._partial / FILE_LIST))
+            if (found := pooch.file_hash(downloaded)) != self._checksum:
+                raise DataError(f"{entry.list}: its checksum is {found}; the registry has {self._checksum}")
+        self._listed = read_file_list(downloaded)
+        move_file(downloaded, self.directory / FILE_LIST, self.directory)
 
-    def _fetch_directory(self, session: requests.Session, marks: Mapping[str, Mark], wrong: list[str] | None) -> None:
-        staging, address = self._partial / self.entry.final, self.entry.address
-        sums = self._listed if wrong is None else {name: self._listed[name] for name in wrong}
-        remove_strays(staging, sums)
-        files = [Wanted(name, f"{address}/{quote(name)}", digest) for name, digest in sums.items()]
-        get_files(files, staging, session, self.entry.name, threads=THREADS)
-        self._publish(staging, marks, {name: Mark.of(staging / name, digest) for name, digest in sums.items()}, wrong)
+    def _download_directory(
+        self, session: requests.Session, valid: Mapping[str, FileRecord], invalid: list[str] | None
+    ) -> None:
+        staging, url = self._partial / self.entry.final, self.entry.address
+        checksums = self._listed if invalid is None else {name: self._listed[name] for name in invalid}
+        remove_unlisted(staging, checksums)
+        files = [RemoteFile(name, f"{url}/{quote(name)}", checksum) for name, checksum in checksums.items()]
+        download_files(files, staging, session, self.entry.name, threads=THREADS)
+        downloaded = {name: FileRecord.of(staging / name, checksum) for name, checksum in checksums.items()}
+        self._publish(staging, valid, downloaded, invalid)
 
-    def _get(self, session: requests.Session, processor: Any = None) -> Path:
-        wanted = Wanted(self.entry.file, self.entry.address, self.entry.sha256)
-        return get_file(wanted, self._partial, session, self.entry.name, processor)
+    def _download(self, session: requests.Session, processor: Any = None) -> Path:
+        file = RemoteFile(self.entry.file, self.entry.address, self.entry.sha256)
+        return download_file(file, self._partial, session, self.entry.name, processor)
 
     def _publish(
-        self, root: Path, marks: Mapping[str, Mark], fetched: Mapping[str, Mark], wrong: list[str] | None
+        self,
+        root: Path,
+        valid: Mapping[str, FileRecord],
+        downloaded: Mapping[str, FileRecord],
+        invalid: list[str] | None,
     ) -> None:
-        """Take note of a complete directory, or of the files that a finished one lacks, and move it to its final name.
+        """Move a new directory to its final name, or the missing files into the existing one, after the receipt.
 
-        In this order: killed in between, the files do not fit the receipt and are looked at again; without a
-        receipt they would look like somebody else's.
+        If killed in between, the files do not match the receipt and are verified again; without a receipt they would
+        be taken for unknown files.
         """
-        if wrong is None:
+        if invalid is None:
             if self.path.exists():
                 remove(self._partial / "replaced")
                 self.path.replace(self._partial / "replaced")
-            self._note(fetched)
+            self._write_receipt(downloaded)
             root.replace(self.path)
-        else:  # what somebody has added stays
-            self._note({**marks, **{name: fetched[name] for name in wrong}})
-            for name in wrong:
-                put(root / name, self.path / name, self.path)
+        else:  # files that users have added are kept
+            self._write_receipt({**valid, **{name: downloaded[name] for name in invalid}})
+            for name in invalid:
+                move_file(root / name, self.path / name, self.path)
 
-    def _note(self, marks: Mapping[str, Mark]) -> None:
-        Receipt(self._digest, marks).write(self.folder / RECEIPT)
+    def _write_receipt(self, records: Mapping[str, FileRecord]) -> None:
+        Receipt(self._checksum, records).write(self.directory / RECEIPT)
 
-    def _tell_of_strays(self) -> None:
-        """Warn of what somebody has added; a chunk that was never published would be read as pixels."""
+    def _report_unpublished(self) -> None:
+        """Warn of files that users have added: an additional chunk would be read as pixels."""
         receipt = self.receipt()
         files = {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()}
-        strays = sorted(files - set(receipt.marks if receipt else ()))
-        if strays:
-            _log.warning("%s holds %d files that were not published, such as %s", self.path, len(strays), strays[0])
+        added = sorted(files - set(receipt.records if receipt else ()))
+        if added:
+            _log.warning("%s: contains %d files that were not published, such as %s", self.path, len(added), added[0])
 
 
 @contextmanager
-def _plain_errors(name: str, folder: Path) -> Iterator[None]:
-    """Turn what the file system raises into one line."""
+def _readable_errors(name: str, directory: Path) -> Iterator[None]:
+    """Convert errors of the file system into one line that names the cache directory."""
     try:
         yield
     except OSError as error:
         problem = error.strerror or str(error)
         raise DataError(
-            f"{name}: the cache {folder} cannot be used: {problem}; "
-            "set IMAGE_TRANSLATION_DATA_DIR to a directory that has space and may be written"
+            f"{name}: the cache {directory} cannot be used: {problem}; "
+            "set IMAGE_TRANSLATION_DATA_DIR to a writable directory with enough space"
         ) from error

@@ -1,4 +1,4 @@
-"""Files from addresses into a folder, each with its sum, by pooch: one, or many at a time."""
+"""Download files from URLs into a directory and verify their checksums: one large file, or many in parallel."""
 
 import logging
 import threading
@@ -14,122 +14,130 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from image_translation.data import http
-from image_translation.data.http import Downloader, UnreachableError, reason
+from image_translation.data.http import ResumableDownloader, UnreachableError, describe_error
 from image_translation.errors import DataError
 
 
-class Wanted(NamedTuple):
-    """A file that is published.
+class RemoteFile(NamedTuple):
+    """A file to download.
 
     Attributes
     ----------
     name
-        Where it is to lie, relative to a folder, with ``/`` between the parts.
-    address
-        Where it comes from.
-    digest
-        Its SHA-256 sum in hexadecimal.
+        Name relative to the target directory, separated by ``/``.
+    url
+        URL of the file.
+    checksum
+        SHA-256 in hexadecimal.
     """
 
     name: str
-    address: str
-    digest: str
+    url: str
+    checksum: str
 
 
-def get_file(wanted: Wanted, folder: Path, session: requests.Session, what: str, processor: Any = None) -> Path:
-    """Fetch one file, which may be large: what has come of it is kept for the next attempt.
+def download_file(
+    file: RemoteFile, directory: Path, session: requests.Session, label: str, processor: Any = None
+) -> Path:
+    """Download one file, which may be large; an interrupted download is resumed.
 
     Parameters
     ----------
-    wanted
+    file
         The file.
-    folder
-        Where it is to lie; exists.
+    directory
+        Existing directory to download into.
     session
-        Of HTTP.
-    what
-        Words beside the progress bar.
+        HTTP session.
+    label
+        Label of the progress bar.
     processor
-        Called by pooch with the file; what it returns is returned.
+        Processor of pooch, called with the verified file; its result is returned.
 
     Returns
     -------
     Path
-        The file, with the right sum.
+        The verified file, or the result of the processor.
 
     Raises
     ------
     UnreachableError
-        The address does not answer, or not with the file, after `http.RETRIES` further attempts.
+        If the file cannot be downloaded after `http.RETRIES` further attempts.
     DataError
-        What it sends has another sum.
+        If its checksum is wrong.
     """
-    partial = folder / f"{wanted.digest[:16]}.part"
-    with progress(None, "B", what) as bar, _plain_transfer(wanted.address):
-        shelf = _shelf([wanted], folder)
-        downloader = Downloader(session, wanted.digest, bar=bar, partial=partial)
-        return Path(shelf.fetch(wanted.name, downloader=downloader, processor=processor))
+    partial = directory / f"{file.checksum[:16]}.part"
+    with progress_bar(None, "B", label) as bar, _readable_errors(file.url):
+        downloader = ResumableDownloader(session, file.checksum, bar=bar, partial=partial)
+        return Path(_pooch([file], directory).fetch(file.name, downloader=downloader, processor=processor))
 
 
-def get_files(wanted: Sequence[Wanted], folder: Path, session: requests.Session, what: str, *, threads: int) -> None:
-    """Fetch many small files, several at a time; those that lie there with the right sum are kept.
+def download_files(
+    files: Sequence[RemoteFile], directory: Path, session: requests.Session, label: str, *, threads: int
+) -> None:
+    """Download many small files in parallel; those that exist with the right checksum are kept.
 
     Parameters
     ----------
-    wanted, folder, session, what
-        As for `get_file`.
+    files, directory, session, label
+        As for `download_file`.
     threads
-        How many at a time.
+        Number of parallel downloads.
 
     Raises
     ------
     UnreachableError, DataError
-        As for `get_file`; the first file that cannot be fetched ends it for all, and those that came are kept.
+        As for `download_file`. The first error cancels all downloads; complete files are kept.
     """
-    for parent in {(folder / one.name).parent for one in wanted}:  # pooch's threads would get in each other's way
+    for parent in {(directory / file.name).parent for file in files}:  # pooch's threads would create them concurrently
         parent.mkdir(parents=True, exist_ok=True)
-    shelf, stop = _shelf(wanted, folder), threading.Event()
+    downloads, cancelled = _pooch(files, directory), threading.Event()
 
-    def get(one: Wanted) -> None:
-        with _plain_transfer(one.address):
-            shelf.fetch(one.name, downloader=Downloader(session, one.digest, stop=stop))
+    def download(file: RemoteFile) -> None:
+        with _readable_errors(file.url):
+            downloads.fetch(file.name, downloader=ResumableDownloader(session, file.checksum, cancelled=cancelled))
         bar.update()
 
-    with progress(len(wanted), "file", what) as bar, ThreadPoolExecutor(threads, thread_name_prefix="fetch") as pool:
+    with (
+        progress_bar(len(files), "file", label) as bar,
+        ThreadPoolExecutor(threads, thread_name_prefix="download") as pool,
+    ):
         try:
-            done, _ = wait([pool.submit(get, one) for one in wanted], return_when=FIRST_EXCEPTION)
+            done, _ = wait([pool.submit(download, file) for file in files], return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
         finally:
-            stop.set()
+            cancelled.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
-def progress(total: int | None, unit: str, what: str) -> "Iterator[tqdm[Any]]":
-    """Show a bar on stderr, if that is a terminal; what is logged meanwhile is written above it."""
-    bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", desc=what, disable=None, dynamic_ncols=True, leave=False)
+def progress_bar(total: int | None, unit: str, label: str) -> "Iterator[tqdm[Any]]":
+    """Show a progress bar if stderr is a terminal, with log messages printed above it."""
+    bar = tqdm(
+        total=total, unit=unit, unit_scale=unit == "B", desc=label, disable=None, dynamic_ncols=True, leave=False
+    )
     with bar, nullcontext() if bar.disable else logging_redirect_tqdm():
         yield bar
 
 
-def _shelf(wanted: Sequence[Wanted], folder: Path) -> pooch.Pooch:
-    pooch.get_logger().setLevel(logging.ERROR)  # else it writes a line for every file; its errors are raised
+def _pooch(files: Sequence[RemoteFile], directory: Path) -> pooch.Pooch:
+    pooch.get_logger().setLevel(logging.ERROR)  # suppresses one line per file; errors are raised anyway
     return pooch.create(
-        path=folder,
+        path=directory,
         base_url="",
-        registry={one.name: one.digest for one in wanted},
-        urls={one.name: one.address for one in wanted},
+        registry={file.name: file.checksum for file in files},
+        urls={file.name: file.url for file in files},
         retry_if_failed=http.RETRIES,
     )
 
 
 @contextmanager
-def _plain_transfer(address: str) -> Iterator[None]:
-    """Turn what pooch raises, when its last attempt has failed, into errors that name the address."""
+def _readable_errors(url: str) -> Iterator[None]:
+    """Convert what pooch raises after its last attempt into errors that name the URL."""
     try:
         yield
     except requests.exceptions.RequestException as error:
-        raise UnreachableError(f"{address}: {reason(error)}") from error
-    except ValueError as error:  # pooch's, of a wrong sum in the last of its attempts; it has deleted the file
-        raise DataError(f"{address}: does not send what was published, nothing was kept: {error}") from error
+        raise UnreachableError(f"{url}: {describe_error(error)}") from error
+    except ValueError as error:  # a wrong checksum in the last attempt; pooch has deleted the file
+        raise DataError(f"{url}: differs from what was published, and was discarded: {error}") from error

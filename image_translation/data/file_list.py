@@ -1,4 +1,4 @@
-"""Lists of the files of a directory and their sums, in the format of pooch's registry files."""
+"""Lists of the files of a directory with their checksums, in the format of pooch's registry files."""
 
 import os
 import re
@@ -10,117 +10,121 @@ import pooch
 
 from image_translation.errors import DataError, UsageError
 
-JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # left by file managers
+JUNK_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # written by file managers
 
 
 def read_file_list(path: Path) -> dict[str, str]:
-    """Read a list that may come from anywhere.
+    """Read and validate a list of files from an untrusted source.
 
     Parameters
     ----------
     path
-        Text file; in each line the name of a file and its SHA-256 sum, with the shell's quoting; comments begin with #.
+        Text file with the name and the SHA-256 checksum of a file in each line, quoted as in a shell; comments begin
+        with #.
 
     Returns
     -------
     dict
-        Name, relative to the directory and with ``/`` on every system, to sum in hexadecimal.
+        Checksum in hexadecimal by name; names are relative to the directory and separated by ``/``.
 
     Raises
     ------
     DataError
-        It is no such list; it is empty; or a name in it reaches out of the directory, cannot be a file's name, or
-        stands in the way of another.
+        If it cannot be parsed or is empty, or if a name is unsafe, see `require_safe_names`.
     """
-    shelf = pooch.create(path=path.parent, base_url="")
+    parsed = pooch.create(path=path.parent, base_url="")
     try:
-        shelf.load_registry(path)
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a quote that is not closed
-        raise DataError(f"{path}: cannot be read as a list of files and sums: {error}") from error
-    if not shelf.registry:
+        parsed.load_registry(path)
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or an unclosed quote
+        raise DataError(f"{path}: cannot be read as a list of files and checksums: {error}") from error
+    if not parsed.registry:
         raise DataError(f"{path}: the list of files is empty")
-    if shelf.urls:
-        name, address = next(iter(shelf.urls.items()))
-        raise DataError(f"{path}: {name!r:.100} has an address of its own, {address!r:.100}, which is not allowed")
-    require_safe(path, shelf.registry)
+    if parsed.urls:
+        name, url = next(iter(parsed.urls.items()))
+        raise DataError(f"{path}: {name!r:.100} has a URL of its own, {url!r:.100}, which is not allowed")
+    require_safe_names(path, parsed.registry)
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line.strip()[0] != "#"]
-    if len(lines) > len(shelf.registry):  # pooch takes the last
+    if len(lines) > len(parsed.registry):  # pooch keeps the last of equal names
         raise DataError(f"{path}: a file is listed twice")
-    for name, digest in shelf.registry.items():
-        if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise DataError(f"{path}: the sum of {name!r:.100} is {digest!r:.100}; it must be SHA-256, 64 digits")
-    return dict(shelf.registry)
+    for name, checksum in parsed.registry.items():
+        if not re.fullmatch("[0-9a-f]{64}", checksum):
+            raise DataError(
+                f"{path}: the checksum of {name!r:.100} is {checksum!r:.100}; it must be SHA-256, 64 hexadecimal digits"
+            )
+    return dict(parsed.registry)
 
 
-def require_safe(source: Path, names: Iterable[str]) -> None:
-    """Refuse names of files that reach out of their directory, or that no directory can hold together.
+def require_safe_names(source: Path, names: Iterable[str]) -> None:
+    """Refuse names of files that lie outside their directory, or that cannot exist together in one directory.
 
     Parameters
     ----------
     source
-        List or archive that they stand in; named in errors.
+        List or archive that contains the names; named in errors.
     names
-        Names relative to the directory, with ``/`` between the parts.
+        Names relative to the directory, separated by ``/``.
 
     Raises
     ------
     DataError
-        Names the first offender.
+        If a name is refused; names the first one.
     """
     files = set()
     for name in names:
         parts = name.split("/")
-        odd = any(part in {"", ".", ".."} for part in parts) or not name.isprintable() or "\\" in name
-        if odd or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
-            raise DataError(f"{source}: {name!r:.100} is no name of a file inside the directory; nothing was written")
+        malformed = any(part in {"", ".", ".."} for part in parts) or not name.isprintable() or "\\" in name
+        if malformed or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+            raise DataError(
+                f"{source}: {name!r:.100} is not the name of a file inside the directory; nothing was written"
+            )
         if name.casefold() in files:
-            raise DataError(f"{source}: {name!r:.100} is there twice, or differs from another in capitals alone")
+            raise DataError(f"{source}: {name!r:.100} occurs twice, or differs from another name only in case")
         files.add(name.casefold())
     for name in files:
         parent = name
         while "/" in parent:
             parent = parent.rpartition("/")[0]
             if parent in files:
-                raise DataError(f"{source}: {parent!r:.100} is both a file and a folder")
+                raise DataError(f"{source}: {parent!r:.100} is both a file and a directory")
 
 
-def list_files(directory: Path) -> dict[str, str]:
-    """Compute the sum of every file below a directory.
+def compute_checksums(directory: Path) -> dict[str, str]:
+    """Compute the SHA-256 checksum of every file below a directory.
 
     Parameters
     ----------
     directory
-        What is to be published.
+        Directory to be published.
 
     Returns
     -------
     dict
-        Name to SHA-256 sum, sorted; without what file managers leave behind.
+        Checksum by name, sorted by name, without the files that file managers write.
 
     Raises
     ------
     UsageError
-        It is no directory, holds no file, or a file cannot be published under its name.
+        If it is not a directory, contains no file, or contains a file that cannot be published under its name.
     DataError
-        A file cannot be read.
+        If a file cannot be read.
     """
     if not directory.is_dir():
-        raise UsageError(f"{directory}: no such directory; give the OME-Zarr directory that is to be published")
+        raise UsageError(f"{directory}: no such directory; give the OME-Zarr directory to be published")
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
     names = []
-    for folder, folders, found in os.walk(directory, onerror=refuse):
-        paths = [Path(folder, name) for name in sorted((*folders, *found)) if name not in JUNK]
-        odd = [path for path in paths if path.is_symlink() or not (path.is_file() or path.is_dir())]
-        if odd:
-            raise UsageError(f"{odd[0]}: is a link, or no ordinary file, and cannot be published")
+    for parent, directories, files in os.walk(directory, onerror=fail):
+        paths = [Path(parent, name) for name in sorted((*directories, *files)) if name not in JUNK_FILES]
+        special = [path for path in paths if path.is_symlink() or not (path.is_file() or path.is_dir())]
+        if special:
+            raise UsageError(f"{special[0]}: is a link or not a regular file, and cannot be published")
         names += [path.relative_to(directory).as_posix() for path in paths if path.is_file()]
     if not names:
-        raise UsageError(f"{directory}: holds no file")
+        raise UsageError(f"{directory}: contains no file")
     try:
-        require_safe(directory, names)
+        require_safe_names(directory, names)
     except DataError as error:
         raise UsageError(f"{error}; rename it") from error
     try:
@@ -129,6 +133,6 @@ def list_files(directory: Path) -> dict[str, str]:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
-def format_file_list(sums: Mapping[str, str]) -> str:
-    """Write a list down as `read_file_list` and `pooch.Pooch.load_registry` read it."""
-    return "".join(f"{shlex.quote(name)} {digest}\n" for name, digest in sums.items())
+def format_file_list(checksums: Mapping[str, str]) -> str:
+    """Format a list of files for `read_file_list` and `pooch.Pooch.load_registry`."""
+    return "".join(f"{shlex.quote(name)} {checksum}\n" for name, checksum in checksums.items())

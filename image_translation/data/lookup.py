@@ -1,4 +1,4 @@
-"""Names of datasets and checkpoints: from what a person types to a verified path."""
+"""Look up datasets and checkpoints by name or path; fetch the former into the cache."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from image_translation.data.registry import EMBEDDED, CheckpointFacts, Entry, entries
+from image_translation.data.registry import EMBEDDED, CheckpointMetadata, Entry, load_registry
 from image_translation.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ _log = logging.getLogger(__name__)
 
 
 def names(kind: Kind | None = None) -> tuple[str, ...]:
-    """List every name, or those of one kind: of the embedded data, and of the registry."""
-    everything = (*EMBEDDED, *entries())
-    return tuple(name for name in everything if kind is None or _is_movie(name) == (kind == "movie"))
+    """Return all names of embedded data and of the registry, or those of one kind."""
+    known = (*EMBEDDED, *load_registry())
+    return tuple(name for name in known if kind is None or _is_movie(name) == (kind == "movie"))
 
 
 def require_name(name: str) -> None:
-    """Raise a ``UsageError`` that lists the names, unless it is one of them."""
+    """Raise a ``UsageError`` that lists the known names if the name is unknown."""
     if name not in names():
-        raise UsageError(f"{name}: no such name; there are {', '.join(names())}")
+        raise UsageError(f"{name}: unknown name; known are {', '.join(names())}")
 
 
 def cache_directory() -> Path:
-    """Return where downloaded and simulated data are kept.
+    """Return the directory of downloaded and simulated data.
 
     Returns
     -------
@@ -46,17 +46,17 @@ def cache_directory() -> Path:
         The value of the environment variable ``IMAGE_TRANSLATION_DATA_DIR``, else the user's cache directory
         (`pooch.os_cache`). It need not exist yet.
     """
-    import pooch  # slow, and not needed for local paths
+    import pooch  # slow, and unnecessary for local paths
 
     cache: Path = pooch.create(path=pooch.os_cache("image_translation"), base_url="", env=CACHE_VARIABLE).abspath
     return cache
 
 
 def fetch(name: str, *, verify: bool = False) -> Path:
-    """Make sure that a dataset or checkpoint is on this machine, complete and as it was published.
+    """Fetch a dataset or checkpoint into the cache, if it is not there, and verify its checksums.
 
-    What was fetched before is neither fetched nor hashed again, as long as no file has another size or time of
-    change; an interrupted fetch goes on where it was.
+    Files from an earlier fetch are neither downloaded nor hashed again unless their size or modification time has
+    changed. An interrupted fetch is resumed.
 
     Parameters
     ----------
@@ -68,22 +68,22 @@ def fetch(name: str, *, verify: bool = False) -> Path:
     Returns
     -------
     Path
-        A checkpoint, an OME-Zarr store, or a folder of checkpoints.
+        Checkpoint, OME-Zarr store, or directory of checkpoints.
 
     Raises
     ------
     UsageError
-        There is no such name.
+        If the name is unknown.
     DataError
-        It cannot be fetched, is not what was published, or the cache cannot be written.
+        If it cannot be downloaded, differs from what was published, or the cache cannot be written.
     """
     if name in EMBEDDED_CHECKPOINTS:
         return _bundled(name)
     if name in EMBEDDED_MOVIES:
-        from image_translation.data.simulated import require_demo_movie, require_demo_plate  # loads zarr
+        from image_translation.data.simulated import ensure_demo_movie, ensure_demo_plate  # imports zarr
 
         path = cache_directory() / EMBEDDED_MOVIES[name]
-        (require_demo_movie if name == "demo_movie" else require_demo_plate)(path)
+        (ensure_demo_movie if name == "demo_movie" else ensure_demo_plate)(path)
         return path
     from image_translation.data.http import UnreachableError
 
@@ -91,28 +91,28 @@ def fetch(name: str, *, verify: bool = False) -> Path:
     try:
         return cached.fetch(verify=verify)
     except UnreachableError as error:
-        raise UnreachableError(f"{name} cannot be fetched: {error}\n{_help_without_network(cached.entry)}") from error
+        raise UnreachableError(f"{name} cannot be fetched: {error}\n{_offline_help(cached.entry)}") from error
 
 
 def locate(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -> Path:
-    """Tell where something lies, or will lie when it is needed; nothing is fetched.
+    """Return the path of a dataset or checkpoint, before or after it is fetched.
 
     Parameters
     ----------
     name_or_path
-        A path that exists, a name, or ``NAME/PART`` for what lies inside a dataset. A path wins over a name.
+        Existing path, name, or ``NAME/PART`` for a path inside a dataset. An existing path takes precedence.
     kind
-        What it must be, if it is a name: "checkpoint" or "movie".
+        Required kind of a name: "checkpoint" or "movie".
 
     Returns
     -------
     Path
-        It need not exist yet, if it is of a name.
+        Path, which need not exist if a name was given.
 
     Raises
     ------
     UsageError
-        It is neither a path that exists nor a name, or the name is of something else.
+        If it is neither an existing path nor a name, or the name is of another kind.
     """
     path = _local(name_or_path)
     if path:
@@ -126,7 +126,7 @@ def locate(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) ->
 
 
 def resolve(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -> Path:
-    """Return a path that exists, fetching what a name stands for.
+    """Return the path of a dataset or checkpoint, which is fetched if a name is given.
 
     Parameters
     ----------
@@ -136,14 +136,14 @@ def resolve(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -
     Returns
     -------
     Path
-        Of a checkpoint or a store.
+        Existing path.
 
     Raises
     ------
     UsageError
-        It is neither a path that exists nor a name, or the dataset has no such part.
+        As `locate`, or if the dataset does not contain the part.
     DataError
-        What the name stands for cannot be fetched.
+        If it cannot be fetched.
     """
     path = _local(name_or_path)
     if path:
@@ -151,96 +151,99 @@ def resolve(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -
     name, part = _split(name_or_path, kind)
     root = fetch(name)
     if not (root / part).exists():
-        raise UsageError(f"{name_or_path}: {name} holds no {part}; it lies in {root}")
+        raise UsageError(f"{name_or_path}: {name} contains no {part}; its path is {root}")
     return root / part
 
 
 def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return a checkpoint, as `resolve` does, but not a folder of checkpoints.
+    """Return the path of a single checkpoint; otherwise as `resolve`.
 
     Raises
     ------
     UsageError
-        It is a folder; lists what there is to choose from.
+        If it is a directory; lists the checkpoints in it.
     """
     path = resolve(name_or_path, kind="checkpoint")
     if path.is_dir():
-        found = sorted(one.relative_to(path).as_posix() for one in path.rglob("*.ckpt"))
-        choice = f"choose one of {', '.join(f'{name_or_path}/{one}' for one in found)}" if found else "it holds none"
-        raise UsageError(f"{name_or_path}: is a folder, not a checkpoint; {choice}")
+        found = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.ckpt"))
+        choice = (
+            f"choose one of {', '.join(f'{name_or_path}/{name}' for name in found)}" if found else "it contains none"
+        )
+        raise UsageError(f"{name_or_path}: is a directory, not a checkpoint; {choice}")
     return path
 
 
 def missing(*names_or_paths: str | os.PathLike[str]) -> Iterator[Entry]:
-    """Yield the entries of the registry that would have to be fetched first."""
-    for one in names_or_paths:
-        name = None if _local(one) else _split(one)[0]
+    """Yield the registry entries that are not in the cache yet."""
+    for name_or_path in names_or_paths:
+        name = None if _local(name_or_path) else _split(name_or_path)[0]
         if name and name not in EMBEDDED and not cached_entry(name).is_ready():
-            yield entries()[name]
+            yield load_registry()[name]
 
 
 def cached_entry(name: str) -> "CachedEntry":
-    """Return an entry of the registry with its place in the cache; raise a ``UsageError`` if there is none."""
-    from image_translation.data.cache import CachedEntry  # loads requests
+    """Return a registry entry with its directory in the cache; raise a ``UsageError`` if the name is unknown."""
+    from image_translation.data.cache import CachedEntry  # imports requests
 
     require_name(name)
-    return CachedEntry(entries()[name], cache_directory())
+    return CachedEntry(load_registry()[name], cache_directory())
 
 
-def checkpoint_facts(digest: str) -> CheckpointFacts | None:
-    """Tell what the registry knows of a checkpoint.
+def checkpoint_facts(checksum: str) -> CheckpointMetadata | None:
+    """Return the metadata of a checkpoint in the registry.
 
     Parameters
     ----------
-    digest
-        Its SHA-256 sum in hexadecimal, by which it is recognised wherever it lies.
+    checksum
+        SHA-256 of the file in hexadecimal, which identifies it under any path.
 
     Returns
     -------
-    CheckpointFacts or None
-        None if it is unknown. Checkpoints of a folder are known once the folder has been fetched.
+    CheckpointMetadata or None
+        None if the checkpoint is unknown. Those in a directory of checkpoints are known after it has been fetched.
     """
-    for name, entry in entries().items():
-        if entry.facts and digest == entry.sha256:
-            return entry.facts
-        if entry.facts and entry.is_directory:
+    for name, entry in load_registry().items():
+        metadata = entry.checkpoint_metadata
+        if metadata and checksum == entry.sha256:
+            return metadata
+        if metadata and entry.is_directory:
             receipt = cached_entry(name).receipt()
-            sums = receipt.sums() if receipt else {}
-            if any(digest == one and PurePosixPath(file).match(entry.holds) for file, one in sums.items()):
-                return entry.facts
+            files = receipt.checksums() if receipt else {}
+            if any(checksum == other and PurePosixPath(file).match(entry.holds) for file, other in files.items()):
+                return metadata
     return None
 
 
 def _local(name_or_path: str | os.PathLike[str]) -> Path | None:
-    """Return what lies on this machine under a path; None if nothing does."""
+    """Return the path if it exists on this machine, else None."""
     path = Path(name_or_path)
-    with suppress(RuntimeError):  # ~ of a user whom there is not
+    with suppress(RuntimeError):  # ~ of an unknown user
         path = path.expanduser()
     if not path.exists():
         return None
     if str(name_or_path) in names():
-        _log.info("%s: taking what lies here under that name, not what the registry knows by it", path.absolute())
+        _log.info("%s: using this local path, not the registry entry of the same name", path.absolute())
     return path
 
 
 def _split(name_or_path: str | os.PathLike[str], kind: Kind | None = None) -> tuple[str, PurePath]:
-    """Take a name and a part of it apart, and look whether it is of the right kind."""
+    """Split ``NAME/PART``, and check the name and its kind."""
     name, *parts = PurePath(name_or_path).parts or ("",)
     if name not in names():
         known = ", ".join(names())
         raise UsageError(
-            f"{os.fspath(name_or_path)}: no such file or directory; give a path that exists or one of the names {known}"
+            f"{os.fspath(name_or_path)}: no such file or directory; give an existing path or one of the names {known}"
         )
     if ".." in parts:
-        raise UsageError(f"{os.fspath(name_or_path)}: must not lead out of {name}")
+        raise UsageError(f"{os.fspath(name_or_path)}: must not lead outside {name}")
     if kind and name not in names(kind):
         what = "an OME-Zarr store" if _is_movie(name) else "a checkpoint"
-        raise UsageError(f"{name}: is {what}, and a {kind} is needed")
+        raise UsageError(f"{name}: is {what}, but a {kind} is needed")
     return name, PurePath(*parts)
 
 
 def _is_movie(name: str) -> bool:
-    return name in EMBEDDED_MOVIES or (name not in EMBEDDED and entries()[name].kind == "ome-zarr")
+    return name in EMBEDDED_MOVIES or (name not in EMBEDDED and load_registry()[name].kind == "ome-zarr")
 
 
 def _bundled(name: str) -> Path:
@@ -250,16 +253,18 @@ def _bundled(name: str) -> Path:
     return path
 
 
-def _help_without_network(entry: Entry) -> str:
-    """Say what can be done where the network fails."""
+def _offline_help(entry: Entry) -> str:
+    """Describe what can be done without network access."""
     cache = cache_directory()
-    here = [name for name in names() if name in EMBEDDED or cached_entry(name).is_ready()]
+    available = [name for name in names() if name in EMBEDDED or cached_entry(name).is_ready()]
     lines = [
-        f"On this machine without network: {', '.join(here)}.",
+        f"Available without network: {', '.join(available)}.",
         f"The cache is {cache}; to use another, set {CACHE_VARIABLE}.",
-        f"To carry it over by hand: run 'image-translation fetch {entry.name}' where there is network,",
-        f"and copy the folder {entry.name} of the cache there to {cache / entry.name}.",
+        f"To copy it by hand: run 'image-translation fetch {entry.name}' on a machine with network access,",
+        f"and copy the directory {entry.name} of its cache to {cache / entry.name}.",
     ]
     if not entry.list:
-        lines.append(f"Or save {entry.address}\nas {cache / entry.name / entry.file}; the next fetch looks at its sum.")
+        lines.append(
+            f"Or save {entry.address}\nas {cache / entry.name / entry.file}; the next fetch verifies its checksum."
+        )
     return "\n".join(f"  {line}" for line in "\n".join(lines).splitlines())

@@ -1,8 +1,7 @@
-"""What was found to be whole, so that it need not be hashed anew: size, time of change and sum of every file."""
+"""Receipt of a verification: size, modification time and checksum of every file, so that none is hashed again."""
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,132 +9,130 @@ from typing import Self
 
 import pooch
 
+from image_translation.files import remove, write_json
+
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What is remembered of a file.
+class FileRecord:
+    """State of a file when it was verified.
 
     Attributes
     ----------
     size
         In bytes.
-    changed
-        Time of the last change, in nanoseconds.
-    digest
-        SHA-256 sum in hexadecimal.
+    mtime
+        Modification time in nanoseconds.
+    checksum
+        SHA-256 in hexadecimal.
     """
 
     size: int
-    changed: int
-    digest: str
+    mtime: int
+    checksum: str
 
     @classmethod
-    def of(cls, path: str | Path, digest: str) -> Self:
-        """Mark a file as it lies there."""
-        status = os.stat(path)  # noqa: PTH116 - of a hundred thousand files a Path each costs seconds
-        return cls(status.st_size, status.st_mtime_ns, digest)
+    def of(cls, path: str | Path, checksum: str) -> Self:
+        """Record the present state of a file with this checksum."""
+        status = os.stat(path)  # noqa: PTH116 - a Path for each of a hundred thousand files would take seconds
+        return cls(status.st_size, status.st_mtime_ns, checksum)
 
     @classmethod
-    def void(cls, digest: str) -> Self:
-        """Mark a file that is not as it should be: nothing fits it."""
-        return cls(-1, 0, digest)
+    def invalid(cls, checksum: str) -> Self:
+        """Record that a file is damaged or missing: no file matches the record."""
+        return cls(-1, 0, checksum)
 
-    def fits(self, path: str | Path) -> bool:
-        """Tell whether a file looks as it did when it was marked, without reading it."""
+    def matches(self, path: str | Path) -> bool:
+        """Return whether size and modification time of a file are unchanged."""
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (self.size, self.changed)
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was verified, and against what.
+    """Files that were verified, and the checksum in the registry that they belong to.
 
     Attributes
     ----------
-    digest
-        Of the registry's entry: tells which content was asked for.
-    marks
-        Name of each file, relative to its folder, to what is remembered of it.
+    checksum
+        SHA-256 of the download in the registry: of the file, the archive, or the list of files.
+    records
+        Record of each file by its name, relative to a root directory.
     """
 
-    digest: str
-    marks: Mapping[str, Mark]
+    checksum: str
+    records: Mapping[str, FileRecord]
 
-    def fits(self, folder: Path) -> bool:
-        """Tell whether every file is there and looks as it did."""
-        return bool(self.marks) and all(mark.fits(f"{folder}/{name}") for name, mark in self.marks.items())
+    def matches(self, root: Path) -> bool:
+        """Return whether all files exist with unchanged size and modification time."""
+        return bool(self.records) and all(record.matches(f"{root}/{name}") for name, record in self.records.items())
 
     def size(self) -> int:
-        """Return the bytes of all files."""
-        return sum(mark.size for mark in self.marks.values())
+        """Return the total size in bytes."""
+        return sum(record.size for record in self.records.values())
 
-    def sums(self) -> dict[str, str]:
-        """Return name to sum."""
-        return {name: mark.digest for name, mark in self.marks.items()}
+    def checksums(self) -> dict[str, str]:
+        """Return the checksum of each file by name."""
+        return {name: record.checksum for name, record in self.records.items()}
 
     def write(self, path: Path) -> None:
-        """Write it down, replacing an earlier one in one step; whoever calls it is alone."""
-        content = {
-            "format": FORMAT,
-            "digest": self.digest,
-            "files": {name: [mark.size, mark.changed, mark.digest] for name, mark in self.marks.items()},
-        }
-        scratch = path.with_name(f".{path.name}")
-        scratch.write_text(json.dumps(content), encoding="utf-8")
+        """Write the receipt atomically; the caller must hold the lock of the cache directory."""
         if path.is_dir():
-            shutil.rmtree(path)
-        scratch.replace(path)
+            remove(path)
+        files = {name: [record.size, record.mtime, record.checksum] for name, record in self.records.items()}
+        write_json(path, {"format": FORMAT, "digest": self.checksum, "files": files})
 
 
 def read_receipt(path: Path) -> Receipt | None:
-    """Read a receipt; None if there is none that can be understood, which costs no more than hashing again."""
+    """Read a receipt; None if it is missing or invalid, in which case the files are hashed again."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             return None
-        marks = {
-            str(name): Mark(int(size), int(changed), str(digest))
-            for name, (size, changed, digest) in content["files"].items()
+        records = {
+            str(name): FileRecord(int(size), int(mtime), str(checksum))
+            for name, (size, mtime, checksum) in content["files"].items()
         }
-        return Receipt(str(content["digest"]), marks)
+        return Receipt(str(content["digest"]), records)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
-def compare(
-    root: Path, sums: Mapping[str, str], known: Mapping[str, Mark], step: Callable[[], object]
-) -> tuple[dict[str, Mark], list[str]]:
-    """Look which files are as they should be, and read only those that do not look as they did.
+def verify_files(
+    root: Path, checksums: Mapping[str, str], records: Mapping[str, FileRecord], step: Callable[[], object]
+) -> tuple[dict[str, FileRecord], list[str]]:
+    """Verify files, hashing only those whose size or modification time has changed.
 
     Parameters
     ----------
     root
-        Folder that the names are relative to.
-    sums
-        Name to SHA-256 sum, of all the files that there should be.
-    known
-        Marks of an earlier time; none if all files are to be read.
+        Directory that the names are relative to.
+    checksums
+        Expected SHA-256 of every file by name.
+    records
+        Records of an earlier verification; empty to hash all files.
     step
         Called after each file.
 
     Returns
     -------
-    dict, list
-        Name to mark of the files that are right, and the names of those that are missing or not right.
+    valid : dict
+        Records of the valid files by name.
+    invalid : list of str
+        Names of the files that are missing or damaged.
     """
-    marks, wrong = dict[str, Mark](), list[str]()
-    for name, digest in sums.items():
-        mark, path = known.get(name), root / name
-        if mark and mark.digest == digest and mark.fits(path):
-            marks[name] = mark
-        elif path.is_file() and pooch.file_hash(path) == digest:
-            marks[name] = Mark.of(path, digest)
+    valid, invalid = dict[str, FileRecord](), list[str]()
+    for name, checksum in checksums.items():
+        record, path = records.get(name), root / name
+        if record and record.checksum == checksum and record.matches(path):
+            valid[name] = record
+        elif path.is_file() and pooch.file_hash(path) == checksum:
+            valid[name] = FileRecord.of(path, checksum)
         else:
-            wrong.append(name)
+            invalid.append(name)
         step()
-    return marks, wrong
+    return valid, invalid

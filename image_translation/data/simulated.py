@@ -1,4 +1,4 @@
-"""Simulated movies as OME-Zarr stores: phase, and the true nuclei and membrane, as channels."""
+"""Simulated movies written as OME-Zarr stores with the channels phase, true nuclei and true membrane."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from image_translation.errors import DataError, UsageError
 from image_translation.files import remove
 from image_translation.frame import Frame
 from image_translation.omezarr.metadata import AXES, Level
-from image_translation.omezarr.output import ATTRIBUTE, ImageSpec, create_store, finish_image
+from image_translation.omezarr.output import PROVENANCE_KEY, ImageSpec, create_store, finish_image
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.omezarr.statistics import DisplayWindows
 from image_translation.omezarr.store import FOV_NAME, Position, Store, open_store
@@ -27,46 +27,47 @@ DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
 DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0)
 DEMO_FIELDS = 16
 PIXEL_SIZE = 0.5  # micrometres
-INTERVAL = 300.0  # seconds
-_WELLS = 8  # of a row of a plate
+FRAME_INTERVAL = 300.0  # seconds
 UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
+
+_COLUMNS = 8  # wells per row of a plate
 
 
 def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
-    """Simulate a movie into a new store of shape (T, 3, 1, Y, X), float32.
+    """Simulate a movie and write it to a new store, (T, 3, 1, Y, X) float32.
 
     Parameters
     ----------
     spec
-        What to simulate.
+        Specification of the movie.
     path
-        Store to create; it appears there when it is complete.
+        Store to create; it exists under this name when it is complete.
 
     Raises
     ------
     UsageError
-        If there is something at that path.
+        If the path exists.
     """
-    with _unfinished(path) as scratch, _bar(spec.frames) as bar:
+    with _write_atomically(path) as scratch, _progress_bar(spec.frames) as bar:
         _write_movie(spec, scratch, bar)
 
 
 def write_simulated_plate(specs: Mapping[str, MovieSpec], path: Path) -> None:
-    """Simulate several movies into a new plate.
+    """Simulate several movies and write them to a new plate.
 
     Parameters
     ----------
     specs
-        What to simulate, by the name of the position, such as ``A/1/0``.
+        Specification of each movie by position name, such as ``A/1/0``.
     path
-        Store to create; it appears there when it is complete.
+        Store to create; it exists under this name when it is complete.
 
     Raises
     ------
     UsageError
-        If there is something at that path.
+        If the path exists.
     """
-    with _unfinished(path) as scratch, _bar(sum(spec.frames for spec in specs.values())) as bar:
+    with _write_atomically(path) as scratch, _progress_bar(sum(spec.frames for spec in specs.values())) as bar:
         with open_ome_zarr(scratch, layout="hcs", mode="w-", channel_names=list(CHANNELS), version="0.4") as plate:
             for name in specs:
                 plate.create_position(*name.split("/"))
@@ -76,44 +77,44 @@ def write_simulated_plate(specs: Mapping[str, MovieSpec], path: Path) -> None:
 
 
 def simulated_positions(spec: MovieSpec, count: int) -> dict[str, MovieSpec]:
-    """Name the positions of a plate of so many movies, eight a row: of one specification, with other seeds.
+    """Vary a specification for each position of a plate with `count` positions, eight wells per row.
 
-    Their densities are spread evenly from a fifth of that of the specification to all of it.
+    Seeds are consecutive. Cell densities increase evenly from a fifth of the specified density to all of it.
     """
     densities = np.linspace(0.2, 1.0, count) * spec.density if count > 1 else [spec.density]
     return {
-        f"{chr(ord('A') + number // _WELLS)}/{number % _WELLS + 1}/0": replace(
+        f"{chr(ord('A') + number // _COLUMNS)}/{number % _COLUMNS + 1}/0": replace(
             spec, seed=spec.seed + number, density=float(density)
         )
         for number, density in enumerate(densities)
     }
 
 
-def require_demo_movie(path: Path) -> None:
-    """Make the embedded movie, unless it lies there already as this version would make it; one process at a time."""
-    _require(path, FOV_NAME, DEMO, lambda: write_simulated_movie(DEMO, path))
+def ensure_demo_movie(path: Path) -> None:
+    """Generate the embedded movie, unless this version of the package already has; under a lock."""
+    _ensure(path, FOV_NAME, DEMO, lambda: write_simulated_movie(DEMO, path))
 
 
-def require_demo_plate(path: Path) -> None:
-    """Make the embedded plate to train on, unless it lies there already; one process at a time."""
+def ensure_demo_plate(path: Path) -> None:
+    """Generate the embedded plate for training, unless this version of the package already has; under a lock."""
     specs = simulated_positions(DEMO_FIELD, DEMO_FIELDS)
     last = next(reversed(specs))
-    _require(path, last, specs[last], lambda: write_simulated_plate(specs, path))
+    _ensure(path, last, specs[last], lambda: write_simulated_plate(specs, path))
 
 
-def _require(path: Path, position: str, spec: MovieSpec, write: Callable[[], None]) -> None:
-    if _is_made(path, position, spec):
+def _ensure(path: Path, position: str, spec: MovieSpec, write: Callable[[], None]) -> None:
+    if _is_current(path, position, spec):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
-        if not _is_made(path, position, spec):  # another process may have made it meanwhile
+        if not _is_current(path, position, spec):  # another process may have written it meanwhile
             remove(path)
             write()
 
 
 @contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
-    """Give a place to write to, which becomes the path when all is well."""
+def _write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write a store to, which is renamed if no error occurs."""
     if path.exists():
         raise UsageError(f"-o {path}: exists; choose another name")
     scratch = path.with_name(f".{path.name}.partial")
@@ -123,35 +124,36 @@ def _unfinished(path: Path) -> Iterator[Path]:
     scratch.rename(path)
 
 
-def _bar(frames: int) -> "tqdm[None]":
+def _progress_bar(frames: int) -> "tqdm[None]":
     return tqdm(total=frames, unit="frame", disable=None, desc="simulating")
 
 
-def _write_movie(spec: MovieSpec, folder: Path, bar: "tqdm[None]") -> None:
+def _write_movie(spec: MovieSpec, path: Path, bar: "tqdm[None]") -> None:
     shape = (spec.frames, len(CHANNELS), 1, *spec.shape)
-    level = Level("0", (INTERVAL, 1.0, 1.0, PIXEL_SIZE, PIXEL_SIZE), (0.0,) * len(AXES), shape)
-    like = Position(FOV_NAME, folder, AXES, UNITS, (level,), CHANNELS, {}, np.dtype(np.float32), zarr_format=2)
+    level = Level("0", (FRAME_INTERVAL, 1.0, 1.0, PIXEL_SIZE, PIXEL_SIZE), (0.0,) * len(AXES), shape)
+    like = Position(FOV_NAME, path, AXES, UNITS, (level,), CHANNELS, {}, np.dtype(np.float32), zarr_format=2)
     image = ImageSpec(like, CHANNELS, range(spec.frames), spec.frames, planes=(0,))
-    create_store(folder, Store(folder, "fov", "0.4", (FOV_NAME,)), [image])
-    stack = PlaneStack(folder, image, 0, write=True)
+    create_store(path, Store(path, "fov", "0.4", (FOV_NAME,)), [image])
+    stack = PlaneStack(path, image, 0, write=True)
     movie, windows = Movie(spec), DisplayWindows(spec.frames)
     for t in range(spec.frames):
         frame = Frame(t, movie.frame(t))
         stack.write(t, frame.data)
-        stack.settle()
+        stack.wait()
         windows.add(frame)
         bar.update(1)
-    finish_image(folder, image, windows.windows(len(CHANNELS)), _provenance(spec))
+    finish_image(path, image, windows.windows(len(CHANNELS)), _provenance(spec))
 
 
-def _is_made(path: Path, position: str, spec: MovieSpec) -> bool:
+def _is_current(path: Path, position: str, spec: MovieSpec) -> bool:
+    """Return whether a position was written from this specification by this version of the package."""
     if not path.exists():
         return False
     try:
         attributes = open_store(path).position(position).attributes
     except (DataError, UsageError):
         return False
-    return attributes.get(ATTRIBUTE) == _provenance(spec)
+    return attributes.get(PROVENANCE_KEY) == _provenance(spec)
 
 
 def _provenance(spec: MovieSpec) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Scores of a predicted image against the true one: of its pixels, and of the objects in it."""
+"""Scores of one predicted image against its truth: of the pixels, and of the objects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torchmetrics.functional import mean_absolute_error, pearson_corrcoef
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from image_translation.metrics.objects import Labels, compare_objects, find_objects
-from image_translation.metrics.rows import COUNTS, OBJECTS, PIXELS
+from image_translation.metrics.rows import COUNT_METRICS, OBJECT_METRICS, PIXEL_METRICS
 
 Image = NDArray[np.float32]
 Segment = Callable[[Image, float], Labels]
@@ -22,28 +22,28 @@ _SSIM_WINDOW = 11  # pixels
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How a prediction is brought to the unit of the truth: ``gain * prediction + offset``."""
+    """Conversion of a prediction to the unit of the truth: ``gain * prediction + offset``."""
 
     gain: float = 1.0
     offset: float = 0.0
 
     def apply(self, image: Image) -> Image:
-        """Return an image in the unit of the truth, float32."""
+        """Return an image converted to the unit of the truth, float32."""
         return (self.gain * image.astype(np.float64) + self.offset).astype(np.float32)  # offsets may be large
 
 
 class ScaleFit:
-    """The one scale of all images together that leaves the least squared error.
+    """Least-squares fit of one scale to all images.
 
-    A network predicts in units of its training data. One scale for all images changes the unit, and nothing else: a
-    field that is too bright beside the others stays so.
+    A network predicts in the unit of its training data. A common scale for all images changes the unit only: a
+    field that is too bright compared with the others remains so.
     """
 
     def __init__(self) -> None:
         self._count, self._origin, self._sums, self._products = 0, np.zeros(2), np.zeros(2), np.zeros(2)
 
     def add(self, predicted: Image, truth: Image) -> None:
-        """Take in a prediction and its truth, of equal shape."""
+        """Add a prediction and its truth, of equal shape."""
         p, t = predicted.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
         if not self._count:
             self._origin = np.array([p[0], t[0]])  # squares of a large offset would cost precision
@@ -73,13 +73,13 @@ def pixel_scores(predicted: Image, truth: Image, data_range: float) -> dict[str,
     Returns
     -------
     dict
-        `score_names.PIXELS`, as torchmetrics computes them: Pearson correlation; structural similarity with Gaussian
+        `rows.PIXEL_METRICS`, as torchmetrics computes them: Pearson correlation; structural similarity with Gaussian
         windows of 11 pixels (Wang et al., IEEE Trans. Image Process. 13, 600-612, 2004) around all pixels, of the image
         mirrored at its edges; peak signal-to-noise ratio in dB; mean absolute error in the unit of the truth. NaN where
-        one is not defined.
+        a score is not defined.
     """
     p, t = (torch.from_numpy(np.ascontiguousarray(image, np.float64)) for image in (predicted, truth))
-    scores = dict.fromkeys(PIXELS, nan) | {
+    scores = dict.fromkeys(PIXEL_METRICS, nan) | {
         "mae": float(mean_absolute_error(p, t)),
         "pearson": pearson(predicted, truth),
     }
@@ -102,21 +102,21 @@ def pearson(predicted: Image, truth: Image) -> float:
 def object_scores(
     predicted: Image, truth: Image, diameter: float, segment: Segment = find_objects
 ) -> tuple[dict[str, float], Labels, Labels]:
-    """Score the objects of an image, found in both by one method.
+    """Score the objects of an image, found in prediction and truth by the same method.
 
     Parameters
     ----------
     predicted, truth
         Shape (Y, X), float32.
     diameter
-        Of a typical object, in pixels.
+        Diameter of a typical object, in pixels.
     segment
-        What finds the objects.
+        Function that finds the objects.
 
     Returns
     -------
     scores : dict
-        `score_names.OBJECTS` and `COUNTS`; see `objects.Agreement`.
+        `rows.OBJECT_METRICS` and `rows.COUNT_METRICS`; see `objects.Agreement`.
     predicted, truth : Labels
         The objects.
     """
@@ -125,11 +125,11 @@ def object_scores(
     values = (
         agreement.dice, agreement.jaccard, *agreement.ap, agreement.count_error, agreement.true, agreement.predicted,
     )  # fmt: skip
-    return dict(zip((*OBJECTS, *COUNTS), map(float, values), strict=True)), found, true
+    return dict(zip((*OBJECT_METRICS, *COUNT_METRICS), map(float, values), strict=True)), found, true
 
 
 def _similarity(predicted: NDArray[np.float64], truth: NDArray[np.float64], data_range: float) -> float:
-    """Return what torchmetrics does, which in float64 takes 100 times as long, and 5 GB for 1024 x 1024 pixels."""
+    """Return the SSIM of torchmetrics, whose float64 version takes 100 times as long, and 5 GB for 1024 x 1024."""
     mirrored = (np.pad(image, _SSIM_WINDOW // 2, mode="reflect") for image in (predicted, truth))
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(structural_similarity(*mirrored, data_range=data_range, **options))

@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, and what its arguments alone show to be wrong."""
+"""Options of an evaluation, and the checks that need nothing but the options."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,14 +12,14 @@ METRICS, SCORE_CARD, SCORES = "metrics.csv", "score_card.csv", "scores.csv"
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """Arguments of the command; see ``image-translation evaluate --help``.
+    """Options of an evaluation; see ``image-translation evaluate --help``.
 
     Attributes
     ----------
     predictions
         Stores, or results directories of ``smooth``; or names that `data.resolve` knows, as in the next three.
     raw, truth, phase
-        Stores of what the predictions are compared with; None if there is none, or if it is found by itself.
+        Stores that the predictions are compared with; None if there is none, or if the provenance names it.
     positions
         Names or glob patterns; all positions when empty.
     channels
@@ -29,17 +29,17 @@ class EvaluationOptions:
     same
         Names that channels of the predictions have in the truth, where they differ, as pairs.
     objects
-        Channels of the truth in which objects are found; None takes those whose names sound of nuclei.
+        Channels of the truth in which objects are found; None takes those with names of nuclei.
     segmenter
-        How: one of `paired_scores.SEGMENTERS`.
+        Method of finding objects, a key of `paired_scores.SEGMENTERS`.
     every
-        Hold only every so many-th frame against the truth.
+        Score only every Nth frame against the truth.
     rescale
-        Bring each prediction to the unit of the truth first.
+        Rescale each prediction to the unit of the truth first.
     output
-        Directory for the tables and pictures, if they are wanted.
+        Directory for tables and figures; None writes none.
     overwrite
-        Replace tables that are there.
+        Replace existing tables.
     """
 
     predictions: tuple[Path, ...]
@@ -58,13 +58,7 @@ class EvaluationOptions:
     overwrite: bool = False
 
     def check(self) -> None:
-        """Refuse what the arguments alone show to be wrong.
-
-        Raises
-        ------
-        UsageError
-            If a store does not exist, or tables are there already.
-        """
+        """Raise a ``UsageError`` if the options alone show that the evaluation cannot be done."""
         given = (("the prediction", path) for path in self.predictions)
         others = ((f"--{name}", path) for name in ("raw", "truth", "phase") if (path := getattr(self, name)))
         for what, path in (*given, *others):
@@ -85,7 +79,7 @@ class EvaluationOptions:
         }
         idle = [flag for flag, given in of_truth.items() if given and not self.truth]
         if idle:
-            raise UsageError(f"{idle[0]}: is about the truth, and none is given; add --truth STORE")
+            raise UsageError(f"{idle[0]}: applies to scores against the truth, and none is given; add --truth STORE")
         for name in (METRICS, SCORE_CARD, SCORES):
             if self.output and (self.output / name).exists() and not self.overwrite:
                 raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")

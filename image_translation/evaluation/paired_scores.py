@@ -1,4 +1,4 @@
-"""Predictions held against the truth, image by image: pairs in, rows out."""
+"""Scores of predictions against their truth, image by image: pairs in, rows out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from image_translation.errors import UsageError
 from image_translation.evaluation.image_scores import Scale, ScaleFit, Segment, object_scores, pearson, pixel_scores
 from image_translation.evaluation.pairs import Field, Pair
 from image_translation.metrics.objects import Labels, find_objects, find_objects_with_cellpose, typical_diameter
-from image_translation.metrics.rows import EVERYWHERE, MEAN, TRUTH, Row
-from image_translation.metrics.similarity import RANGE
+from image_translation.metrics.rows import ALL_POSITIONS, MEAN_OF_TRUTH, TRUTH, Row
+from image_translation.metrics.similarity import RANGE_PERCENTILES
 
 SEGMENTERS: dict[str, Segment] = {"threshold": find_objects, "cellpose": find_objects_with_cellpose}
 
-_NUCLEAR = ("nuc", "dapi", "hoechst", "h2b", "draq", "sytox")
-_IMAGES_TO_MEASURE = 8  # that the diameter of the objects is taken from
+_NUCLEAR_NAMES = ("nuc", "dapi", "hoechst", "h2b", "draq", "sytox")
+_MEASURED_IMAGES = 8  # images from which the diameter of the objects is estimated
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class PairedScores:
     Attributes
     ----------
     rows
-        One number each. Those at the position ``*`` are of all images together: ``data_range``, ``gain``, ``offset``
-        and ``diameter``.
+        One score each. Rows of the position ``*`` apply to all images: ``data_range``, ``gain``, ``offset`` and
+        ``diameter``.
     pairs
-        The images, by channel, method and field.
+        Images, by channel, method and field.
     scales
-        By channel and method, how a prediction is brought to the unit of the truth.
+        Scale that converts a prediction to the unit of the truth, by channel and method.
     diameters
-        By channel with objects, that of a typical one in pixels.
+        Diameter of a typical object in pixels, by channel; only of channels with objects.
     segment
-        What finds the objects.
+        Function that finds the objects.
     """
 
     rows: list[Row]
@@ -48,7 +48,7 @@ class PairedScores:
     segment: Segment
 
     def read(self, pair: Pair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Read a prediction, in the unit of the truth, and the truth: (Y, X) float32 each."""
+        """Read a prediction, in the unit of the truth, and its truth, (Y, X) float32 each."""
         images = pair.read()
         assert images is not None  # it was scored  # noqa: S101
         return self.scales[pair.channel, pair.method].apply(images[0]), images[1]
@@ -73,11 +73,11 @@ def score_pairs(
     pairs
         The images.
     objects
-        Channels of the truth in which objects are found; None takes those whose names sound of nuclei.
+        Channels of the truth in which objects are found; None takes those with names of nuclei.
     segment
-        What finds the objects.
+        Function that finds the objects.
     rescale
-        Bring each prediction to the unit of the truth by one gain and offset for all images; else take it as it is.
+        Rescale each prediction to the unit of the truth by one gain and offset for all images.
 
     Raises
     ------
@@ -91,19 +91,23 @@ def score_pairs(
     if unknown:
         raise UsageError(f"--objects {unknown[0]}: is not among the channels that are scored: {', '.join(channels)}")
     scores = PairedScores([], {}, {}, {}, segment)
-    with tqdm(total=2 * len(pairs), unit="image", disable=None, dynamic_ncols=True, desc="against the truth") as bar:
+    with tqdm(total=2 * len(pairs), unit="image", disable=None, dynamic_ncols=True, desc="scoring images") as bar:
         for channel in channels:
-            mine = [pair for pair in pairs if pair.channel == channel]
-            sought = channel in objects if objects is not None else any(w in channel.lower() for w in _NUCLEAR)
-            shared = _measure(scores, mine, bar, rescale=rescale, objects=sought)
-            _score(scores, mine, bar, *shared)
+            own = [pair for pair in pairs if pair.channel == channel]
+            has_objects = channel in objects if objects is not None else _is_nuclear(channel)
+            shared = _measure(scores, own, bar, rescale=rescale, objects=has_objects)
+            _score(scores, own, bar, *shared)
     return scores
+
+
+def _is_nuclear(channel: str) -> bool:
+    return any(name in channel.lower() for name in _NUCLEAR_NAMES)
 
 
 def _measure(
     scores: PairedScores, pairs: Sequence[Pair], bar: "tqdm[None]", *, rescale: bool, objects: bool
 ) -> tuple[float, float]:
-    """Find what all images of a channel share; return the range and the mean of the truth."""
+    """Estimate what all images of a channel share; return the data range and the mean of the truth."""
     channel = pairs[0].channel
     fits: dict[str, ScaleFit] = {pair.method: ScaleFit() for pair in pairs}
     samples: dict[Field, NDArray[np.float64]] = {}
@@ -113,22 +117,22 @@ def _measure(
         scores.pairs.setdefault(channel, {}).setdefault(pair.method, {})[pair.field] = pair
         if pair.field not in samples:
             samples[pair.field] = normalize.grid_sample(truth)
-            if objects and len(images) < _IMAGES_TO_MEASURE:
+            if objects and len(images) < _MEASURED_IMAGES:
                 images.append(truth)
     for method, fit in fits.items():
         if method not in scores.pairs.get(channel, {}):
             raise UsageError(f"{method}: no valid image of {channel} lies beside a valid one of the truth")
         scale = fit.scale() if rescale else Scale()
         scores.scales[channel, method] = scale
-        scores.rows.append(Row(EVERYWHERE, method, channel, None, "gain", scale.gain))
-        scores.rows.append(Row(EVERYWHERE, method, channel, None, "offset", scale.offset))
+        scores.rows.append(Row(ALL_POSITIONS, method, channel, None, "gain", scale.gain))
+        scores.rows.append(Row(ALL_POSITIONS, method, channel, None, "offset", scale.offset))
     values = np.concatenate(list(samples.values()))
-    low, high = np.percentile(values, RANGE)
-    scores.rows.append(Row(EVERYWHERE, TRUTH, channel, None, "data_range", float(high - low)))
+    low, high = np.percentile(values, RANGE_PERCENTILES)
+    scores.rows.append(Row(ALL_POSITIONS, TRUTH, channel, None, "data_range", float(high - low)))
     diameter = typical_diameter(images)
     if isfinite(diameter):
         scores.diameters[channel] = diameter
-        scores.rows.append(Row(EVERYWHERE, TRUTH, channel, None, "diameter", diameter))
+        scores.rows.append(Row(ALL_POSITIONS, TRUTH, channel, None, "diameter", diameter))
     return float(high - low), float(values.mean())
 
 
@@ -137,14 +141,14 @@ def _score(scores: PairedScores, pairs: Sequence[Pair], bar: "tqdm[None]", data_
     for pair, predicted, truth in _valid(pairs, bar):
         scaled = scores.scales[pair.channel, pair.method].apply(predicted)
         found = pixel_scores(scaled, truth, data_range)
-        found["pearson"] = pearson(predicted, truth)  # in another unit, what varies little may be lost
+        found["pearson"] = pearson(predicted, truth)  # unscaled, where small variations are not lost
         diameter = scores.diameters.get(pair.channel)
         if diameter is not None:
             found |= object_scores(scaled, truth, diameter, scores.segment)[0]
         scores.rows.extend(_rows(pair, pair.method, found))
         if pair.field not in known:
             known.add(pair.field)
-            scores.rows.extend(_rows(pair, MEAN, pixel_scores(np.full_like(truth, mean), truth, data_range)))
+            scores.rows.extend(_rows(pair, MEAN_OF_TRUTH, pixel_scores(np.full_like(truth, mean), truth, data_range)))
 
 
 def _valid(pairs: Iterable[Pair], bar: "tqdm[None]") -> Iterator[tuple[Pair, NDArray[np.float32], NDArray[np.float32]]]:

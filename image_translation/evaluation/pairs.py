@@ -1,4 +1,4 @@
-"""Which image of a prediction belongs to which true one."""
+"""Pairs of a predicted image and its truth."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from image_translation import normalize
 from image_translation.errors import UsageError, listing
-from image_translation.evaluation.alignment import Movie, Planes, align, beside, frame_numbers
+from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position
 from image_translation.omezarr.store import Position, Store
 
 Field = tuple[str, int]
-"""Place (position, and plane if there are several) and number of the frame."""
+"""Position (with the plane if there are several) and frame number."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Pair:
     channel
         Name of the channel in the truth.
     field
-        What it shows, whoever predicts it.
+        Position and frame, equal for all predictions.
     predicted, truth
-        Where they are read.
+        Planes that they are read from.
     """
 
     method: str
@@ -47,7 +47,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which images are wanted.
+    """Selection of the images to pair.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Pairing:
     names
         Names that channels of the predictions have in the truth, where they differ.
     every
-        Take every so many-th frame.
+        Take every Nth frame.
     """
 
     positions: tuple[str, ...] = ()
@@ -68,27 +68,27 @@ class Pairing:
 
 
 def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: Store, wanted: Pairing) -> list[Pair]:
-    """Find the images of a prediction that have a truth.
+    """Pair the images of a prediction with their truth.
 
     Parameters
     ----------
     name
-        Of the prediction.
+        Name of the prediction.
     prediction, truth
         The stores.
     request
-        What the prediction was made from, as far as is known; see `alignment.frame_numbers`.
+        Request that the prediction was made by; see `alignment.frame_numbers`.
     wanted
-        Which images are wanted.
+        Which images to pair.
 
     Raises
     ------
     UsageError
-        The stores do not fit each other, or have no channel in common.
+        The stores do not match, or have no channel in common.
     """
     pairs: list[Pair] = []
     for place in prediction.select(wanted.positions):
-        mine, other = prediction.position(place), beside(truth, place, "the truth")
+        mine, other = prediction.position(place), matching_position(truth, place, "the truth")
         for channel, named in _common(name, mine, other, wanted):
             predicted = Movie(f"the prediction {name}", mine, (mine.channels.index(channel),))
             true = Movie("the truth", other, (other.channels.index(named),))
@@ -96,14 +96,14 @@ def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: 
             depth = mine.shape[2]
             for z in range(depth):
                 planes = Planes(predicted, z, -frames.start)
-                truths = align(true, predicted, z, frames, whole=False)[0]
+                truths = align(true, predicted, z, frames, exact=False)[0]
                 shown = place if depth == 1 else f"{place} z{z}"
                 pairs += (Pair(name, named, (shown, number), planes, truths) for number in frames[:: wanted.every])
     return pairs
 
 
 def _common(name: str, mine: Position, other: Position, wanted: Pairing) -> Iterator[tuple[str, str]]:
-    """Yield the channels of a prediction that the truth has, with their names there."""
+    """Yield the channels of a prediction that the truth has, with their names in the truth."""
     missing = [channel for channel in wanted.channels if channel not in mine.channels]
     if missing:
         raise UsageError(f"the prediction {name} has no channel {', '.join(missing)}; it has {listing(mine.channels)}")

@@ -1,48 +1,27 @@
-"""Which stores are scored: found, named, opened."""
+"""The predictions to score: which stores, by which names, and what they were made from."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from image_translation import data
 from image_translation.errors import UsageError
-from image_translation.evaluation.options import EvaluationOptions
-from image_translation.metrics.rows import RAW
-from image_translation.omezarr.output import ATTRIBUTE
+from image_translation.metrics.rows import RAW, TRUTH
+from image_translation.omezarr.output import PROVENANCE_KEY
 from image_translation.omezarr.store import STORE_SUFFIX, Store, open_store
 
 
-def resolved(options: EvaluationOptions) -> EvaluationOptions:
-    """Replace names by paths."""
-
-    def found(path: Path | None) -> Path | None:
-        return None if path is None else data.resolve(path, kind="movie")
-
-    return replace(
-        options,
-        predictions=tuple(data.resolve(path, kind="movie") for path in options.predictions),
-        raw=found(options.raw),
-        truth=found(options.truth),
-        phase=found(options.phase),
-    )
-
-
-def provenance(store: Store) -> dict[str, Any]:
-    """Read what a store was made from; empty if it is not the program's."""
-    try:
-        return dict(store.position(store.names[0]).attributes[ATTRIBUTE]["request"])
-    except (KeyError, TypeError, ValueError):
-        return {}
-
-
 def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
-    """Open the stores, by name; stores of the same name are told apart by their directory.
+    """Open the stores, by name; stores of the same name are distinguished by their directory.
+
+    Parameters
+    ----------
+    paths
+        Stores, or directories of them such as ``smooth`` writes.
 
     Raises
     ------
     UsageError
-        If there is no store.
+        If a path is neither.
     """
     found: list[Path] = []
     for path in paths:
@@ -58,16 +37,41 @@ def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
     }
 
 
-def is_about_time(options: EvaluationOptions) -> bool:
-    """Tell whether metrics over time are wanted: not of stills, nor of predictions of which none is the raw one.
+def split_raw(predictions: Mapping[str, Store], path: Path | None) -> tuple[Store, dict[str, Store]]:
+    """Split the predictions into the raw one and the others.
 
-    Without a truth there is nothing else that could be meant.
+    Parameters
+    ----------
+    predictions
+        All predictions, by name.
+    path
+        The raw prediction; None looks for the one called ``raw``, or takes the only one.
+
+    Raises
+    ------
+    UsageError
+        If it is not known which is raw, or another one has a reserved name.
     """
-    if not options.truth:
-        return True
-    predictions = find_predictions(resolved(options).predictions)
-    over_time = any(store.position(name).shape[0] > 1 for store in predictions.values() for name in store.names)
-    return over_time and (options.raw is not None or RAW in predictions or len(predictions) == 1)
+    others = dict(predictions)
+    if path:
+        raw = open_store(path)
+        others = {name: store for name, store in others.items() if store.path != path.resolve()}
+    elif RAW in others or len(others) == 1:
+        raw = others.pop(RAW if RAW in others else next(iter(others)))
+    else:
+        raise UsageError(f"none of {', '.join(others)} is called raw; name the raw prediction with --raw STORE")
+    for name in (RAW, TRUTH):
+        if name in others:
+            raise UsageError(f"a prediction is called {name}, which is a reserved name; rename {others[name].path}")
+    return raw, others
+
+
+def stored_request(store: Store) -> dict[str, Any]:
+    """Read the request that a prediction was made by from its provenance; empty if `smooth` did not write it."""
+    try:
+        return dict(store.position(store.names[0]).attributes[PROVENANCE_KEY]["request"])
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def _is_store(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Predictions against the truth: stores in; a table, boxes, and the best, the median and the worst field out."""
+"""Report of scores against the truth: tables, box plots, and the best, the median and the worst field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
@@ -8,97 +8,60 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from image_translation.errors import UsageError, listing
-from image_translation.evaluation.alignment import Movie, align, beside, frame_numbers
-from image_translation.evaluation.options import SCORES, EvaluationOptions
-from image_translation.evaluation.paired_scores import SEGMENTERS, PairedScores, score_pairs
-from image_translation.evaluation.pairs import Field, Pair, Pairing, find_pairs
-from image_translation.evaluation.predictions import find_predictions, provenance, resolved
-from image_translation.staining.figure_directory import file_stems
-from image_translation.figures.scores import FieldView, plot_boxes, plot_fields
-from image_translation.metrics.rows import EVERYWHERE, MEAN, OBJECTS, PIXELS, TRUTH, Row, write_csv
+from image_translation.errors import UsageError
+from image_translation.evaluation.alignment import Movie, align, frame_numbers, matching_position
+from image_translation.evaluation.options import SCORES
+from image_translation.evaluation.paired_scores import PairedScores
+from image_translation.evaluation.pairs import Field, Pair
+from image_translation.evaluation.plan import EvaluationPlan
+from image_translation.evaluation.predictions import stored_request
+from image_translation.figures.scores import FieldView, box_plot_figure, field_figure
+from image_translation.files import file_stems
+from image_translation.metrics.rows import (
+    ALL_POSITIONS,
+    MEAN_OF_TRUTH,
+    OBJECT_METRICS,
+    PIXEL_METRICS,
+    TRUTH,
+    Row,
+    write_csv,
+)
 from image_translation.omezarr.selection import select_channel
-from image_translation.omezarr.store import Store, open_store
+from image_translation.omezarr.store import open_store
 
 BOXES = "scores.png"
 
 _DPI = 150
 
 
-def pair_up(options: EvaluationOptions) -> list[Pair]:
-    """Find the images of all predictions that have a truth.
+def write_report(plan: EvaluationPlan, scores: PairedScores, output: Path) -> None:
+    """Write the scores against the truth as a table and box plots, and the best, the median and the worst field.
 
     Parameters
     ----------
-    options
-        What to do, with a truth; their own ``check`` has passed.
+    plan
+        The evaluation.
+    scores
+        Its scores.
+    output
+        Directory to write into.
 
     Raises
     ------
-    UsageError
-        If the stores do not fit each other.
     DataError
-        If one of them cannot be read.
+        If an image cannot be read.
     """
-    options = resolved(options)
-    if options.truth is None:
-        raise UsageError("--truth: is needed, to hold the predictions against")
-    predictions, truth = find_predictions(_predictions(options)), open_store(options.truth)
-    known = {channel for store in predictions.values() for channel in store.position(store.names[0]).channels}
-    for mine, _ in options.same:
-        if mine not in known:
-            raise UsageError(f"--same {mine}=...: no prediction has such a channel; there are {listing(sorted(known))}")
-    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
-    return [
-        pair
-        for name, store in predictions.items()
-        for pair in find_pairs(name, store, provenance(store), truth, wanted)
-    ]
-
-
-def judge(options: EvaluationOptions, pairs: Sequence[Pair] | None = None) -> list[Row]:
-    """Score predictions against the truth, and write tables and pictures if they are wanted.
-
-    Parameters
-    ----------
-    options
-        What to do, with a truth; their own ``check`` has passed.
-    pairs
-        What `pair_up` found, if that has been called.
-
-    Returns
-    -------
-    list of Row
-        The scores; see `paired_scores.PairedScores`.
-
-    Raises
-    ------
-    UsageError
-        If the stores do not fit each other.
-    DataError
-        If one of them cannot be read.
-    """
-    pairs = pair_up(options) if pairs is None else pairs
-    options = resolved(options)
-    scores = score_pairs(pairs, objects=options.objects, segment=SEGMENTERS[options.segmenter], rescale=options.rescale)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        write_csv(scores.rows, options.output / SCORES)
-        plot_boxes(scores.rows).savefig(options.output / BOXES, dpi=_DPI)
-        sources = _Sources(find_predictions(_predictions(options)), options)
-        for channel, stem in zip(scores.pairs, file_stems(scores.pairs), strict=True):
-            views = list(_views(scores, channel, sources))
-            if views:
-                plot_fields(views).savefig(options.output / f"fields_{stem}.png", dpi=_DPI)
-    return scores.rows
-
-
-def _predictions(options: EvaluationOptions) -> tuple[Path, ...]:
-    return options.predictions if options.raw is None else (options.raw, *options.predictions)
+    write_csv(scores.rows, output / SCORES)
+    box_plot_figure(scores.rows).savefig(output / BOXES, dpi=_DPI)
+    sources = _Sources(plan)
+    for channel, stem in zip(scores.pairs, file_stems(scores.pairs), strict=True):
+        views = list(_views(scores, channel, sources))
+        if views:
+            field_figure(views).savefig(output / f"fields_{stem}.png", dpi=_DPI)
 
 
 def _views(scores: PairedScores, channel: str, sources: "_Sources") -> Iterator[FieldView]:
-    """Show the fields of all predictions, if any, in which the first fares best, about average, and worst."""
+    """Yield the fields in which the first prediction scores best, median and worst, with all predictions."""
     methods = scores.pairs[channel]
     first = next(iter(methods))
     common = [field for field in methods[first] if all(field in fields for fields in methods.values())]
@@ -109,7 +72,7 @@ def _views(scores: PairedScores, channel: str, sources: "_Sources") -> Iterator[
     }
     ranked = sorted(common, key=lambda field: np.nan_to_num(found[first, field], nan=-1.0), reverse=True)
     places = {"median": len(ranked) // 2, "worst": len(ranked) - 1, "best": 0}
-    shown = {place: title for title, place in places.items()}  # fewer than three fields are shown once each
+    shown = {place: title for title, place in places.items()}  # with fewer than three fields, each is shown once
     for place in sorted(shown) if ranked else ():
         field = ranked[place]
         images = {method: scores.read(fields[field]) for method, fields in methods.items()}
@@ -131,60 +94,60 @@ def _caption(method: str, pearson: float, count: int) -> str:
 
 
 class _Sources:
-    """What the predictions were made from, where the first one says it, or the user does."""
+    """Images that the predictions were made from, as the options or the provenance of the first prediction say."""
 
-    def __init__(self, predictions: Mapping[str, Store], options: EvaluationOptions) -> None:
-        self._store, self._channel = None, options.channel
-        self._requests = {name: provenance(store) for name, store in predictions.items()}
+    def __init__(self, plan: EvaluationPlan) -> None:
+        self._store, self._channel = None, plan.options.channel
+        self._requests = {name: stored_request(store) for name, store in plan.predictions.items()}
         stated: Mapping[str, Any] = next(iter(self._requests.values())).get("input", {})
-        path = options.phase or Path(stated.get("movie", ""))
+        path = plan.options.phase or Path(stated.get("movie", ""))
         if path.name and path.exists():
             self._store = open_store(path)
-            self._channel = options.channel or stated.get("channel")
+            self._channel = plan.options.channel or stated.get("channel")
 
     def read(self, pair: Pair, field: Field) -> NDArray[np.float32] | None:
-        """Read the source of a prediction, (Y, X) float32; None if it is not known, or is of another shape."""
+        """Read the source of a prediction, (Y, X) float32; None if it is not known, or of another shape."""
         if self._store is None:
             return None
         raw = pair.predicted.movie
         try:
-            position = beside(self._store, raw.position.name, "the phase")
+            position = matching_position(self._store, raw.position.name, "the phase")
             source = Movie("the phase", position, (select_channel(position, self._channel),))
             frames = frame_numbers(raw, self._requests[pair.method])
-            return align(source, raw, pair.predicted.z, frames, whole=False)[0].read(field[1])[0]
+            return align(source, raw, pair.predicted.z, frames, exact=False)[0].read(field[1])[0]
         except UsageError:
             return None
 
 
-SMALL_IS_GOOD = frozenset({"mae", "count_error"})
+LOWER_IS_BETTER = frozenset({"mae", "count_error"})
 _DIGITS = {"psnr": 1}
 
 
 def format_scores(rows: Sequence[Row]) -> str:
-    """Write down the mean of each score over all fields, one line a prediction; the best of several is starred.
+    """Format the mean of each score over all fields, one line per prediction; the best of several is starred.
 
-    The error of the count is the mean of its size, whatever its sign.
+    Of the count error the mean absolute value is given.
     """
     return "\n\n".join(_table(rows, channel) for channel in dict.fromkeys(row.channel for row in rows))
 
 
 def means(rows: Sequence[Row], channel: str) -> dict[str, dict[str, float]]:
-    """Return by prediction the mean of each score of a channel over all fields, NaN where it is never defined."""
+    """Return the mean of each score of a channel over all fields, by prediction; NaN where it is never defined."""
     values: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        if row.channel == channel and row.position != EVERYWHERE:
+        if row.channel == channel and row.position != ALL_POSITIONS:
             value = abs(row.value) if row.metric == "count_error" else row.value
             values.setdefault(row.method, {}).setdefault(row.metric, []).append(value)
     return {
         method: {name: _mean(found) for name, found in metrics.items()}
-        for method, metrics in sorted(values.items(), key=lambda item: item[0] == MEAN)
+        for method, metrics in sorted(values.items(), key=lambda item: item[0] == MEAN_OF_TRUTH)
     }
 
 
 def _table(rows: Sequence[Row], channel: str) -> str:
     found = means(rows, channel)
-    names = [name for name in (*PIXELS, *OBJECTS) if any(name in scores for scores in found.values())]
-    fields = {(row.position, row.frame) for row in rows if row.channel == channel and row.position != EVERYWHERE}
+    names = [name for name in (*PIXEL_METRICS, *OBJECT_METRICS) if any(name in scores for scores in found.values())]
+    fields = {(row.position, row.frame) for row in rows if row.channel == channel and row.position != ALL_POSITIONS}
     shared = {row.metric: row.value for row in rows if row.channel == channel and row.method == TRUTH}
     diameter = f", objects of {shared['diameter']:.0f} px" if "diameter" in shared else ""
     head = f"{channel}: {len(fields)} image{'s'[: len(fields) != 1]}, data range {shared['data_range']:.4g}{diameter}"
@@ -198,11 +161,11 @@ def _table(rows: Sequence[Row], channel: str) -> str:
 
 
 def _best(name: str, found: dict[str, dict[str, float]]) -> str | None:
-    """Return which prediction is the best in a score, of several."""
-    scores = {m: s[name] for m, s in found.items() if m != MEAN and not isnan(s.get(name, np.nan))}
+    """Return the name of the best prediction in a score, if there are several."""
+    scores = {m: s[name] for m, s in found.items() if m != MEAN_OF_TRUTH and not isnan(s.get(name, np.nan))}
     if len(scores) < 2:
         return None
-    return (min if name in SMALL_IS_GOOD else max)(scores, key=scores.__getitem__)
+    return (min if name in LOWER_IS_BETTER else max)(scores, key=scores.__getitem__)
 
 
 def _cell(name: str, value: float, *, starred: bool) -> str:

@@ -1,4 +1,4 @@
-"""Scores of principal components, and channels, as colours.
+"""Component scores and channels as RGB colours.
 
 Maps that are to be compared share one basis and one contrast: then equal colours mean equal features.
 """
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 
-# Lights of channels, R, G and B. Blue and orange are told apart with any colour vision, and add up to white.
+# RGB of channels at full intensity. Blue and orange are distinct with any colour vision, and add up to white.
 COLOURS = {"blue": (0.0, 0.5, 1.0), "orange": (1.0, 0.5, 0.0), "gray": (1.0, 1.0, 1.0)}
-_FLUORESCENCE = (0.5, 99.8)  # percentiles that become black and full colour
+_COMPOSITE_PERCENTILES = (0.5, 99.8)  # shown as black and as full colour
 
 
-def limits(scores: Sequence[NDArray[Any]], low: float = 1, high: float = 99) -> NDArray[np.float64]:
-    """Return the range of each component that is to be shown, the same for all maps, (n, 2) float64.
+def contrast_limits(scores: Sequence[NDArray[Any]], low: float = 1, high: float = 99) -> NDArray[np.float64]:
+    """Return the range of each component to be displayed, the same for all maps, (n, 2) float64.
 
     Parameters
     ----------
     scores
-        Of each map, (n, H, W), in a common basis.
+        Scores of each map in a common basis, (n, H, W).
     low, high
-        Percentiles of the finite scores of all maps together; where they coincide the range is the whole one.
+        Percentiles of the finite scores of all maps together; where they coincide, minimum and maximum are taken.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def limits(scores: Sequence[NDArray[Any]], low: float = 1, high: float = 99) -> 
     """
     counts = sorted({len(map_scores) for map_scores in scores})
     if len(counts) != 1:
-        msg = f"maps of {counts} components have no common contrast; project them on one basis"
+        msg = f"maps of {counts} components cannot share a contrast; project them on one basis"
         raise UsageError(msg)
     ranges = np.zeros((counts[0], 2))
     for n in range(counts[0]):
@@ -46,21 +46,22 @@ def limits(scores: Sequence[NDArray[Any]], low: float = 1, high: float = 99) -> 
 
 
 def to_rgb(scores: NDArray[Any], contrast: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return scores (n, H, W) as colours, (H, W, 3) uint8: the first three components are red, green and blue.
+    """Map scores (n, H, W) to colours (H, W, 3) uint8: the first three components are red, green and blue.
 
-    Two components are orange and blue lights, one is gray. Last components whose range is empty do not count; without
-    any, the picture is medium gray. Pixels that are not finite are black. For `contrast` see `limits`.
+    Two components are orange and blue, one is gray. Trailing components with an empty range are ignored; if no
+    component is left, the image is medium gray. Pixels that are not finite are black. For `contrast` see
+    `contrast_limits`.
     """
     shown = scores[:3]
     varying = np.flatnonzero(contrast[: len(shown), 1] > contrast[: len(shown), 0])
     count = varying[-1] + 1 if varying.size else 0
     finite = np.isfinite(shown).all(axis=0)
-    levels = [_stretched(plane, window) for plane, window in zip(shown[:count], contrast[:count], strict=True)]
+    levels = [_rescale(plane, limits) for plane, limits in zip(shown[:count], contrast[:count], strict=True)]
     if count == 3:
-        return _bytes(np.stack(levels, axis=-1), finite)
+        return _to_uint8(np.stack(levels, axis=-1), finite)
     if count == 0:
-        return _bytes(np.full((*finite.shape, 3), 0.5), finite)
-    return _bytes(_lights(levels, ("gray",) if count == 1 else ("orange", "blue")), finite)
+        return _to_uint8(np.full((*finite.shape, 3), 0.5), finite)
+    return _to_uint8(_blend(levels, ("gray",) if count == 1 else ("orange", "blue")), finite)
 
 
 def composite(
@@ -68,7 +69,7 @@ def composite(
     colours: Sequence[str] = ("blue", "orange"),
     contrast: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint8]:
-    """Add channels up as coloured lights, (H, W, 3) uint8; pixels that are not finite are black.
+    """Overlay channels additively, each in a colour, (H, W, 3) uint8; pixels that are not finite are black.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def composite(
     colours
         Names out of `COLOURS`, one for each channel; blue and orange in equal strength are white or gray.
     contrast
-        Dark and full value of each channel, (n, 2); without it, the percentiles 0.5 and 99.8 of each.
+        Values of each channel shown as black and as full colour, (n, 2); default are its percentiles 0.5 and 99.8.
 
     Raises
     ------
@@ -85,32 +86,33 @@ def composite(
         A colour is unknown, or there is not one for each channel.
     """
     if len(colours) < len(channels) or not channels or not set(colours) <= set(COLOURS):
-        msg = (
-            f"colours {', '.join(colours)} for {len(channels)} channels: needed is one of {', '.join(COLOURS)} for each"
-        )
+        msg = f"colours {', '.join(colours)} for {len(channels)} channels: give one of {', '.join(COLOURS)} for each"
         raise UsageError(msg)
     if contrast is None:
-        contrast = np.concatenate([limits([channel[np.newaxis]], *_FLUORESCENCE) for channel in channels])
+        contrast = np.concatenate(
+            [contrast_limits([channel[np.newaxis]], *_COMPOSITE_PERCENTILES) for channel in channels]
+        )
     finite = np.logical_and.reduce([np.isfinite(channel) for channel in channels])
     levels = [
-        _stretched(channel, window) if window[1] > window[0] else np.zeros(channel.shape)
-        for channel, window in zip(channels, contrast, strict=True)
+        _rescale(channel, limits) if limits[1] > limits[0] else np.zeros(channel.shape)
+        for channel, limits in zip(channels, contrast, strict=True)
     ]
-    return _bytes(_lights(levels, colours), finite)
+    return _to_uint8(_blend(levels, colours), finite)
 
 
-def _stretched(plane: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values of 0 at the low and 1 at the high end of a window; half where it is empty."""
-    low, high = window
+def _rescale(plane: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rescale values from the contrast limits to [0, 1]; 0.5 where these are equal."""
+    low, high = limits
     if high <= low:
         return np.full(plane.shape, 0.5)
     return np.clip((np.nan_to_num(plane.astype(np.float64)) - low) / (high - low), 0, 1)
 
 
-def _lights(levels: Sequence[NDArray[np.float64]], colours: Sequence[str]) -> NDArray[np.float64]:
-    lights = [level[..., np.newaxis] * COLOURS[colour] for level, colour in zip(levels, colours, strict=False)]
-    return np.minimum(np.sum(lights, axis=0), 1)
+def _blend(levels: Sequence[NDArray[np.float64]], colours: Sequence[str]) -> NDArray[np.float64]:
+    """Add up levels in [0, 1], each in its colour."""
+    rgb = [level[..., np.newaxis] * COLOURS[colour] for level, colour in zip(levels, colours, strict=False)]
+    return np.minimum(np.sum(rgb, axis=0), 1)
 
 
-def _bytes(rgb: NDArray[np.float64], finite: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _to_uint8(rgb: NDArray[np.float64], finite: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.rint(255 * np.where(finite[..., np.newaxis], rgb, 0)).astype(np.uint8)

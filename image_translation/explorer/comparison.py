@@ -1,4 +1,4 @@
-"""Two views side by side: of one network in one common basis, or of two networks."""
+"""Two images side by side: of one network in a common basis, or of two networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,39 +6,40 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from image_translation.explorer.colours import to_rgb
-from image_translation.explorer.feature_regression import FOLDS, agreement, translate
-from image_translation.explorer.inspector import View
+from image_translation.explorer.feature_regression import FOLDS, channel_correlation, predict_scores
+from image_translation.explorer.inspector import Activations
 from image_translation.explorer.principal_components import project
-from image_translation.explorer.stage_statistics import differences, table
+from image_translation.explorer.stage_statistics import format_csv, stage_differences
 from image_translation.explorer.stage_tiles import (
     StageColours,
-    picture_tiles,
+    all_tiles,
+    image_tiles,
     stage_colours,
     stage_pixel_size,
-    tile_rows,
 )
-from image_translation.figures.tiles import ONE_BASIS, Tile
+from image_translation.figures.tiles import COMMON_BASIS_LEGEND, Tile
 
-SAME_CHANNELS = 0.5  # median correlation above which channels of two networks mean the same
-TRANSLATED = (
-    "The channels of the two networks have nothing in common, so the second one's picture is what its features tell of "
-    "the first one's components (ridge regression, judged where it was not fitted): R² 1 is all of it, 0 is nothing."
+SAME_CHANNELS = 0.5  # median correlation from which on two networks are taken to have the same channels
+REGRESSION_LEGEND = (
+    "The channels of the two networks are unrelated, so the second column shows the first network's components as "
+    "predicted from the second network's features (cross-validated ridge regression): R² 1 is fully predicted, 0 not "
+    "at all."
 )
-_ALIKE = "The channels of the two networks agree, as those of one network in training do. "
+_SAME_CHANNELS_LEGEND = "The channels of the two networks correspond, as those of two states of one training do. "
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two variants, ready to be drawn.
+    """Two columns of tiles with a number for each stage.
 
     Attributes
     ----------
     columns
-        Name and tiles of each, as `tiles.comparison_figure` takes them.
+        Name and tiles of each column, as `tiles.comparison_figure` takes them.
     legend
-        What the colours mean.
+        Meaning of the colours.
     numbers
-        Name of the number that is given for each stage, and its values.
+        Name of the number, and its value for each stage.
     """
 
     columns: tuple[tuple[str, list[Tile]], ...]
@@ -48,79 +49,85 @@ class Comparison:
     def table(self) -> str:
         """Return the numbers as CSV."""
         name, values = self.numbers
-        return table(["stage", name], values.items())
+        return format_csv(["stage", name], values.items())
 
 
-def compare_images(labels: tuple[str, str], views: tuple[View, View], pixel_size: float | None = None) -> Comparison:
-    """Hold two images against each other, as one network sees them.
+def compare_images(
+    labels: tuple[str, str], activations: tuple[Activations, Activations], pixel_size: float | None = None
+) -> Comparison:
+    """Compare two images of one network in a common basis.
 
     Parameters
     ----------
     labels
-        What the images are called.
-    views
+        Names of the images.
+    activations
         Of one network.
     pixel_size
-        Side of a pixel of the images in micrometres.
+        Pixel size of the images in micrometres.
     """
-    colours = stage_colours(views)
-    differ = differences(*views) if views[0].image.shape == views[1].image.shape else {}
-    one, other = (_tiles(view, colours, pixel_size) for view in views)
-    noted = [
-        replace(tile, note=f"differs by {differ[tile.name]:.2f}") if tile.name in differ else tile for tile in other
-    ]
-    return Comparison(((labels[0], one), (labels[1], noted)), ONE_BASIS, ("difference", differ))
+    colours = stage_colours(activations)
+    first, second = activations
+    differences = stage_differences(first, second) if first.image.shape == second.image.shape else {}
+    tiles = _with_notes(all_tiles(second, colours, pixel_size), "differs by", differences)
+    columns = ((labels[0], all_tiles(first, colours, pixel_size)), (labels[1], tiles))
+    return Comparison(columns, COMMON_BASIS_LEGEND, ("difference", differences))
 
 
-def compare_networks(labels: tuple[str, str], views: tuple[View, View], pixel_size: float | None = None) -> Comparison:
-    """Hold two networks against each other that look at the same field.
+def compare_networks(
+    labels: tuple[str, str], activations: tuple[Activations, Activations], pixel_size: float | None = None
+) -> Comparison:
+    """Compare two networks on the same field.
 
-    Where their channels mean the same (two states of one network in training), they share one basis. Elsewhere the
-    second one is shown by what its features tell of the first one's components, see `feature_regression.translate`.
+    If their channels correspond (two states of one network in training), they share one basis. Otherwise the second
+    column shows the first network's components as predicted from the second network's features, see
+    `feature_regression.predict_scores`.
 
     Parameters
     ----------
     labels
-        What the networks are called.
-    views
+        Names of the networks.
+    activations
         Of one field.
     pixel_size
-        Side of a pixel of the field in micrometres.
+        Pixel size of the field in micrometres.
     """
-    first, second = views
-    agreements = {stage: agreement(first.features[stage], second.features[stage]) for stage in _common(first, second)}
-    stages = [stage for stage in agreements if stage != "head"]  # whose channels have names, and agree in any case
-    alike = bool(stages) and float(np.median([agreements[stage] for stage in stages])) >= SAME_CHANNELS
-    if alike and set(first.features) == set(second.features):
-        colours = stage_colours(views)
-        one, other = (_tiles(view, colours, pixel_size) for view in views)
-        noted = [
-            replace(tile, note=f"channels agree: {agreements[tile.name]:.2f}") if tile.name in agreements else tile
-            for tile in other
-        ]
-        return Comparison(((labels[0], one), (labels[1], noted)), _ALIKE + ONE_BASIS, ("agreement", agreements))
+    first, second = activations
+    common = _common_stages(first, second)
+    agreements = {stage: channel_correlation(first.features[stage], second.features[stage]) for stage in common}
+    stages = [stage for stage in agreements if stage != "head"]  # whose channels correspond in any case, by their names
+    same = bool(stages) and float(np.median([agreements[stage] for stage in stages])) >= SAME_CHANNELS
+    if same and set(first.features) == set(second.features):
+        colours = stage_colours(activations)
+        tiles = _with_notes(all_tiles(second, colours, pixel_size), "channels agree:", agreements)
+        columns = ((labels[0], all_tiles(first, colours, pixel_size)), (labels[1], tiles))
+        return Comparison(columns, _SAME_CHANNELS_LEGEND + COMMON_BASIS_LEGEND, ("agreement", agreements))
     colours = stage_colours([first])
-    one, other = _tiles(first, colours, pixel_size), picture_tiles(second, pixel_size)
-    known = {}
-    for stage in _common(first, second):
-        tile, known[stage] = _translated(second, stage, project(first.features[stage], colours[stage].basis), colours)
-        other.append(replace(tile, pixel_size=stage_pixel_size(second, stage, pixel_size)))
-    return Comparison(((labels[0], one), (labels[1], other)), TRANSLATED, ("R2", known))
+    tiles, r2 = image_tiles(second, pixel_size), {}
+    for stage in common:
+        scores = project(first.features[stage], colours[stage].basis)
+        tile, r2[stage] = _predicted_tile(second, stage, scores, colours[stage])
+        tiles.append(replace(tile, pixel_size=stage_pixel_size(second, stage, pixel_size)))
+    columns = ((labels[0], all_tiles(first, colours, pixel_size)), (labels[1], tiles))
+    return Comparison(columns, REGRESSION_LEGEND, ("R2", r2))
 
 
-def _translated(view: View, stage: str, scores: np.ndarray, colours: dict[str, StageColours]) -> tuple[Tile, float]:
-    features = view.features[stage]
-    found, known = translate(features, scores)
-    image = to_rgb(found, colours[stage].contrast)
-    return Tile(stage, image, features.shape, note=f"R² {max(known, 0):.2f}"), known
+def _with_notes(tiles: Sequence[Tile], what: str, values: dict[str, float]) -> list[Tile]:
+    """Note the value of each stage that has one below its tile."""
+    return [replace(tile, note=f"{what} {values[tile.name]:.2f}") if tile.name in values else tile for tile in tiles]
 
 
-def _tiles(view: View, colours: dict[str, StageColours], pixel_size: float | None) -> list[Tile]:
-    return [tile for _, tiles in tile_rows(view, colours, pixel_size) for tile in tiles]
+def _predicted_tile(
+    activations: Activations, stage: str, scores: np.ndarray, colours: StageColours
+) -> tuple[Tile, float]:
+    """Return the scores of another network as predicted from a stage, as a tile, and their R²."""
+    features = activations.features[stage]
+    predicted, r2 = predict_scores(features, scores)
+    return Tile(stage, to_rgb(predicted, colours.contrast), features.shape, note=f"R² {max(r2, 0):.2f}"), r2
 
 
-def _common(first: View, second: View) -> Sequence[str]:
-    """Return the stages that both networks have, and that are large enough for a regression."""
+def _common_stages(first: Activations, second: Activations) -> Sequence[str]:
+    """Return the stages of both networks that are large enough for a regression."""
     return [
         stage for stage in first.features if stage in second.features and second.features[stage].shape[1] >= 2 * FOLDS
     ]

@@ -1,4 +1,4 @@
-"""What the network makes of one image: which image, how it is normalised, and what every stage returns."""
+"""Read an image, normalise it, and run a network on it to get the prediction and the feature maps of every stage."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,18 +19,18 @@ from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import Position
 
-Disturbance = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Perturb = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _log = logging.getLogger(__name__)
 
 
 class BlankFrameError(DataError):
-    """A dropped frame, which a network is never shown."""
+    """A dropped frame, which must not be passed to a network."""
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkInput:
-    """What a network is shown.
+    """Input image of a network, with the true output where the store has it.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class NetworkInput:
     image_channels
         Names of its channels.
     truth
-        The channels of the store that are called like the network's outputs, (C_out, Y, X) float32; None without them.
+        Channels of the store that have the names of the network's outputs, (C_out, Y, X) float32; None without them.
     """
 
     image: NDArray[np.float32]
@@ -48,17 +48,17 @@ class NetworkInput:
 
 
 @dataclass(frozen=True, eq=False)
-class View(NetworkInput):
-    """What a network is shown, and what it makes of it.
+class Activations(NetworkInput):
+    """Input image of a network, with the prediction and the feature maps that the network computes from it.
 
     Attributes
     ----------
     prediction
         Shape (C_out, Y, X), float32.
     features
-        Name of each stage to (C, H, W) float32.
+        Feature map of each stage by name, (C, H, W) float32.
     placements
-        Name of each stage to where its pixels lie in the image.
+        Position of the pixels of each stage in the image, by name.
     """
 
     prediction: NDArray[np.float32]
@@ -67,23 +67,23 @@ class View(NetworkInput):
 
 
 class Inspector:
-    """A network that is loaded once, when it is first used, to look at any image with.
+    """A network whose feature maps can be inspected for any image. It is loaded when it is first run.
 
     Parameters
     ----------
     checkpoint
         Path, or a name that `data.resolve_checkpoint` knows.
     normalization
-        Method for the input; None takes what the checkpoint says, else median and IQR.
+        Normalisation of the input; None uses that of the checkpoint, else median and IQR.
     device
         See `devices.resolve_device`.
 
     Attributes
     ----------
     spec
-        What is known of the checkpoint.
+        Description of the checkpoint.
     normalization
-        Method for the input.
+        Normalisation of the input.
     """
 
     def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
@@ -95,35 +95,37 @@ class Inspector:
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         _log.info("loading the network")
-        return FeatureExtractor(loading.build(self.spec, self._weights), self.spec.stride, device=str(self._device))
+        return FeatureExtractor(
+            loading.build_network(self.spec, self._weights), self.spec.stride, device=str(self._device)
+        )
 
     @property
     def device(self) -> str:
-        """Where the network runs, as PyTorch names it."""
+        """Device that the network runs on, as PyTorch names it."""
         return str(self._device)
 
     @cached_property
     def stages(self) -> dict[str, int]:
-        """Names of the stages in the order in which an image passes, and the number of channels of each."""
+        """Number of channels of each stage, by name, from the input to the output of the network."""
         size = self.spec.stride
         _, features, _ = self._extractor.extract(np.zeros((self.spec.architecture.in_channels, size, size), np.float32))
         return {name: len(maps) for name, maps in features.items()}
 
-    def channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
-        """Choose what the network is shown.
+    def select_channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
+        """Return the indices of the input channels.
 
         Parameters
         ----------
         position
             Image to choose from.
         names
-            Names of channels, in the order of the network's inputs. Without any, those that the network was trained
-            with; for a network of one input otherwise the obvious one, as `store.select_channel` finds it.
+            Names of channels, in the order of the network's inputs. If empty, those that the network was trained with;
+            if the image lacks them and the network has one input, the default of `selection.select_channel`.
 
         Raises
         ------
         UsageError
-            There are no such channels, or not as many as the network takes.
+            There is no such channel, or the number of channels is not that of the network's inputs.
         """
         trained, wanted = self.spec.input_channels, self.spec.architecture.in_channels
         if not names and trained and set(trained) <= set(position.channels):
@@ -132,16 +134,16 @@ class Inspector:
             return (select_channel(position, None),)
         if len(names) != wanted:
             raise UsageError(
-                f"the network takes {wanted} channels ({', '.join(trained) or 'of unknown names'}), and gets "
-                f"{', '.join(names) or 'none'}; {position.path} has {', '.join(position.channels)}"
+                f"the network takes {wanted} channels ({', '.join(trained) or 'of unknown names'}), not "
+                f"{', '.join(names) or 'none'}; choose among those of {position.path}: {', '.join(position.channels)}"
             )
         return tuple(select_channel(position, name) for name in names)
 
-    def look(
+    def inspect(
         self, position: Position, t: int, z: int, *, channels: Sequence[str] = (), crop: Crop | None = None
-    ) -> View:
-        """Show the network one image: `read`, then `see`."""
-        return self.see(self.read(position, t, z, channels=channels, crop=crop))
+    ) -> Activations:
+        """Read an image and run the network on it: `read`, then `run`."""
+        return self.run(self.read(position, t, z, channels=channels, crop=crop))
 
     def read(
         self,
@@ -151,30 +153,30 @@ class Inspector:
         *,
         channels: Sequence[str] = (),
         crop: Crop | None = None,
-        disturb: Disturbance | None = None,
+        perturb: Perturb | None = None,
         normalization: normalize.Method | None = None,
     ) -> NetworkInput:
-        """Read and normalise an image, without the network.
+        """Read and normalise an image; the network is not run.
 
         Parameters
         ----------
         position, t, z
-            Image, and the indices of time and plane.
+            Image, and the indices of time point and plane.
         channels
-            As for `channels`.
+            As for `select_channels`.
         crop
-            The part that the network is shown; the whole field if None. Normalisation is by the whole field in any
-            case, but the network's response norms are of what it is shown, so that a crop is not quite a part of the
-            whole.
-        disturb
-            Done to the whole normalised field, (C_in, Y, X) float32, before it is cropped.
+            Part of the field to pass to the network; None is the full field. Intensities are always normalised by the
+            full field, but the network's response norms are computed over its input, so that the features of a crop
+            differ slightly from the same part of the features of the full field.
+        perturb
+            Perturbation of the normalised full field, (C_in, Y, X) float32, before it is cropped.
         normalization
-            Another method than the network's own.
+            Overrides `Inspector.normalization`.
 
         Returns
         -------
         NetworkInput
-            All arrays are of the crop.
+            All arrays are cropped.
 
         Raises
         ------
@@ -183,29 +185,36 @@ class Inspector:
         BlankFrameError
             The image is blank.
         DataError
-            It cannot be read.
+            The image cannot be read.
         """
         _require_inside(position, t, z, crop)
-        inputs = self.channels(position, channels)
+        inputs = self.select_channels(position, channels)
         method = normalization or self.normalization
-        field = np.stack([self._plane(position, t, channel, z, method) for channel in inputs])
+        field = np.stack([self._read_plane(position, t, channel, z, method) for channel in inputs])
         outputs = [position.channels.index(name) for name in self.spec.output_channels if name in position.channels]
         truth = None
         if len(outputs) == len(self.spec.output_channels) and not set(outputs) & set(inputs):
-            truth = _cut(np.stack([position.read(t, channel, z) for channel in outputs]), crop)
+            truth = _cropped(np.stack([position.read(t, channel, z) for channel in outputs]), crop)
         names = tuple(position.channels[channel] for channel in inputs)
-        return NetworkInput(_cut(disturb(field) if disturb else field, crop), names, truth)
+        return NetworkInput(_cropped(perturb(field) if perturb else field, crop), names, truth)
 
-    def see(self, shown: NetworkInput) -> View:
-        """Return what the network makes of what it is shown; it is loaded first, if it has not been."""
-        return View(shown.image, shown.image_channels, shown.truth, *self._extractor.extract(shown.image))
+    def run(self, network_input: NetworkInput) -> Activations:
+        """Run the network on an image. The first call loads the network."""
+        return Activations(
+            network_input.image,
+            network_input.image_channels,
+            network_input.truth,
+            *self._extractor.extract(network_input.image),
+        )
 
-    def _plane(self, position: Position, t: int, channel: int, z: int, method: normalize.Method) -> NDArray[np.float32]:
+    def _read_plane(
+        self, position: Position, t: int, channel: int, z: int, method: normalize.Method
+    ) -> NDArray[np.float32]:
         image = position.read(t, channel, z)
         if not normalize.is_valid(image):
             name = position.channels[channel]
             raise BlankFrameError(
-                f"{position.path}: frame {t} (channel {name}, plane {z}) is blank, or not finite; choose another"
+                f"{position.path}: frame {t} (channel {name}, plane {z}) is blank or not finite; choose another"
             )
         key = (str(position.path), channel, method)
         if key not in self._statistics:
@@ -213,14 +222,14 @@ class Inspector:
         return normalize.apply(image, self._statistics[key])
 
 
-def _cut(image: NDArray[Any], crop: Crop | None) -> NDArray[np.float32]:
-    return np.ascontiguousarray(crop.of(image) if crop else image, dtype=np.float32)
+def _cropped(image: NDArray[Any], crop: Crop | None) -> NDArray[np.float32]:
+    return np.ascontiguousarray(crop.apply(image) if crop else image, dtype=np.float32)
 
 
 def _require_inside(position: Position, t: int, z: int, crop: Crop | None) -> None:
     frames, _, depth, height, width = position.shape
     for what, index, count in (("frame", t, frames), ("plane", z, depth)):
         if not 0 <= index < count:
-            raise UsageError(f"{what} {index} is not in {position.path}; it has 0 to {count - 1}")
+            raise UsageError(f"{what} {index} is not in {position.path}; choose 0 to {count - 1}")
     if crop and not (0 <= crop.y < crop.y + crop.height <= height and 0 <= crop.x < crop.x + crop.width <= width):
         raise UsageError(f"the crop {tuple(crop)} (Y, X, height, width) is not in {position.path}, {height} x {width}")

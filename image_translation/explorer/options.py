@@ -1,11 +1,12 @@
-"""What is asked of an inspection, and what the arguments alone show to be wrong."""
+"""Options of the command ``inspect -o``, and the checks that need nothing but the options."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from image_translation import data
 from image_translation.errors import UsageError
-from image_translation.frame import Crop, require_frames
+from image_translation.files import require_directory
+from image_translation.frame import Crop, check_frame_range
 from image_translation.normalize import Method
 
 OVERVIEW, COMPARISON, CHANGE, STAGE, TABLE = (
@@ -15,34 +16,34 @@ OVERVIEW, COMPARISON, CHANGE, STAGE, TABLE = (
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Arguments of the command; see ``image-translation inspect --help``.
+    """Options of the inspection of a network; see ``image-translation inspect --help``.
 
     Attributes
     ----------
     checkpoint, movie
         Paths, or names that `data.resolve` knows.
     output
-        Directory for figures and table.
+        Directory for the figures and the table.
     position
-        Name of the image; None if there is but one.
+        Name of the position; None if the movie has only one.
     time
-        Number of the frame.
+        Index of the frame.
     z
         Plane: an index or ``middle``.
     channels
-        What the network is shown; empty chooses the obvious ones.
+        Names of the input channels; empty uses those of the checkpoint, or the default.
     crop
-        Part of the field; None takes the whole.
+        Part of the field; None is the full field.
     compare
-        Number of a second frame, to be shown in the same colours.
+        Index of a second frame, to be shown in the same colours.
     frames
-        Numbers of the first frame whose change is measured, and of the one after the last.
+        Indices of the first frame whose change is measured, and of the one after the last.
     stage
-        Name of a stage whose components are to be shown one by one; None for no such figure.
+        Name of a stage whose components are shown one by one; None for no such figure.
     normalization, device
         As for ``smooth``.
     overwrite
-        Replace files that are there.
+        Replace existing files.
     """
 
     checkpoint: str
@@ -61,12 +62,11 @@ class InspectOptions:
     overwrite: bool = False
 
     def check(self) -> None:
-        """Raise a ``UsageError`` if the arguments alone show that it cannot be done."""
-        require_frames(self.frames)
+        """Raise a ``UsageError`` if the options alone show that the inspection is impossible."""
+        check_frame_range(self.frames)
         data.locate(self.checkpoint, kind="checkpoint")
         data.locate(self.movie, kind="movie")
-        if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"-o {self.output}: is a file; give a directory, which is made where there is none")
+        require_directory(self.output)
         for name in (OVERVIEW, COMPARISON, CHANGE, STAGE, TABLE):
             if (self.output / name).exists() and not self.overwrite:
                 raise UsageError(f"{self.output / name} exists; choose another -o, or replace it with --overwrite")

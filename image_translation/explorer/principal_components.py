@@ -1,4 +1,4 @@
-"""Principal components of feature maps, and how much a map changes. Pixels are samples, channels are features."""
+"""Principal component analysis of feature maps: pixels are samples, channels are variables."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 
-_VALUES = 2**18  # of a block of pixels that is worked on at a time: so many stay in a processor's cache
-_PROBES = 256  # pixels of a map whose median is taken off before the sums
-_ROUNDING = 1e-6  # share of the variance below which a component is the rounding of float32
-_CLEAR_SUM, _CLEAR_SKEWNESS = 0.3, 0.05
+_BLOCK_VALUES = 2**18  # per block of pixels, so that a block stays in the processor's cache
+_MEDIAN_PIXELS = 256  # pixels of a map to take the median of, which is subtracted before summing
+_MIN_SHARE = 1e-6  # share of the variance below which a component is float32 rounding error
+_MIN_SUM, _MIN_SKEWNESS = 0.3, 0.05  # magnitudes from which on they decide the sign of a component
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,13 +24,13 @@ class Basis:
     mean
         Mean of each channel, (C,) float64.
     components
-        Directions of unit length, the one of most variance first, (n, C) float64; zero where no variance is left.
+        Unit vectors by decreasing variance, (n, C) float64; zero where no variance is left.
     explained
-        Share of the total variance of each, (n,) float64, in [0, 1].
+        Share of the total variance of each component, (n,) float64, in [0, 1].
     variance
-        That of all channels together.
+        Total variance of all channels.
     pixels
-        Number of pixels that the basis was fitted to: those that are finite.
+        Number of finite pixels that the basis was fitted to.
     """
 
     mean: NDArray[np.float64]
@@ -46,29 +46,31 @@ class Basis:
 
 
 def fit_basis(maps: Sequence[NDArray[Any]], components: int = 3) -> Basis:
-    """Find the principal components of one map, or those that several maps have in common, from all their pixels.
+    """Fit the principal components of one map, or common ones of several maps, to all pixels.
 
-    Equal maps give equal bases, whatever the order of the channels. A component whose entries clearly have a sum (0.3
-    of the largest possible) has a positive one: a high score is much activity. Otherwise the skewness of the scores is
-    positive: few pixels are bright. Where that is below 0.05, too, the sum decides, and at last the largest entry.
+    The basis is deterministic and does not depend on the order of the channels. The sign of a component is such that
+    the sum of its entries is positive if its magnitude is at least 0.3 of the largest possible: a high score is high
+    activity. Otherwise the skewness of the scores is positive: few pixels are bright. If that is below 0.05, too, the
+    sum decides, and as a last resort the largest entry.
 
-    They are the eigenvectors of the covariance, which is summed up block by block, in the precision of the maps: much
-    quicker than the singular values of all pixels, and exact enough wherever a component is more than rounding.
+    The components are the eigenvectors of the covariance, which is accumulated block by block in the precision of the
+    maps: much faster than a singular value decomposition of all pixels, and as accurate for all components above
+    rounding error.
 
     Parameters
     ----------
     maps
         Each (C, H, W), any float dtype. Pixels with a channel that is not finite are left out.
     components
-        Number of components; there are at most C.
+        Number of components; at most C are returned.
 
     Raises
     ------
     UsageError
-        There is no map, one is not of three axes, the numbers of channels differ, or there is to be no component.
+        There is no map, a map has not three axes, the numbers of channels differ, or `components` is less than 1.
     """
     if not maps or components < 1:
-        msg = f"{len(maps)} maps, {components} components: each must be at least 1"
+        msg = f"{len(maps)} maps, {components} components: both must be at least 1"
         raise UsageError(msg)
     for features in maps:
         _require_map(features, maps[0].shape[0])
@@ -80,9 +82,9 @@ def fit_basis(maps: Sequence[NDArray[Any]], components: int = 3) -> Basis:
     if moments.variance > 0:
         variances, vectors = np.linalg.eigh(moments.covariance)
         shares = variances[::-1][:kept] / moments.variance
-        real = np.flatnonzero(shares > _ROUNDING)
-        explained[real] = np.minimum(shares[real], 1)
-        found[np.ix_(real, pixels.order)] = _signed(vectors.T[::-1][real], pixels, moments)
+        significant = np.flatnonzero(shares > _MIN_SHARE)
+        explained[significant] = np.minimum(shares[significant], 1)
+        found[np.ix_(significant, pixels.order)] = _orient(vectors.T[::-1][significant], pixels, moments)
     mean = np.zeros(channels)
     mean[pixels.order] = moments.mean
     return Basis(mean, found, explained, moments.variance, moments.pixels)
@@ -94,7 +96,7 @@ def project(features: NDArray[Any], basis: Basis) -> NDArray[np.float32]:
     Raises
     ------
     UsageError
-        The basis is of another number of channels.
+        Map and basis differ in the number of channels.
     """
     _require_map(features, basis.channels)
     flat = features.reshape(basis.channels, -1)
@@ -106,65 +108,37 @@ def project(features: NDArray[Any], basis: Basis) -> NDArray[np.float32]:
 
 
 def spectrum(features: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the share of the variance of all principal components, (C,) float64, the largest first.
+    """Return the share of the variance of all principal components of a map (C, H, W), (C,) float64, largest first.
 
-    All finite pixels of the map (C, H, W) count. The shares add up to 1, or are zero where the map is constant.
+    Pixels that are not finite are left out. The shares add up to 1; they are zero if the map is constant.
     """
     _require_map(features, features.shape[0])
     variances = np.maximum(np.linalg.eigvalsh(_moments(_Pixels([features], np.float64)).covariance)[::-1], 0)
-    whole = variances.sum()
-    return variances / whole if whole > 0 else variances
-
-
-def change(before: NDArray[Any], after: NDArray[Any]) -> float:
-    """Return how much a map (C, H, W) differs from an earlier one: 0 if equal, about 1 if unrelated, at most 1.41.
-
-    It is the root of sum((a - b)^2) / sum((a - m)^2 + (b - m)^2), over all channels and pixels that are finite in both,
-    with m the mean of a channel over both maps. Gain and offset that both share cancel, and so does the number of
-    channels: stages can be compared with each other and with the input. A gain or an offset of one of the maps alone
-    is change, as flicker is. Without finite pixels it is NaN.
-
-    Raises
-    ------
-    UsageError
-        The shapes differ.
-    """
-    if before.shape != after.shape:
-        msg = f"the maps have shapes {before.shape} and {after.shape}; only equal ones can be compared"
-        raise UsageError(msg)
-    finite = np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)
-    if not finite.any():
-        return float("nan")
-    difference = spread = 0.0
-    for first, second in zip(before, after, strict=True):
-        a, b = first[finite].astype(np.float64), second[finite].astype(np.float64)
-        difference += float(np.square(a - b).sum())
-        mean = (a.mean() + b.mean()) / 2
-        spread += float(np.square(a - mean).sum() + np.square(b - mean).sum())
-    return float(np.sqrt(difference / spread)) if difference > 0 else 0.0
+    total = variances.sum()
+    return variances / total if total > 0 else variances
 
 
 def _require_map(features: NDArray[Any], channels: int) -> None:
     if features.ndim != 3 or not features.size:
-        msg = f"a feature map has shape (C, H, W), none of them zero; this one has {features.shape}"
+        msg = f"a feature map must have shape (C, H, W), all at least 1, not {features.shape}"
         raise UsageError(msg)
     if features.shape[0] != channels:
-        msg = f"the map has {features.shape[0]} channels, where {channels} are needed: those of the basis or first map"
+        msg = f"the map has {features.shape[0]} channels; it must have {channels}, as the basis or the first map"
         raise UsageError(msg)
 
 
 class _Pixels:
-    """The finite pixels of maps (C, H, W), block by block, less about their median, with channels in a fixed order.
+    """Finite pixels of maps (C, H, W) in blocks, with a canonical order of channels and an offset subtracted.
 
-    As the order depends on the values alone, sums over channels round alike, however the channels came; and as the
-    median of some pixels is taken off, a constant is exactly zero, and a large offset costs no precision.
+    The order depends on the values alone, so that rounding does not depend on the order of the channels. The offset is
+    the median of a sample of pixels, so that a constant map is exactly zero and a large offset costs no precision.
 
     Attributes
     ----------
     order
-        Number of the channel that comes first, and so on, (C,).
+        Indices that sort the channels, (C,).
     origin
-        What is taken off, (C,) in that order.
+        The subtracted offset, (C,) in that order.
     """
 
     def __init__(self, maps: Sequence[NDArray[Any]], dtype: Any = np.float32) -> None:
@@ -174,31 +148,33 @@ class _Pixels:
         with np.errstate(invalid="ignore", over="ignore"):
             self.order = np.lexsort((first[:, 0], first.mean(axis=1, dtype=self._dtype)))
         self.origin = np.zeros(len(first), self._dtype)
-        some = np.concatenate([flat[self.order, :: max(1, flat.shape[1] // _PROBES)] for flat in self._flats], axis=1)
-        some = some[:, np.isfinite(some).all(axis=0)].astype(self._dtype)
+        sample = np.concatenate(
+            [flat[self.order, :: max(1, flat.shape[1] // _MEDIAN_PIXELS)] for flat in self._flats], axis=1
+        )
+        sample = sample[:, np.isfinite(sample).all(axis=0)].astype(self._dtype)
         self.origin = (
-            np.median(some, axis=1).astype(self._dtype)
-            if some.size
+            np.median(sample, axis=1).astype(self._dtype)
+            if sample.size
             else next((block[:, 0].copy() for block, _ in self if block.size), self.origin)
         )
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Yield blocks (C, N), and their sums over the pixels, (C,)."""
-        length = max(1, _VALUES // len(self.order))
+        length = max(1, _BLOCK_VALUES // len(self.order))
         for flat in self._flats:
             for start in range(0, flat.shape[1], length):
                 block = flat[:, start : start + length][self.order].astype(self._dtype, copy=False)
                 with np.errstate(invalid="ignore", over="ignore"):
                     block -= self.origin[:, np.newaxis]
                     sums = block.sum(axis=1)
-                if not np.isfinite(sums).all():  # quicker than to look at every pixel
+                if not np.isfinite(sums).all():  # faster than testing every pixel
                     block = block[:, np.isfinite(block).all(axis=0)]
                     sums = block.sum(axis=1)
                 yield block, sums
 
 
 class _Moments(NamedTuple):
-    """Number of pixels; of their channels, in the order of `_Pixels`, means (C,) and covariance (C, C), float64."""
+    """Number of pixels, and mean (C,) and covariance (C, C) of their channels in the order of `_Pixels`, float64."""
 
     pixels: int
     mean: NDArray[np.float64]
@@ -220,17 +196,17 @@ def _moments(pixels: _Pixels) -> _Moments:
     return _Moments(count, pixels.origin + total / max(count, 1), covariance)
 
 
-def _signed(components: NDArray[np.float64], pixels: _Pixels, moments: _Moments) -> NDArray[np.float64]:
-    """Turn each component, (n, C), into the direction that `fit_basis` promises."""
+def _orient(components: NDArray[np.float64], pixels: _Pixels, moments: _Moments) -> NDArray[np.float64]:
+    """Set the sign of each component, (n, C), by the rule that `fit_basis` describes."""
     totals = components.sum(axis=1) / np.sqrt(components.shape[1])
     skewness = np.zeros(len(components))
-    doubtful = np.abs(totals) <= _CLEAR_SUM
-    if doubtful.any():
-        skewness[doubtful] = _skewness(components[doubtful], pixels, moments)
+    undecided = np.abs(totals) <= _MIN_SUM
+    if undecided.any():
+        skewness[undecided] = _skewness(components[undecided], pixels, moments)
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
     signs = np.sign(largest)
-    for values, clear in ((totals, _ROUNDING), (skewness, _CLEAR_SKEWNESS), (totals, _CLEAR_SUM)):  # the last one wins
-        signs = np.where(np.abs(values) > clear, np.sign(values), signs)
+    for values, least in ((totals, _MIN_SHARE), (skewness, _MIN_SKEWNESS), (totals, _MIN_SUM)):  # later ones override
+        signs = np.where(np.abs(values) > least, np.sign(values), signs)
     return signs[:, np.newaxis] * components
 
 
@@ -249,8 +225,8 @@ def _skewness(components: NDArray[np.float64], pixels: _Pixels, moments: _Moment
 
 
 def _blocks(flat: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.bool_]]]:
-    """Yield runs of the pixels of a map (C, N): where they are, their copy in float64, and which are finite."""
-    length = max(1, _VALUES // len(flat))
+    """Yield blocks of the pixels of a map (C, N): their slice, a copy in float64, and which pixels are finite."""
+    length = max(1, _BLOCK_VALUES // len(flat))
     for start in range(0, flat.shape[1], length):
         part = slice(start, start + length)
         block = flat[:, part].astype(np.float64)

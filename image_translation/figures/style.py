@@ -1,7 +1,7 @@
-"""The look that all figures share: sizes, colours, and how an image with holes is shown.
+"""Style and layout shared by all figures: sizes, colours, images with missing pixels, scale bars, panel grids, text.
 
-Figures are at most 180 mm wide with type of 7 to 8 points, and the colours of the methods can be told apart with any
-colour vision (Okabe and Ito 2008, Color Universal Design); each has its own marker and line style, too.
+Figures are at most 180 mm wide, with text of 7 to 9 points. The palette of the methods is safe for colour-blind readers
+(Okabe and Ito 2008, Color Universal Design); each method also has its own marker or line style.
 """
 
 from bisect import bisect_right
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
@@ -23,56 +24,67 @@ from numpy.typing import NDArray
 
 from image_translation.metrics.rows import PHASE, RAW, TRUTH
 
-WIDTH = 180 / 25.4  # inches
-TITLE_TEXT, TEXT, SMALL = 9, 8, 7  # points
-PLAIN: dict[str, Any] = {"fontsize": TEXT, "parse_math": False}  # names may hold dollar signs
-PHASE_COLOURS, STAIN_COLOURS = "gray", "magma"
+FIGURE_WIDTH = 180 / 25.4  # inches, at most
+TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 9, 8, 7  # points
+PLAIN_TEXT: dict[str, Any] = {"fontsize": TEXT_SIZE, "parse_math": False}  # names may contain dollar signs
+PHASE_CMAP, STAIN_CMAP = "gray", "magma"
+MISSING: dict[str, Any] = {"facecolor": "0.93", "edgecolor": "0.7", "hatch": "////", "linewidth": 0}
 DISPLAY_PERCENTILES = (0.5, 99.8)
 RECOMMENDED = "motion"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a method is drawn in every figure."""
+class MethodStyle:
+    """Colour, marker and line of a method, the same in every figure."""
 
     colour: str
     marker: str
-    line: str = "-"
-    width: float = 1.0
+    linestyle: str = "-"
+    linewidth: float = 1.0
 
 
-_LOOKS = {
-    RAW: Look("#000000", "o"),
-    "window": Look("#E69F00", "s"),
-    "savgol": Look("#0072B2", "^"),
-    "median": Look("#56B4E9", "v"),
-    RECOMMENDED: Look("#D55E00", "*", width=1.9),
-    "causal": Look("#CC79A7", "P"),
-    TRUTH: Look("#009E73", "D", "--", 1.3),
-    PHASE: Look("#7F7F7F", "X", ":", 1.3),
+_METHOD_STYLES = {
+    RAW: MethodStyle("#000000", "o"),
+    "window": MethodStyle("#E69F00", "s"),
+    "savgol": MethodStyle("#0072B2", "^"),
+    "median": MethodStyle("#56B4E9", "v"),
+    RECOMMENDED: MethodStyle("#D55E00", "*", linewidth=1.9),
+    "causal": MethodStyle("#CC79A7", "P"),
+    TRUTH: MethodStyle("#009E73", "D", "--", 1.3),
+    PHASE: MethodStyle("#7F7F7F", "X", ":", 1.3),
 }
-_OTHER_LOOKS = (Look("#8C6D1F", "<", "-."), Look("#4D4D9F", ">", "-."), Look("#005F45", "p", "-."))
+_SPARE_STYLES = (
+    MethodStyle("#8C6D1F", "<", "-."),
+    MethodStyle("#4D4D9F", ">", "-."),
+    MethodStyle("#005F45", "p", "-."),
+)
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Return the look of each method; one that is known looks the same everywhere."""
-    others = cycle(_OTHER_LOOKS)
-    return {method: _LOOKS.get(method) or next(others) for method in dict.fromkeys(methods)}
+def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
+    """Return the style of each method: fixed for known methods, the next spare one for others."""
+    spare = cycle(_SPARE_STYLES)
+    return {method: _METHOD_STYLES.get(method) or next(spare) for method in dict.fromkeys(methods)}
 
 
-def style(axes: Axes) -> None:
-    """Give a panel thin lines and small numbers."""
-    axes.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+def style_axes(axes: Axes) -> None:
+    """Set thin spines and ticks, and small tick labels."""
+    axes.tick_params(labelsize=SMALL_SIZE, width=0.6, length=2.5)
     axes.spines[:].set_linewidth(0.6)
 
 
-def frame_ticks() -> MaxNLocator:
-    """Return ticks at whole frames."""
+def style_colour_bar(bar: Colorbar, label: str) -> None:
+    """Label a colour bar, and style its axes."""
+    bar.set_label(label, **PLAIN_TEXT)
+    style_axes(bar.ax)
+
+
+def frame_locator() -> MaxNLocator:
+    """Return a tick locator for frame numbers, at integers only."""
     return MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10])
 
 
 def display_window(stacks: Iterable[NDArray[np.float32]]) -> tuple[float, float]:
-    """Return the darkest and the brightest value that are shown of all images together."""
+    """Return the lower and the upper display limit shared by images: percentiles of all their finite values."""
     values = np.concatenate([stack[np.isfinite(stack)] for stack in stacks])
     if not values.size:
         return 0.0, 1.0
@@ -80,55 +92,53 @@ def display_window(stacks: Iterable[NDArray[np.float32]]) -> tuple[float, float]
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def show(
-    axes: Axes, image: NDArray[np.float32], window: tuple[float, float], colours: str, **options: Any
+def show_image(
+    axes: Axes, image: NDArray[np.float32], window: tuple[float, float], cmap: str, **options: Any
 ) -> AxesImage:
-    """Draw an image, (Y, X) float32, over a hatched ground that shows through where pixels are not finite."""
+    """Draw an image, (Y, X) float32; pixels that are not finite are hatched, and an empty image is labelled."""
     finite = np.isfinite(image)
     if not finite.all():
-        ground: dict[str, Any] = {
-            "facecolor": "0.93",
-            "edgecolor": "0.7",
-            "hatch": "////",
-            "linewidth": 0,
-            "zorder": -1,
-        }
-        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, **ground))
+        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, zorder=-1, **MISSING))
     if not finite.any():
-        write(axes, 0.5, 0.5, "no frame", va="center", bbox={"facecolor": "0.93", "edgecolor": "none", "pad": 1.5})
+        add_text(axes, 0.5, 0.5, "no frame", va="center", bbox={"facecolor": "0.93", "edgecolor": "none", "pad": 1.5})
     masked = np.ma.masked_where(~finite, image)
     options = {"interpolation": "nearest"} | options
-    return axes.imshow(masked, cmap=colours, vmin=window[0], vmax=window[1], **options)
+    return axes.imshow(masked, cmap=cmap, vmin=window[0], vmax=window[1], **options)
 
 
-def write(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
-    """Write small text at a place in units of the panel, centred if not told otherwise."""
-    look: dict[str, Any] = {"ha": "center", "fontsize": SMALL, "transform": axes.transAxes, "parse_math": False}
-    axes.text(x, y, text, **look | options)
+def add_text(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    """Add small text at a position in axes coordinates, horizontally centred by default."""
+    defaults: dict[str, Any] = {
+        "ha": "center",
+        "fontsize": SMALL_SIZE,
+        "transform": axes.transAxes,
+        "parse_math": False,
+    }
+    axes.text(x, y, text, **defaults | options)
 
 
-def bar_length(width: int, pixel_size: float) -> float:
-    """Return a round length in micrometres, about a quarter of an image that is `width` pixels wide."""
-    wanted = width * pixel_size / 4
-    power = 10.0 ** np.floor(np.log10(wanted))
-    return float(power * max((step for step in (1, 2, 5) if step * power <= wanted), default=1))
+def scale_bar_length(width: int, pixel_size: float) -> float:
+    """Return a round length in micrometres, at most a quarter of an image that is `width` pixels wide."""
+    longest = width * pixel_size / 4
+    power = 10.0 ** np.floor(np.log10(longest))
+    return float(power * max((step for step in (1, 2, 5) if step * power <= longest), default=1))
 
 
 def add_scale_bar(axes: Axes, width: int, pixel_size: float) -> None:
-    """Draw a bar of a round length, see `bar_length`, in an image that is `width` pixels wide."""
-    length = bar_length(width, pixel_size)
+    """Draw a labelled scale bar in an image that is `width` pixels wide; `pixel_size` is in micrometres."""
+    length = scale_bar_length(width, pixel_size)
     start, stop = 0.92 - length / pixel_size / width, 0.92
     edge = [withStroke(linewidth=1.2, foreground="black")]
     axes.plot(
         [start, stop], [0.07, 0.07], transform=axes.transAxes, color="white", linewidth=2, solid_capstyle="butt",
         path_effects=[withStroke(linewidth=3, foreground="black")],
     )  # fmt: skip
-    # To the right, because the text may be longer than the bar.
-    write(axes, stop, 0.1, f"{length:g} µm", ha="right", va="bottom", color="white", path_effects=edge)
+    # Right-aligned, because the label may be longer than the bar.
+    add_text(axes, stop, 0.1, f"{length:g} µm", ha="right", va="bottom", color="white", path_effects=edge)
 
 
-def short_number(value: float) -> str:
-    """Write a number in few characters whatever its size, such as 0.025, 1.5e5 and 6e-4."""
+def format_number(value: float) -> str:
+    """Format a number in a few characters, such as 0.025, 1.5e5 or 6e-4."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         text = f"{value:.4g}"
     else:
@@ -138,17 +148,19 @@ def short_number(value: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """A grid of panels at exact places, in inches; much quicker than a layout that is solved for.
+class PanelGrid:
+    """Grid of panels at fixed positions, in inches; much faster than a constrained layout.
 
     Attributes
     ----------
+    figure
+        Figure to which the panels are added.
     lefts, bottoms
-        Left edge of each column and lower edge of each row, the first row on top.
+        Left edge of each column and lower edge of each row, from the top row down.
     widths
-        Widths of the columns.
+        Width of each column.
     height
-        Height of a row.
+        Height of the rows.
     """
 
     figure: Figure
@@ -157,56 +169,55 @@ class Grid:
     widths: Sequence[float]
     height: float
 
-    def panel(self, row: int, column: int) -> Axes:
-        """Make the panel of a row and a column, without ticks."""
-        axes = self.place(self.lefts[column], self.bottoms[row], self.widths[column], self.height)
+    def add_panel(self, row: int, column: int) -> Axes:
+        """Add a panel without ticks and spines."""
+        axes = self.add_axes(self.lefts[column], self.bottoms[row], self.widths[column], self.height)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         return axes
 
-    def title(self, row: int, column: int, text: str) -> None:
-        """Write a title above a panel."""
+    def add_title(self, row: int, column: int, text: str) -> None:
+        """Add a title above a panel."""
         size = self.figure.get_size_inches()
         x = (self.lefts[column] + self.widths[column] / 2) / size[0]
         y = (self.bottoms[row] + self.height + 0.04) / size[1]
-        self.figure.text(x, y, text, ha="center", va="bottom", **PLAIN)
+        self.figure.text(x, y, text, ha="center", va="bottom", **PLAIN_TEXT)
 
-    def side_title(self, text: str) -> None:
-        """Write a title upwards, to the left of all rows."""
+    def add_side_title(self, text: str) -> None:
+        """Add a vertical title to the left of all rows."""
         size = self.figure.get_size_inches()
         x = (self.lefts[0] - 0.05) / size[0]
         y = (self.bottoms[-1] + self.bottoms[0] + self.height) / 2 / size[1]
-        self.figure.text(x, y, text, ha="right", va="center", rotation=90, **PLAIN)
+        self.figure.text(x, y, text, ha="right", va="center", rotation=90, **PLAIN_TEXT)
 
-    def bar(self, shown: AxesImage, first: int, last: int, label: str, **options: Any) -> None:
-        """Add a colour bar to the right of the rows from the first to the last."""
+    def add_colour_bar(self, shown: AxesImage, first: int, last: int, label: str) -> None:
+        """Add a colour bar of an image to the right of rows `first` to `last`."""
         bottom = self.bottoms[last]
         height = self.bottoms[first] + self.height - bottom
         inset = min(height / 4, max(0.06, (height - 2.2) / 2))  # long bars are hard to read
-        place = (self.lefts[-1] + self.widths[-1] + 0.06, bottom + inset, 0.09, height - 2 * inset)
-        bar = self.figure.colorbar(shown, cax=self.place(*place, label="<colorbar>"), **options)
-        bar.set_label(label, **PLAIN)
-        bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+        left = self.lefts[-1] + self.widths[-1] + 0.06
+        axes = self.add_axes(left, bottom + inset, 0.09, height - 2 * inset, label="<colorbar>")
+        bar = self.figure.colorbar(shown, cax=axes)
+        style_colour_bar(bar, label)
         bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
-        bar.ax.yaxis.set_major_formatter(lambda value, _: short_number(value))
-        bar.outline.set_linewidth(0.6)
+        bar.ax.yaxis.set_major_formatter(lambda value, _: format_number(value))
 
-    def place(self, left: float, bottom: float, width: float, height: float, **options: Any) -> Axes:
-        """Add a panel at a place in inches."""
+    def add_axes(self, left: float, bottom: float, width: float, height: float, **options: Any) -> Axes:
+        """Add axes at a position in inches."""
         size = self.figure.get_size_inches()
         return self.figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]), **options)
 
 
-def percent(share: float) -> str:
-    """Write a share in percent, without the sign; what is little is not said to be nothing."""
-    return "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+def format_percent(fraction: float) -> str:
+    """Format a fraction as a percentage without the sign; a small one is "<1", not "0"."""
+    return "<1" if 0 < fraction < 0.005 else f"{100 * fraction:.0f}"
 
 
-def wrap(text: str, width: float, size: float, most: int) -> list[str]:
-    """Break a text into lines of this many inches, between words where it can be, and leave out what is too much."""
+def wrap_text(text: str, width: float, size: float, max_lines: int) -> list[str]:
+    """Wrap text of a font size in points to a width in inches, at word boundaries if possible; truncate the rest."""
     lines: list[str] = []
-    while text and len(lines) < most:
-        fits = max(1, bisect_right(range(1, len(text) + 1), width, key=lambda end: text_length(text[:end], size)))
+    while text and len(lines) < max_lines:
+        fits = max(1, bisect_right(range(1, len(text) + 1), width, key=lambda end: text_width(text[:end], size)))
         if fits < len(text):
             breaks = [place + 1 for place in range(fits) if text[place] in " ._/-" and place > fits / 3]
             fits = breaks[-1] if breaks else fits
@@ -217,8 +228,8 @@ def wrap(text: str, width: float, size: float, most: int) -> list[str]:
     return lines
 
 
-def text_length(text: str, size: float) -> float:
-    """Return the length of a text in inches, with something to spare for pixels that are coarse."""
+def text_width(text: str, size: float) -> float:
+    """Return the width of a text in inches, plus a margin of 6 % for rendering at low resolution."""
     return (
         1.06 / 72 * float(TextToPath().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0])
     )

@@ -1,6 +1,6 @@
-"""Tiles as HTML: grids of pictures that fit any screen, phones included, and are drawn in milliseconds.
+"""Tiles as HTML: responsive grids of images for the page of the explorer, rendered within milliseconds.
 
-For the page of the explorer; `plot_features` draws the same tiles as figures for paper.
+`tiles` draws the same tiles as matplotlib figures.
 """
 
 import base64
@@ -14,13 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from image_translation.figures.style import WIDTH, bar_length, display_window, percent
+from image_translation.figures.style import FIGURE_WIDTH, display_window, format_percent, scale_bar_length
 from image_translation.figures.tiles import Tile, merge_names
 from image_translation.frame import Crop
 
-LARGEST = 1024  # pixels of the longer side of a picture; a larger one is reduced
-FIELD = 320  # pixels of the longer side of a picture of a whole field
-_TILE = 140  # CSS pixels: the least width of a tile
+MAX_SIDE = 1024  # pixels of the longer side; larger images are downscaled
+FIELD_SIDE = 320  # pixels of the longer side of an image of the full field
+_MIN_TILE_WIDTH = 140  # CSS pixels
 _STYLE = """
 .it-name { margin: .9rem 0 .35rem; font-weight: 600; border-bottom: 1px solid rgba(128,128,128,.4); }
 .it-page > section:first-child .it-name { margin-top: 0; }
@@ -40,17 +40,17 @@ _STYLE = """
 """
 
 
-def png(image: NDArray[Any], largest: int = LARGEST) -> bytes:
-    """Encode an image as PNG, quickly.
+def encode_png(image: NDArray[Any], max_side: int = MAX_SIDE) -> bytes:
+    """Encode an image as PNG with fast compression.
 
     Parameters
     ----------
     image
-        (H, W) uint8, (H, W, 3) uint8 RGB, or (H, W, 4) uint8 RGB and opacity.
-    largest
-        Number of pixels to which the longer side is reduced.
+        Grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4), uint8.
+    max_side
+        Maximum length of the longer side in pixels; larger images are downscaled.
     """
-    image = _reduced(image, largest)
+    image = _downscale(image, max_side)
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -58,32 +58,32 @@ def png(image: NDArray[Any], largest: int = LARGEST) -> bytes:
 
 
 def grid(groups: Iterable[tuple[str, Sequence[Tile]]], legend: str = "") -> str:
-    """Lay tiles out in groups under their names, as many beside each other as there is room for.
+    """Return groups of tiles as a grid that fits the width of the page.
 
     Parameters
     ----------
     groups
-        Name and tiles of each; a group without tiles is left out.
+        Name and tiles of each; groups without tiles are omitted.
     legend
-        What the colours mean.
+        Meaning of the colours.
     """
     parts = []
     for name, tiles in groups:
         if tiles:
             inside = "".join(figure(tile) for tile in tiles)
-            parts.append(_section(name, _columns(_TILE, inside)))
+            parts.append(_section(name, _grid(_MIN_TILE_WIDTH, inside)))
     return _page("".join(parts), legend)
 
 
 def comparison(columns: Sequence[tuple[str, Sequence[Tile]]], legend: str = "") -> str:
-    """Lay the stages of variants out so that what is to be compared is beside each other.
+    """Return the stages of several variants side by side, one row per stage.
 
     Parameters
     ----------
     columns
-        Name and tiles of each variant; tiles of one name are compared, greys in one range.
+        Name and tiles of each variant. Tiles of the same name form a row; grey ones share a display window.
     legend
-        What the colours mean.
+        Meaning of the colours.
     """
     variants = [{tile.name: tile for tile in tiles} for _, tiles in columns]
     parts = []
@@ -98,85 +98,91 @@ def comparison(columns: Sequence[tuple[str, Sequence[Tile]]], legend: str = "") 
                 cells.append(f'<figure class="it-tile"><figcaption>{escape(label)}: none</figcaption></figure>')
         row = f'<div class="it-row" style="grid-template-columns:repeat({len(columns)},minmax(0,1fr))">'
         parts.append(_section(name, f"{row}{''.join(cells)}</div>"))
-    return _page(_columns(_TILE * len(columns) + 30 * len(columns), "".join(parts)), legend)
+    return _page(_grid(_MIN_TILE_WIDTH * len(columns) + 30 * len(columns), "".join(parts)), legend)
 
 
-def figure(tile: Tile, label: str | None = None, window: tuple[float, float] | None = None, *, inside: str = "") -> str:
-    """Return a tile as an HTML figure, with its scale bar in the picture and its numbers below.
+def figure(
+    tile: Tile, label: str | None = None, window: tuple[float, float] | None = None, *, overlay: str = ""
+) -> str:
+    """Return a tile as an HTML ``figure`` with a scale bar and a caption.
 
     Parameters
     ----------
     tile
-        What is shown.
+        The tile.
     label
-        What to call it, in place of its name.
+        Name in the caption; that of the tile if None.
     window
-        Darkest and brightest value of a grey picture.
-    inside
-        HTML that lies over the picture.
+        Display window of a grey image; its own if None.
+    overlay
+        HTML that is shown over the image.
     """
     height, width = tile.image.shape[:2]
     name = tile.name if label is None else label
-    coarse = ' class="it-pixels"' if max(height, width) < LARGEST else ""
-    picture = f'<img{coarse} alt="{escape(tile.name)}" src="{_address(_shown(tile.image, window))}">'
-    bar = "" if not tile.pixel_size else _bar(width, tile.pixel_size)
-    caption = "<br>".join([f"<b>{escape(name)}</b>", *map(escape, _numbers(tile))])
+    coarse = ' class="it-pixels"' if max(height, width) < MAX_SIDE else ""
+    picture = f'<img{coarse} alt="{escape(tile.name)}" src="{_data_uri(encode_png(_displayable(tile.image, window)))}">'
+    bar = "" if not tile.pixel_size else _scale_bar(width, tile.pixel_size)
+    caption = "<br>".join([f"<b>{escape(name)}</b>", *map(escape, _caption_lines(tile))])
     return (
         f'<figure class="it-tile"><div class="it-picture" style="aspect-ratio:{width}/{height}">'
-        f"{picture}{inside}{bar}</div><figcaption>{caption}</figcaption></figure>"
+        f"{picture}{overlay}{bar}</div><figcaption>{caption}</figcaption></figure>"
     )
 
 
 def field(image: NDArray[Any], crop: Crop, pixel_size: float | None, name: str) -> str:
-    """Return a whole field, (Y, X) of any real dtype, with a frame round the part that is looked at.
+    """Return an image of the full field with a frame around the crop.
 
     Parameters
     ----------
-    image, crop
-        The field and the part.
+    image
+        The field, (Y, X), of any real dtype.
+    crop
+        Region to frame.
     pixel_size
-        Side of a pixel in micrometres.
+        Pixel size in micrometres, for a scale bar.
     name
-        What the picture is called.
+        Name in the caption.
     """
     height, width = image.shape
-    small = _reduced(image.astype(np.float32), FIELD)
+    small = _downscale(image.astype(np.float32), FIELD_SIDE)
     places = {
         "top": crop.y / height,
         "left": crop.x / width,
         "height": crop.height / height,
         "width": crop.width / width,
     }
-    frame = f'<div class="it-box" style="{_percentages(places)}"></div>'
+    frame = f'<div class="it-box" style="{_css_percentages(places)}"></div>'
     tile = Tile(name, small, pixel_size=pixel_size and pixel_size * width / small.shape[1])
-    return _page(figure(tile, inside=frame), "")
+    return _page(figure(tile, overlay=frame), "")
 
 
-def detail(image: Tile, stage: Tile, opacity: float, *, step: int, top: int = 0, left: int = 0) -> str:
-    """Return an image, a map of a stage over it, and the map alone, as large as there is room for.
+def overlay(image: Tile, stage: Tile, opacity: float, *, step: int, top: int = 0, left: int = 0) -> str:
+    """Return an image, the same with a feature map over it, and the feature map alone, side by side.
 
     Parameters
     ----------
     image
-        What the network is shown.
+        Input of the network.
     stage
-        The map as colours, of the same field.
+        Feature map in colours, of the same field.
     opacity
-        Of the map over the image: 0 hides it, 1 hides the image.
+        Opacity of the map over the image, from 0 to 1.
     step, top, left
-        Where the pixels of the map lie in the image, see `features.Placement`.
+        Placement of the pixels of the map in the image, see `features.Placement`.
     """
     height, width = image.image.shape[:2]
     size = {"height": stage.image.shape[0] * step / height, "width": stage.image.shape[1] * step / width}
-    places = _percentages({"top": top / height, "left": left / width} | size)
+    places = _css_percentages({"top": top / height, "left": left / width} | size)
     look = f"opacity:{opacity:.3g};position:absolute;max-width:none;{places}"
-    over = f'<img class="it-pixels" alt="{escape(stage.name)}" style="{look}" src="{_address(stage.image)}">'
-    figures = [figure(image), figure(image, f"{stage.name} over {image.name}", inside=over), figure(stage)]
-    return _page(_columns(240, "".join(figures)), "")
+    over = (
+        f'<img class="it-pixels" alt="{escape(stage.name)}" style="{look}" src="{_data_uri(encode_png(stage.image))}">'
+    )
+    figures = [figure(image), figure(image, f"{stage.name} over {image.name}", overlay=over), figure(stage)]
+    return _page(_grid(240, "".join(figures)), "")
 
 
 def document(title: str, *parts: str) -> str:
-    """Return a page of its own, which needs nothing beside it."""
+    """Return a self-contained HTML page."""
     inside = f"<h1>{escape(title)}</h1>{''.join(parts)}"
     look = (
         "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:1rem auto;padding:0 1rem}h1{font-size:1.2rem}"
@@ -189,21 +195,21 @@ def document(title: str, *parts: str) -> str:
 
 
 def message(text: object) -> str:
-    """Return a message whose long paths are broken where they must be."""
+    """Return a message in which long paths may wrap anywhere."""
     return f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;font-size:.9rem">{escape(str(text))}</div>'
 
 
 def note(text: str) -> str:
-    """Return small print."""
+    """Return a paragraph in small print."""
     return f'<p style="font-size:.75rem;line-height:1.4;opacity:.75;margin:0">{escape(text)}</p>'
 
 
-def drawing(drawn: Figure, alt: str) -> str:
-    """Return a matplotlib figure as a picture that is no wider than the page."""
-    file = io.BytesIO()
-    drawn.savefig(file, format="png", dpi=150)
-    code = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img alt="{escape(alt)}" style="width:100%;max-width:{WIDTH:.1f}in" src="data:image/png;base64,{code}">'
+def embed_figure(matplotlib_figure: Figure, alt: str) -> str:
+    """Return a matplotlib figure as an embedded PNG."""
+    buffer = io.BytesIO()
+    matplotlib_figure.savefig(buffer, format="png", dpi=150)
+    uri = _data_uri(buffer.getvalue())
+    return f'<img alt="{escape(alt)}" style="width:100%;max-width:{FIGURE_WIDTH:.1f}in" src="{uri}">'
 
 
 def _page(inside: str, legend: str) -> str:
@@ -215,12 +221,12 @@ def _section(name: str, inside: str) -> str:
     return f'<section><div class="it-name">{escape(name)}</div>{inside}</section>'
 
 
-def _columns(least: int, inside: str) -> str:
-    columns = f"grid-template-columns:repeat(auto-fill,minmax(min({least}px,100%),1fr))"
+def _grid(min_width: int, inside: str) -> str:
+    columns = f"grid-template-columns:repeat(auto-fill,minmax(min({min_width}px,100%),1fr))"
     return f'<div class="it-grid" style="{columns}">{inside}</div>'
 
 
-def _shown(image: NDArray[Any], window: tuple[float, float] | None) -> NDArray[np.uint8]:
+def _displayable(image: NDArray[Any], window: tuple[float, float] | None) -> NDArray[np.uint8]:
     if image.ndim == 3:
         return np.ascontiguousarray(image)
     low, high = window or display_window([image])
@@ -228,37 +234,37 @@ def _shown(image: NDArray[Any], window: tuple[float, float] | None) -> NDArray[n
     grey = np.clip((np.where(finite, image, low) - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)
     if finite.all():
         return grey
-    return np.dstack([grey, grey, grey, np.where(finite, 255, 0).astype(np.uint8)])  # the ground shows through
+    return np.dstack([grey, grey, grey, np.where(finite, 255, 0).astype(np.uint8)])  # missing pixels are transparent
 
 
-def _reduced(image: NDArray[Any], largest: int) -> NDArray[Any]:
+def _downscale(image: NDArray[Any], max_side: int) -> NDArray[Any]:
     height, width = image.shape[:2]
-    scale = largest / max(height, width)
+    scale = max_side / max(height, width)
     if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _address(image: NDArray[np.uint8]) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode('ascii')}"
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def _bar(width: int, pixel_size: float) -> str:
-    length = bar_length(width, pixel_size)
-    share = _percentages({"width": length / pixel_size / width})
-    return f'<div class="it-bar" style="{share}"><bdi>{length:g} µm</bdi></div>'
+def _scale_bar(width: int, pixel_size: float) -> str:
+    length = scale_bar_length(width, pixel_size)
+    length_css = _css_percentages({"width": length / pixel_size / width})
+    return f'<div class="it-bar" style="{length_css}"><bdi>{length:g} µm</bdi></div>'
 
 
-def _numbers(tile: Tile) -> list[str]:
+def _caption_lines(tile: Tile) -> list[str]:
     lines: list[str] = []
     if tile.shape is not None:
         lines.append(" x ".join(map(str, tile.shape)))
     if tile.explained:
-        of = "PC " if len(tile.explained) > 1 else ""
-        lines.append(f"{of}{' + '.join(map(percent, tile.explained))} %")
+        prefix = "PC " if len(tile.explained) > 1 else ""
+        lines.append(f"{prefix}{' + '.join(map(format_percent, tile.explained))} %")
     return [*lines, *([tile.note] if tile.note else [])]
 
 
-def _percentages(places: Mapping[str, float]) -> str:
+def _css_percentages(places: Mapping[str, float]) -> str:
     return ";".join(f"{name}:{100 * value:.3f}%" for name, value in places.items())

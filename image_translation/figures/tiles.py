@@ -1,4 +1,4 @@
-"""Figures of the stages of a network as tiles: pictures in, matplotlib figures out; nothing is measured or saved."""
+"""Figures of images and feature maps as tiles: an overview of all stages of a network, and a comparison of variants."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,52 +12,53 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 from image_translation.figures.style import (
-    PHASE_COLOURS,
-    PLAIN,
-    SMALL,
-    TEXT,
-    TITLE_TEXT,
-    WIDTH,
-    Grid,
+    FIGURE_WIDTH,
+    PHASE_CMAP,
+    PLAIN_TEXT,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    PanelGrid,
     add_scale_bar,
+    add_text,
     display_window,
-    percent,
-    show,
-    text_length,
-    wrap,
-    write,
+    format_percent,
+    show_image,
+    text_width,
+    wrap_text,
 )
 
-ACROSS = 5  # tiles beside each other, for which the captions have room
-EDGE, GAP, LINE, SIDE = 0.06, 0.08, 0.12, 0.36  # inches: round the page, between tiles, of a line of text, for names
-WIDEST, NARROWEST = 2.2, 3.2  # inches: of a tile, of a page
-LONGEST = 8  # fields that are longer, by their width, are drawn as if they were not
-OWN_BASIS = "red, green, blue = first three principal components, of each stage for itself"
-ONE_BASIS = (
+TILES_PER_ROW = 5  # at most, so that the captions fit
+PAGE_MARGIN, GAP = 0.06, 0.08  # inches; the gap is between tiles
+LINE_HEIGHT, ROW_NAME = 0.12, 0.36  # inches: of a line of a caption, and the width for the name of a row
+MAX_TILE_WIDTH, MIN_PAGE_WIDTH = 2.2, 3.2  # inches
+MAX_ASPECT_RATIO = 8  # of a field; longer ones are drawn compressed
+SEPARATE_BASES_LEGEND = "red, green, blue = first three principal components, of each stage for itself"
+COMMON_BASIS_LEGEND = (
     "red, green, blue = first three principal components, in one basis for each row: "
     "equal colours mean equal features, and equal greys equal values"
 )
-ONE_GREY = "equal greys mean equal values in each row"
+COMMON_RANGE_LEGEND = "equal greys mean equal values in each row"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of a stage of the network, or of what goes in or comes out.
+    """An image with a caption: a feature map of a stage, or an input, a prediction or the truth.
 
     Attributes
     ----------
     name
-        Name of the stage or the picture.
+        Name of the stage or the image.
     image
-        Colours, (H, W, 3) uint8, which are shown as they are; or one channel, (H, W) float32, which is shown in grey.
+        RGB, (H, W, 3) uint8, shown unchanged; or one channel, (H, W) float32, shown in grey.
     shape
         Shape of the features, (C, H, W).
     explained
-        Share of the variance of each component that is shown, largest first.
+        Explained variance ratio of each component shown, largest first.
     pixel_size
-        Side of a pixel of this image in micrometres, for a scale bar.
+        Pixel size of this image in micrometres, for a scale bar.
     note
-        What else is to be said below.
+        Last line of the caption.
     """
 
     name: str
@@ -69,128 +70,132 @@ class Tile:
 
 
 def overview_figure(rows: Sequence[tuple[str, Sequence[Tile]]], title: str) -> Figure:
-    """Show the stages of a network in one size on paper; the squares of coarse stages are their true grid.
+    """Show all stages of a network as tiles of one size; the pixels of coarse stages appear as squares.
 
     Parameters
     ----------
     rows
-        Name and tiles of each group, such as the pictures, the encoder and the decoder; all tiles show one field. Small
-        groups share a line, and a large one takes several.
+        Name and tiles of each group, such as the images, the encoder and the decoder; all tiles show the same field.
+        Small groups share a row, and a large one takes several.
     title
         Title of the figure.
     """
     groups = [(name, tiles) for name, tiles in rows if tiles]
     if not groups:
-        raise UsageError("there is nothing to show: choose a picture or a stage")
-    across = min(ACROSS, max(len(tiles) for _, tiles in groups))
-    while across > 1 and len(_lines(groups, across - 1)) == len(_lines(groups, across)):
+        raise UsageError("nothing to show: choose an image or a stage")
+    across = min(TILES_PER_ROW, max(len(tiles) for _, tiles in groups))
+    while across > 1 and len(_rows(groups, across - 1)) == len(_rows(groups, across)):
         across -= 1
-    lines = _lines(groups, across)
-    width = min(WIDEST, (WIDTH - 2 * EDGE + GAP) / across - GAP)
-    proportion = _proportion(tile for _, tiles in groups for tile in tiles)
+    lines = _rows(groups, across)
+    width = min(MAX_TILE_WIDTH, (FIGURE_WIDTH - 2 * PAGE_MARGIN + GAP) / across - GAP)
+    aspect_ratio = _aspect_ratio(tile for _, tiles in groups for tile in tiles)
     captions = [[_caption(tile, width, tile.name) for _, tiles in line for tile in tiles] for line in lines]
     coloured = any(tile.image.ndim == 3 for _, tiles in groups for tile in tiles)
-    lefts = [EDGE + column * (width + GAP) for column in range(across)]
-    grid = _page((title, OWN_BASIS if coloured else ""), lefts, (width, proportion), captions, (0.2, 0))
+    lefts = [PAGE_MARGIN + column * (width + GAP) for column in range(across)]
+    grid = _page((title, SEPARATE_BASES_LEGEND if coloured else ""), lefts, (width, aspect_ratio), captions, (0.2, 0))
     for row, line in enumerate(lines):
         cells = iter(enumerate(captions[row]))
         for name, tiles in line:
             for place, (tile, (column, caption)) in enumerate(zip(tiles, cells, strict=False)):
-                _draw(grid.panel(row, column), tile, proportion, caption)
+                _draw(grid.add_panel(row, column), tile, aspect_ratio, caption)
                 if place == 0:
-                    _head(grid, row, column, name, len(tiles) * (width + GAP) - GAP)
+                    _add_group_name(grid, row, column, name, len(tiles) * (width + GAP) - GAP)
     return grid.figure
 
 
-def comparison_figure(columns: Sequence[tuple[str, Sequence[Tile]]], title: str, legend: str = ONE_BASIS) -> Figure:
-    """Show the stages of variants beside each other, a row per stage, so that equal colours mean equal features.
+def comparison_figure(
+    columns: Sequence[tuple[str, Sequence[Tile]]], title: str, legend: str = COMMON_BASIS_LEGEND
+) -> Figure:
+    """Show the stages of several variants side by side, one row per stage.
 
     Parameters
     ----------
     columns
-        Name and tiles of each variant: a checkpoint, a time point or an input. Tiles of one name are compared, and have
-        their colours from one basis; no name is used twice in a variant.
+        Name and tiles of each variant: a checkpoint, a time point or an input. Tiles of the same name form a row; grey
+        ones share a display window. Names are unique within a variant.
     title
         Title of the figure.
     legend
-        What the colours mean.
+        Meaning of the colours.
     """
     variants = [{tile.name: tile for tile in tiles} for _, tiles in columns]
     names = merge_names(variants)
     if not names:
-        raise UsageError("there is nothing to compare: choose a picture or a stage")
-    blocks = 2 if len(columns) <= 3 and len(names) > 4 else 1  # beside each other, or else the page would be long
+        raise UsageError("nothing to compare: choose an image or a stage")
+    blocks = 2 if len(columns) <= 3 and len(names) > 4 else 1  # side by side, to keep the page short
     down = -(-len(names) // blocks)
-    width = min(WIDEST, (WIDTH - EDGE - blocks * SIDE) / (blocks * len(columns)) - GAP)
-    proportion = _proportion(tile for tiles in variants for tile in tiles.values())
-    heads = ["\n".join(wrap(label, width, TEXT, 3)) for label, _ in columns]
+    width = min(MAX_TILE_WIDTH, (FIGURE_WIDTH - PAGE_MARGIN - blocks * ROW_NAME) / (blocks * len(columns)) - GAP)
+    aspect_ratio = _aspect_ratio(tile for tiles in variants for tile in tiles.values())
+    heads = ["\n".join(wrap_text(label, width, TEXT_SIZE, 3)) for label, _ in columns]
     captions = [
         [_caption(tiles[name], width) for name in names[row::down] for tiles in variants if name in tiles]
         for row in range(down)
     ]
     lefts = [
-        SIDE + block * (SIDE + len(columns) * (width + GAP)) + column * (width + GAP)
+        ROW_NAME + block * (ROW_NAME + len(columns) * (width + GAP)) + column * (width + GAP)
         for block in range(blocks)
         for column in range(len(columns))
     ]
     coloured = any(tile.image.ndim == 3 for tiles in variants for tile in tiles.values())
     above = max(head.count("\n") + 1 for head in heads) * 0.135 + 0.05
-    grid = _page((title, legend if coloured else ONE_GREY), lefts, (width, proportion), captions, (0.03, above))
+    grid = _page(
+        (title, legend if coloured else COMMON_RANGE_LEGEND), lefts, (width, aspect_ratio), captions, (0.03, above)
+    )
     for place, name in enumerate(names):
         block, row = divmod(place, down)
         greys = [tiles[name].image for tiles in variants if name in tiles and tiles[name].image.ndim == 2]
         window = display_window(greys) if greys else None
         for number, (head, tiles) in enumerate(zip(heads, variants, strict=True)):
             column = block * len(columns) + number
-            axes = grid.panel(row, column)
+            axes = grid.add_panel(row, column)
             if row == 0:
-                grid.title(row, column, head)
+                grid.add_title(row, column, head)
             if number == 0:
-                axes.set_ylabel("\n".join(wrap(name, grid.height, TEXT, 2)), **PLAIN, labelpad=3)
+                axes.set_ylabel("\n".join(wrap_text(name, grid.height, TEXT_SIZE, 2)), **PLAIN_TEXT, labelpad=3)
             if name in tiles:
-                _draw(axes, tiles[name], proportion, _caption(tiles[name], width), window)
+                _draw(axes, tiles[name], aspect_ratio, _caption(tiles[name], width), window)
             else:
                 axes.set_facecolor("0.95")
-                write(axes, 0.5, 0.5, "none", va="center", color="0.4")
+                add_text(axes, 0.5, 0.5, "none", va="center", color="0.4")
     return grid.figure
 
 
-def _draw(axes: Axes, tile: Tile, proportion: float, caption: str, window: tuple[float, float] | None = None) -> None:
-    """Draw a tile, as high as the field whatever its grid, and its caption below."""
+def _draw(axes: Axes, tile: Tile, aspect_ratio: float, caption: str, window: tuple[float, float] | None = None) -> None:
+    """Draw a tile, stretched to the aspect ratio of the field, and its caption below."""
     height, width = tile.image.shape[:2]
-    aspect = proportion * width / height
+    aspect = aspect_ratio * width / height
     if tile.image.ndim == 3:
         axes.imshow(tile.image, interpolation="nearest", aspect=aspect)
     else:
-        show(axes, tile.image, window or display_window([tile.image]), PHASE_COLOURS, aspect=aspect)
+        show_image(axes, tile.image, window or display_window([tile.image]), PHASE_CMAP, aspect=aspect)
     if tile.pixel_size:
         add_scale_bar(axes, width, tile.pixel_size)
-    look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "parse_math": False}
-    axes.annotate(caption, (0.5, 0), (0, -2.5), ha="center", va="top", fontsize=SMALL, **look)
+    options: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "parse_math": False}
+    axes.annotate(caption, (0.5, 0), (0, -2.5), ha="center", va="top", fontsize=SMALL_SIZE, **options)
 
 
-def _proportion(tiles: Iterable[Tile]) -> float:
-    """Return height by width of the finest tile."""
+def _aspect_ratio(tiles: Iterable[Tile]) -> float:
+    """Return the aspect ratio (height / width) of the tile with the most pixels."""
     height, width = max((tile.image.shape[:2] for tile in tiles), key=lambda shape: shape[0] * shape[1])
-    return float(np.clip(height / width, 1 / LONGEST, LONGEST))
+    return float(np.clip(height / width, 1 / MAX_ASPECT_RATIO, MAX_ASPECT_RATIO))
 
 
 def _caption(tile: Tile, width: float, name: str = "") -> str:
-    """Return name, shape and variance of a tile in lines that are no longer than the tile is wide."""
-    lines = wrap(name, width, SMALL, 2)
+    """Return name, shape, explained variance and note of a tile, wrapped to its width in inches."""
+    lines = wrap_text(name, width, SMALL_SIZE, 2)
     if tile.shape is not None:
-        lines += wrap(" x ".join(map(str, tile.shape)), width, SMALL, 2)
+        lines += wrap_text(" x ".join(map(str, tile.shape)), width, SMALL_SIZE, 2)
     if tile.explained:
         numbers = "1" if len(tile.explained) == 1 else f"1-{len(tile.explained)}"
-        words = (f"PC {numbers}:", f"{' + '.join(map(percent, tile.explained))} %")
-        lines += [" ".join(words)] if text_length(" ".join(words), SMALL) <= width else words
+        words = (f"PC {numbers}:", f"{' + '.join(map(format_percent, tile.explained))} %")
+        lines += [" ".join(words)] if text_width(" ".join(words), SMALL_SIZE) <= width else words
     if tile.note:
-        lines += wrap(tile.note, width, SMALL, 2)
+        lines += wrap_text(tile.note, width, SMALL_SIZE, 2)
     return "\n".join(lines)
 
 
 def merge_names(variants: Iterable[Iterable[str]]) -> list[str]:
-    """Return the names of all variants, each behind the one that it follows in its own variant."""
+    """Merge the names of all variants, keeping the order within each variant."""
     merged: list[str] = []
     for names in variants:
         place = 0
@@ -201,8 +206,8 @@ def merge_names(variants: Iterable[Iterable[str]]) -> list[str]:
     return merged
 
 
-def _lines(groups: Sequence[tuple[str, Sequence[Tile]]], across: int) -> list[list[tuple[str, Sequence[Tile]]]]:
-    """Break groups into lines of so many tiles."""
+def _rows(groups: Sequence[tuple[str, Sequence[Tile]]], across: int) -> list[list[tuple[str, Sequence[Tile]]]]:
+    """Distribute groups over rows of at most `across` tiles."""
     lines: list[list[tuple[str, Sequence[Tile]]]] = []
     free = 0
     for name, tiles in groups:
@@ -217,45 +222,54 @@ def _lines(groups: Sequence[tuple[str, Sequence[Tile]]], across: int) -> list[li
 
 
 def _page(
-    words: tuple[str, str],
+    texts: tuple[str, str],
     lefts: Sequence[float],
     tile: tuple[float, float],
     captions: Sequence[Sequence[str]],
     above: tuple[float, float],
-) -> Grid:
-    """Lay out lines of tiles with their captions, below a title and above a legend.
+) -> PanelGrid:
+    """Lay out rows of tiles with captions, below a title and above a legend.
 
     Parameters
     ----------
-    words
+    texts
         Title and legend.
     lefts
-        Left edges of the columns in inches.
+        Left edges of the columns, in inches.
     tile
-        Width in inches, and height by width of what is shown.
+        Width of a tile in inches, and aspect ratio (height / width) of the field.
     captions
-        Captions of each line.
+        Captions of each row.
     above
-        Room above every line, and above the first one beside, in inches.
+        Space above every row, and extra space above the first one, in inches.
     """
-    width = max(NARROWEST, lefts[-1] + tile[0] + EDGE)
+    width = max(MIN_PAGE_WIDTH, lefts[-1] + tile[0] + PAGE_MARGIN)
     height = tile[0] * float(np.clip(tile[1], 0.2, 1.5))
-    title, legend = wrap(words[0], width - 2 * EDGE, TITLE_TEXT, 2), wrap(words[1], width - 2 * EDGE, SMALL, 5)
-    below = [max(1 + caption.count("\n") if caption else 0 for caption in line) * LINE + 0.06 for line in captions]
-    top = EDGE + 0.15 * len(title) + above[1] + 0.04
-    page = top + sum(above[0] + height + room for room in below) + LINE * len(legend) + 2 * EDGE
+    title, legend = (
+        wrap_text(texts[0], width - 2 * PAGE_MARGIN, TITLE_SIZE, 2),
+        wrap_text(texts[1], width - 2 * PAGE_MARGIN, SMALL_SIZE, 5),
+    )
+    below = [
+        max(1 + caption.count("\n") if caption else 0 for caption in line) * LINE_HEIGHT + 0.06 for line in captions
+    ]
+    top = PAGE_MARGIN + 0.15 * len(title) + above[1] + 0.04
+    page = top + sum(above[0] + height + caption for caption in below) + LINE_HEIGHT * len(legend) + 2 * PAGE_MARGIN
     bottoms = [page - top - (row + 1) * (above[0] + height) - sum(below[:row]) for row in range(len(below))]
     figure = Figure((width, page))
-    figure.text(EDGE / width, 1 - EDGE / page, "\n".join(title), va="top", fontsize=TITLE_TEXT, parse_math=False)
-    figure.text(EDGE / width, EDGE / page, "\n".join(legend), va="bottom", fontsize=SMALL, color="0.3")
-    return Grid(figure, lefts, bottoms, [tile[0]] * len(lefts), height)
+    figure.text(
+        PAGE_MARGIN / width, 1 - PAGE_MARGIN / page, "\n".join(title), va="top", fontsize=TITLE_SIZE, parse_math=False
+    )
+    figure.text(
+        PAGE_MARGIN / width, PAGE_MARGIN / page, "\n".join(legend), va="bottom", fontsize=SMALL_SIZE, color="0.3"
+    )
+    return PanelGrid(figure, lefts, bottoms, [tile[0]] * len(lefts), height)
 
 
-def _head(grid: Grid, row: int, column: int, name: str, length: float) -> None:
-    """Write the name of a group above a line as long as its tiles."""
+def _add_group_name(grid: PanelGrid, row: int, column: int, name: str, length: float) -> None:
+    """Add the name of a group above a rule that spans its tiles."""
     width, height = grid.figure.get_size_inches()
     left, bottom = grid.lefts[column], grid.bottoms[row] + grid.height
     line = ([left / width, (left + length) / width], [(bottom + 0.03) / height] * 2)
     grid.figure.add_artist(Line2D(*line, color="0.6", linewidth=0.6))
-    text = "".join(wrap(name, length, TEXT, 1))
-    grid.figure.text(left / width, (bottom + 0.045) / height, text, va="bottom", color="0.3", **PLAIN)
+    text = "".join(wrap_text(name, length, TEXT_SIZE, 1))
+    grid.figure.text(left / width, (bottom + 0.045) / height, text, va="bottom", color="0.3", **PLAIN_TEXT)

@@ -1,4 +1,4 @@
-"""Figures of a training: how the loss fell, and what the network makes of fields that it was not trained on."""
+"""Figures of a training run: learning curves, and predictions of validation fields."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,35 +8,35 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from image_translation.figures.style import (
-    PHASE_COLOURS,
-    PLAIN,
-    SMALL,
-    STAIN_COLOURS,
-    TEXT,
-    WIDTH,
+    FIGURE_WIDTH,
+    PHASE_CMAP,
+    PLAIN_TEXT,
+    SMALL_SIZE,
+    STAIN_CMAP,
+    TEXT_SIZE,
     display_window,
-    show,
-    style,
+    show_image,
+    style_axes,
 )
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _PEARSON = "pearson/"
 
 
-def plot_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+def learning_curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     """Plot the learning curves.
 
     Parameters
     ----------
     rows
-        One a round: ``step``, ``loss/train``, ``loss/validation``, ``pearson/CHANNEL``, ``rate``.
+        One per validation: ``step``, ``loss/train``, ``loss/validation``, ``pearson/CHANNEL``, ``rate``.
 
     Returns
     -------
     Figure
-        Loss, correlation of what was held out, and learning rate over the steps.
+        Loss, Pearson correlation of the validation fields, and learning rate, over the steps.
     """
-    figure = Figure(figsize=(WIDTH, 0.36 * WIDTH), layout="constrained")
+    figure = Figure(figsize=(FIGURE_WIDTH, 0.36 * FIGURE_WIDTH), layout="constrained")
     losses, scores, rates = figure.subplots(1, 3)
     steps = [row["step"] for row in rows]
     points = {"marker": ".", "markersize": 3, "linewidth": 1.2}
@@ -60,47 +60,48 @@ def plot_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
         scores.plot(steps, values, color=colour, label=label, **points)
     rates.plot(steps, [row["rate"] for row in rows], color="#000000", **points)
     for axes, title in ((losses, "Loss"), (scores, "Pearson, fields held out"), (rates, "Learning rate")):
-        axes.set_title(title, **PLAIN)
-        axes.set_xlabel("step", fontsize=TEXT)
+        axes.set_title(title, **PLAIN_TEXT)
+        axes.set_xlabel("step", fontsize=TEXT_SIZE)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid(visible=True, linewidth=0.3, which="both", alpha=0.6)
-        style(axes)
+        style_axes(axes)
     for axes in (losses, scores):
-        axes.legend(fontsize=SMALL, frameon=False)
+        axes.legend(fontsize=SMALL_SIZE, frameon=False)
     rates.ticklabel_format(axis="y", scilimits=(-3, 3))
-    rates.yaxis.get_offset_text().set_fontsize(SMALL)
+    rates.yaxis.get_offset_text().set_fontsize(SMALL_SIZE)
     return figure
 
 
-def plot_examples(
+def example_figure(
     examples: Sequence[Mapping[str, NDArray[np.float32]]], source: Sequence[str], target: Sequence[str]
 ) -> Figure:
-    """Show sources, truth and prediction side by side, one field a row.
+    """Show sources, truth and predictions side by side, one row per field.
 
     Parameters
     ----------
     examples
-        Of each field ``source``, ``target`` and ``predicted``, (C, Y, X) float32; truth and prediction share a scale.
+        ``source``, ``target`` and ``predicted`` of each field, (C, Y, X) float32; truth and prediction share a display
+        window.
     source, target
         Names of the channels.
     """
     columns = len(source) + 2 * len(target)
-    side = WIDTH / columns
-    figure = Figure(figsize=(WIDTH, (side + 0.22) * len(examples)), layout="constrained")
+    side = FIGURE_WIDTH / columns
+    figure = Figure(figsize=(FIGURE_WIDTH, (side + 0.22) * len(examples)), layout="constrained")
     panels = figure.subplots(len(examples), columns, squeeze=False)
     for row, example in zip(panels, examples, strict=True):
-        drawn = iter(row)
+        axes_of_row = iter(row)
         for name, image in zip(source, example["source"], strict=True):
-            axes = next(drawn)
-            show(axes, image, display_window([image]), PHASE_COLOURS)
-            axes.set_title(name, **PLAIN)
+            axes = next(axes_of_row)
+            show_image(axes, image, display_window([image]), PHASE_CMAP)
+            axes.set_title(name, **PLAIN_TEXT)
         for name, truth, predicted in zip(target, example["target"], example["predicted"], strict=True):
             window = display_window([truth])
             correlation = np.corrcoef(truth.ravel(), predicted.ravel())[0, 1]
             for image, title in ((truth, f"{name}, true"), (predicted, f"predicted, r = {correlation:.3f}")):
-                axes = next(drawn)
-                show(axes, image, window, STAIN_COLOURS)
-                axes.set_title(title, **PLAIN)
+                axes = next(axes_of_row)
+                show_image(axes, image, window, STAIN_CMAP)
+                axes.set_title(title, **PLAIN_TEXT)
     for axes in panels.ravel():
         axes.set_axis_off()
     return figure

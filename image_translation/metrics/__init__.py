@@ -1,1 +1,18 @@
-"""Metrics."""
+"""Metrics of movies and images: frames in, tidy rows and score cards out.
+
+Start with `evaluator`; `docs/metrics.md` explains every metric.
+
+- `evaluator`: the streaming `Evaluator`: frames of the raw, true and smoothed movies -> rows
+- `frame_scores`: scores of one frame; `correlation`, `similarity`, `bands`: Pearson, SSIM, octave bands
+- `motion`, `flicker`: optical flow of the reference, and change along it
+- `reference`: intensity scale and resolution of the truth relative to the prediction
+- `lag`, `drift`, `tracks`: scores of complete movies: delay, intensity drift, variation of nuclei
+- `rows`: the tidy table of metrics, and CSV
+- `criteria`, `score_card`: limits of the metrics, and the ranking of the methods by them
+- `objects`: segmentation and matching of objects in single images
+- `difference_maps`: where movies change, and where methods reduce the error
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

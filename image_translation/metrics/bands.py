@@ -1,6 +1,6 @@
-"""Images in octaves of scale: how much of each there is, and how well two images agree in it.
+"""Octave bands of images: energy and correlation of fine, medium and coarse detail.
 
-Energy alone does not see a ghost, which is detail in the wrong place; agreement in the band does.
+Energy alone cannot detect ghosting, which is detail in the wrong place; the correlation in a band can.
 """
 
 from dataclasses import dataclass
@@ -9,42 +9,43 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-NAMES = ("fine", "medium", "coarse")
-# The bands are differences of Gaussians of 1 and 2, 2 and 4, 4 and 8 pixels: what is finer than a pixel is noise and
-# in the Laplacian already, what is coarser than 8 is the brightness of whole cells, which Pearson is ruled by. They are
-# taken from images that are reduced to a half. The mean of 2 x 2 pixels is a blur already, of a variance of 1/4.
-_FIRST = float(np.sqrt(1 - 1 / 4)) / 2
-_SECOND = float(np.sqrt(2**2 - 1 / 4)) / 2
-# From a Gaussian of 1 pixel of the reduced image, or of the one that is reduced once more, to one of 2.
-_STEP = float(np.sqrt(3.0))
+from image_translation.metrics.correlation import ratio
+
+# The bands are differences of Gaussians of 1 and 2, 2 and 4, 4 and 8 pixels. Finer structure is noise, and part of the
+# Laplacian energy; coarser structure is the brightness of complete cells, which dominates the Pearson correlation.
+# They are computed from images reduced by 2. The mean of 2 x 2 pixels is already a blur with a variance of 1/4.
+_FIRST_SIGMA = float(np.sqrt(1 - 1 / 4)) / 2
+_SECOND_SIGMA = float(np.sqrt(2**2 - 1 / 4)) / 2
+# From a Gaussian of 1 pixel to one of 2, on the reduced image and on the image reduced once more.
+_STEP_SIGMA = float(np.sqrt(3.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bands:
-    """Bands of an image.
+    """Band-pass filtered versions of an image.
 
     Attributes
     ----------
     samples
         The fine and the medium band at every 4th, the coarse at every 8th pixel along y and x, each (C, y, x) float32:
-        enough to tell their energies and correlations.
+        enough to estimate their energies and correlations.
     energy
-        Sum of the squares of the samples, (3, C) float64.
+        Sum of the squared samples, (3, C) float64.
     """
 
     samples: tuple[NDArray[np.float32], ...]
     energy: NDArray[np.float64]
 
 
-def describe_bands(reduced: NDArray[np.float32], varies: NDArray[np.bool_]) -> Bands:
-    """Take an image apart.
+def decompose(reduced: NDArray[np.float32], varies: NDArray[np.bool_]) -> Bands:
+    """Decompose an image into its bands.
 
     Parameters
     ----------
     reduced
         Means of the image over 2 x 2 pixels, (C, y, x) float32, finite.
     varies
-        Which channels are not constant, (C,): the bands of the others are zero, where rounding would be left.
+        Which channels are not constant, (C,); the bands of the others are exactly zero, without rounding errors.
     """
     per_channel = [
         _bands(channel) if some else _bands(np.zeros_like(channel))
@@ -54,25 +55,26 @@ def describe_bands(reduced: NDArray[np.float32], varies: NDArray[np.bool_]) -> B
     return Bands(samples, np.array([_dot(band, band) for band in samples]))
 
 
-def shared(first: Bands, second: Bands) -> NDArray[np.float64]:
-    """Return the sum of the products of two images in each band, (3, C) float64: the detail that both show."""
+def inner_product(first: Bands, second: Bands) -> NDArray[np.float64]:
+    """Return the inner product of two images in each band, (3, C) float64: the energy of the detail in both."""
     return np.array([_dot(a, b) for a, b in zip(first.samples, second.samples, strict=True)])
 
 
 def coherence(first: Bands, second: Bands) -> NDArray[np.float64]:
-    """Return the correlation of two images in each band, (3, C) float64; NaN where there is nothing in one of them.
+    """Return the correlation of two images in each band, (3, C) float64; NaN where one of them has no energy.
 
-    It is about zero and not about the mean, which a band does not have.
+    It is not centred: the mean of a band is zero.
     """
-    return _normalised(shared(first, second), first.energy * second.energy)
+    return ratio(inner_product(first, second), np.sqrt(first.energy * second.energy))
 
 
 def _bands(reduced: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the sampled bands of a channel, (y, x); the names are the Gaussians in pixels of the whole image."""
-    one, two = _blur(reduced, _FIRST), _blur(reduced, _SECOND)
-    four = _blur(two, _STEP)
+    """Return the sampled bands of a channel, (y, x)."""
+    # Named by the sigma of the Gaussian, in pixels of the full resolution.
+    one, two = _blur(reduced, _FIRST_SIGMA), _blur(reduced, _SECOND_SIGMA)
+    four = _blur(two, _STEP_SIGMA)
     smaller = np.ascontiguousarray(four[::2, ::2])
-    eight = _blur(smaller, _STEP)
+    eight = _blur(smaller, _STEP_SIGMA)
     return [(one - two)[::2, ::2], (two - four)[::2, ::2], (smaller - eight)[::2, ::2]]
 
 
@@ -82,7 +84,3 @@ def _blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 def _dot(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.vecdot(first, second).sum(axis=1, dtype=np.float64)
-
-
-def _normalised(products: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(products, np.sqrt(squares), out=np.full(products.shape, np.nan), where=squares > 0)

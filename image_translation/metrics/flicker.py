@@ -1,54 +1,28 @@
-"""Change from frame to frame along the motion: what is left of it is flicker.
+"""Flicker: change from frame to frame along the motion.
 
-The flow is given, where it is known, or estimated by the method of Farneback (2003, Two-frame motion estimation based
-on polynomial expansion, SCIA, LNCS 2749, 363-370). It is never the flow by which a filter was steered (that is by
-dense inverse search): a filter scores too well by its own flow. What is found with an estimated flow is meaningful
-only as the ratio of two movies.
+With an estimated flow, only the ratio of the changes of two movies is meaningful.
 """
 
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-REDUCTION = 2  # frames are compared at half their resolution, which the flow does not outdo
+from image_translation.metrics.correlation import pearson_at, ratio
+from image_translation.metrics.motion import (
+    REDUCTION,
+    Motion,
+    MotionEstimator,
+    stays_inside,
+    warp_back,
+    warped_difference,
+)
+from image_translation.metrics.reference import IntensityScale
 
-_FINEST, _CONTRAST = 0.8, 12.0  # pixels: Gaussian before, and reach of the local contrast
-_GREY_VALUES = 40.0  # of 256, that one standard deviation takes up
-_CELL_CONTRAST = 0.25  # of the greatest: below is empty ground
-_FAST_SHARE = 0.25
-_EVENT_SIGMA = 2.0
-_EVENT = 6.0  # times the median of what the flow leaves over
-_EVENT_FLOOR = 0.5  # standard deviations of the local contrast
-_SURROUNDINGS = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))  # of an event: 8 pixels of the whole image
-_MIN_SIDE = 16  # of the reduced image
-_MEMORY = 16  # pairs of frames from which the lasting part of a shift is known
-_JUMP = 4.0  # pixels: the whole field does not jitter by more
+_UNKNOWN = np.array([np.nan])
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Motion:
-    """How a frame moves to the next, on the grid of its reduced image.
-
-    Attributes
-    ----------
-    flow
-        Where the material of each pixel goes, (2, y, x) float32: (dy, dx) in pixels of the whole image.
-    valid
-        Where its goal lies within the frame, (y, x) bool.
-    fast
-        The fastest quarter of the pixels of cells, (y, x) bool.
-    events
-        Where the frames differ in a way that the motion does not explain, and round there: division, entry, detaching;
-        (y, x) bool.
-    """
-
-    flow: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    fast: NDArray[np.bool_]
-    events: NDArray[np.bool_]
+Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def change(
@@ -62,148 +36,121 @@ def change(
         The frames, (C, Y, X) float32: predictions, or their errors.
     flow
         Displacement of the pixels of the first frame, (2, Y, X) float32: (dy, dx) in pixels, as
-        ``movie.Movie.displacement`` gives it.
+        ``movie.Movie.displacement`` returns it.
     valid
-        Which pixels of the first frame count, (Y, X) bool; of those, the ones that stay in the field do.
+        Pixels of the first frame to compare, (Y, X) bool; those that leave the frame are left out.
 
     Returns
     -------
     NDArray[np.float64]
-        Differences of shape (C,), in the unit of the frames; NaN if no pixel counts.
+        Differences of shape (C,), in the unit of the frames; NaN if there are no pixels to compare.
     """
-    return mean_where(moved_difference(before, after, flow), valid & stays_inside(flow))
+    return _mean_where(warped_difference(before, after, flow), valid & stays_inside(flow))
 
 
-def moved_difference(
-    before: NDArray[np.float32], after: NDArray[np.float32], flow: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the absolute differences of a frame and the next one moved back, (C, Y, X) float32."""
-    return np.stack([cv2.absdiff(image, other) for image, other in zip(before, move_back(after, flow), strict=True)])
+@dataclass(slots=True, eq=False)
+class Step:
+    """Time step from one frame to the next, with the change of the raw movie, the reference of the others.
 
-
-def move_back(after: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the later frame, (C, Y, X) float32, as it would look if nothing had moved."""
-    x, y = _goals(flow)
-    return np.stack([cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for image in after])
-
-
-def mean_where(images: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean of images (C, Y, X) over some of their pixels, (C,) float64; NaN if there is none."""
-    mask = where.view(np.uint8)
-    return np.array([cv2.mean(image, mask)[0] if where.any() else np.nan for image in images])
-
-
-def stays_inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which goals of a flow (2, Y, X) lie in the field, (Y, X) bool."""
-    x, y = _goals(flow)
-    return (x >= 0) & (y >= 0) & (x <= flow.shape[2] - 1) & (y <= flow.shape[1] - 1)
-
-
-def reduce(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the means of blocks of 2 x 2 pixels of images (C, Y, X); an odd last row or column is left out."""
-    height, width = (max(1, side // REDUCTION) for side in images.shape[1:])
-    whole = images[:, : height * REDUCTION, : width * REDUCTION]
-    return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in whole])
-
-
-class MotionMeter:
-    """Estimates the motion from each frame of a movie to the next.
-
-    Parameters
+    Attributes
     ----------
-    lasting
-        Count only shifts of the whole field that last. The phase may seem to jump to and fro as a whole, because the
-        light falls in obliquely or the stage trembles, and the prediction with it: that is flicker, and no motion.
+    motion
+        The motion.
+    raw_changes
+        Change of the raw movie along the motion, over all pixels and over the fast ones, (C,) float64 each; NaN until
+        the raw movie is scored.
+    raw_detail
+        Inner product of the two raw frames in each band along the motion, (3, C) float64; NaN until the raw movie is
+        scored; see ``bands.inner_product``.
+    fast_pixels, event_pixels
+        Flat indices of the pixels of ``motion.fast`` and ``motion.events``, int.
     """
 
-    def __init__(self, *, lasting: bool) -> None:
-        self._lasting = lasting
-        self._shifts: deque[NDArray[np.float32]] = deque(maxlen=_MEMORY)
-        self._last: _Texture | None = None
+    motion: Motion
+    raw_changes: tuple[NDArray[np.float64], NDArray[np.float64]] = (_UNKNOWN, _UNKNOWN)
+    raw_detail: NDArray[np.float64] = field(default_factory=lambda: np.full((3, 1), np.nan))
+    fast_pixels: NDArray[np.intp] = field(init=False)
+    event_pixels: NDArray[np.intp] = field(init=False)
 
-    def add(self, images: NDArray[np.float32] | None) -> Motion | None:
-        """Take the next frame, and return the motion that leads to it.
+    def __post_init__(self) -> None:
+        """Find the indices of the fast pixels and of those of events."""
+        self.fast_pixels = np.flatnonzero(self.motion.fast)
+        self.event_pixels = np.flatnonzero(self.motion.events)
+
+    def warp_back(self, after: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Warp the reduced frame at the end of the step, (C, y, x), to the time of its beginning."""
+        return warp_back(after, self.motion.flow * np.float32(1 / REDUCTION))
+
+    def score(
+        self, images: Pair, references: Pair, scale: IntensityScale | None = None, *, is_raw: bool = False
+    ) -> dict[str, NDArray[np.float64]]:
+        """Score the change of a movie over this step. The raw movie must be scored first.
 
         Parameters
         ----------
         images
-            Phase, or true stains, (C, Y, X) float32; None if the frame is invalid.
+            The two frames, reduced, (C, y, x) float32 each.
+        references
+            The frames of the truth, or of raw without truth, at the beginning and the end of the step, reduced.
+        scale
+            Intensity scale of the references, if they are the truth: then the change of the error is measured.
+        is_raw
+            Whether the frames are those of the raw movie.
 
         Returns
         -------
-        Motion or None
-            None at the first frame, beside invalid ones, and where the frames are too small to tell.
+        dict
+            ``change`` and ``change_fast``; their ratios to those of raw, ``flicker`` and ``flicker_fast``; the
+            correlations with the references, ``fast`` and ``events``; (C,) each.
         """
-        before, self._last = self._last, None
-        if images is None or min(images.shape[1:]) < _MIN_SIDE * REDUCTION:
-            return None
-        self._last = after = _texture(images)
-        if before is None:
-            return None
-        # Windows of 22 pixels of the whole image, polynomials over 10.
-        found = cv2.calcOpticalFlowFarneback(before.image, after.image, None, 0.5, 4, 11, 3, 5, 1.1, 0)  # type: ignore[call-overload]
-        flow = np.ascontiguousarray(np.moveaxis(found, -1, 0)[::-1])
-        events = _events(before, after, flow)
-        flow *= REDUCTION
-        if self._lasting:
-            flow += self._correction(flow, before.cells)[:, np.newaxis, np.newaxis]
-        return Motion(flow, stays_inside(flow * np.float32(1 / REDUCTION)), _fast(flow, before.cells), events)
-
-    def _correction(self, flow: NDArray[np.float32], cells: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return what is to be added to a flow, (2,), to take off the shift of the whole field that does not last."""
-        moving = flow[:, ::2, ::2][:, cells[::2, ::2]] if cells[::2, ::2].any() else flow.reshape(2, -1)
-        shift = np.median(moving, axis=1).astype(np.float32)
-        self._shifts.append(shift)
-        shifts = np.array(self._shifts)
-        lasting = np.median(shifts, axis=0)
-        # Not the median deviation: of a few shifts to and fro, more than half may be equal.
-        spread = 1.25 * np.abs(shifts - lasting).mean(axis=0)
-        is_known = (len(shifts) > 3) & (np.abs(lasting) > 3 * 1.25 * spread / np.sqrt(len(shifts)))
-        lasting = np.where(is_known, lasting, 0)
-        return np.where(np.abs(shift - lasting) > _JUMP, 0, lasting - shift).astype(np.float32)
+        before, after = images
+        if scale:
+            before, after = before - scale.convert(references[0]), after - scale.convert(references[1])
+        motion = self.motion
+        difference = warped_difference(before, after, motion.flow / np.float32(REDUCTION))
+        changes = _mean_where(difference, motion.valid), _mean_where(difference, motion.valid & motion.fast)
+        if is_raw:
+            self.raw_changes = changes
+        pairs = zip(images, references, strict=True)
+        return {
+            "change": changes[0],
+            "change_fast": changes[1],
+            "flicker": ratio(changes[0], self.raw_changes[0]),
+            "flicker_fast": ratio(changes[1], self.raw_changes[1]),
+            "fast": pearson_at(images[0], references[0], self.fast_pixels),
+            "events": np.mean([pearson_at(a, b, self.event_pixels) for a, b in pairs], axis=0),
+        }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Texture:
-    """A frame at even local contrast: (y, x) uint8, and where the cells are, (y, x) bool."""
+class Steps:
+    """Time steps of a movie that are still needed, by the index of the frame that they begin with.
 
-    image: NDArray[np.uint8]
-    cells: NDArray[np.bool_]
+    Parameters
+    ----------
+    remove_jitter
+        See `MotionEstimator`.
+    """
 
+    def __init__(self, *, remove_jitter: bool) -> None:
+        self._estimator = MotionEstimator(remove_jitter=remove_jitter)
+        self._steps: dict[int, Step] = {}
 
-def _texture(images: NDArray[np.float32]) -> _Texture:
-    """Add up the channels, each by its spread, and even out the contrast of the sum."""
-    spreads = images.std(axis=(1, 2))
-    weights = np.divide(1, spreads, out=np.zeros_like(spreads), where=spreads > 0)
-    image = reduce(np.tensordot(weights, images, 1)[np.newaxis].astype(np.float32))[0]
-    image = _blur(image, _FINEST / REDUCTION) - image.mean()
-    image -= _blur(image, _CONTRAST / REDUCTION)
-    contrast = np.sqrt(np.maximum(_blur(image * image, _CONTRAST / REDUCTION), 0))
-    image = image / (contrast + np.float32(0.1 * np.median(contrast) + 1e-6))
-    cells = contrast > _CELL_CONTRAST * np.percentile(contrast[::4, ::4], 95)
-    return _Texture(np.clip(image * _GREY_VALUES + 128, 0, 255).astype(np.uint8), cells)
+    def add(self, index: int, images: NDArray[np.float32] | None) -> None:
+        """Add the next frame in which the motion is visible, (C, Y, X) float32, None if it is invalid."""
+        motion = self._estimator.add(images)
+        if motion is not None:
+            self._steps[index - 1] = Step(motion)
 
+    def get(self, index: int) -> Step | None:
+        """Return the step from frame `index` to the next; None if its motion is not known."""
+        return self._steps.get(index)
 
-def _fast(flow: NDArray[np.float32], cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    speed = np.hypot(*flow)
-    return cells & (speed > np.quantile(speed[cells], 1 - _FAST_SHARE)) if cells.any() else cells
-
-
-def _events(before: _Texture, after: _Texture, flow: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Find where what the flow leaves over is far above the usual; the flow is in pixels of the reduced image."""
-    first, second = (np.asarray(image, np.float32)[np.newaxis] for image in (before.image, after.image))
-    left = _blur(moved_difference(first, second, flow)[0], _EVENT_SIGMA)
-    usual = np.median(left[before.cells][::4]) if before.cells.any() else 0.0
-    found = (left > max(_EVENT * usual, _EVENT_FLOOR * _GREY_VALUES)).astype(np.uint8)
-    return (cv2.dilate(found, _SURROUNDINGS) > 0) & stays_inside(flow)
+    def release(self, oldest: int) -> None:
+        """Drop the steps from frames before `oldest`."""
+        self._steps = {index: step for index, step in self._steps.items() if index >= oldest}
 
 
-def _goals(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return x and y of where the pixels go, each (Y, X) float32."""
-    x = flow[1] + np.arange(flow.shape[2], dtype=np.float32)
-    y = flow[0] + np.arange(flow.shape[1], dtype=np.float32)[:, np.newaxis]
-    return x, y
-
-
-def _blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+def _mean_where(images: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean of images (C, Y, X) over some of their pixels, (C,) float64; NaN if there are none."""
+    mask = where.view(np.uint8)
+    return np.array([cv2.mean(image, mask)[0] if where.any() else np.nan for image in images])

@@ -1,16 +1,15 @@
-"""Shift in time between a smoothed movie and the movie it was made from, measured on small copies of the frames."""
+"""Temporal lag of a smoothed movie behind the raw movie, measured by cross-correlation of thumbnails."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 SHIFTS = range(-2, 3)
-_SIDE = 64
-# Two mean correlations that differ by less are equal: a still movie has no lag.
-_TOLERANCE = 1e-9
+_MAX_SIDE = 64  # pixels of a thumbnail
+_TOLERANCE = 1e-9  # below, mean correlations count as equal: a still movie has no lag
 
 
 def thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the means over blocks of an image, centred and scaled so that their dot products are correlations.
+    """Return the block means of an image, centred and scaled so that their dot products are correlations.
 
     Parameters
     ----------
@@ -20,13 +19,13 @@ def thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns
     -------
     NDArray[np.float32]
-        Standardised means of shape (C, P), with P at most 64 x 64; NaN where they are all equal. What is left of the
-        last rows and columns after whole blocks does not count.
+        Standardised means of shape (C, P), with P at most 64 x 64; NaN where they are all equal. Incomplete blocks at
+        the bottom and right edges are left out.
     """
     n_channels, height, width = data.shape
-    rows, columns = -(-height // _SIDE), -(-width // _SIDE)
+    rows, columns = -(-height // _MAX_SIDE), -(-width // _MAX_SIDE)
     n_rows, n_columns = height // rows, width // columns
-    # Rows first: sums of whole rows are fast.
+    # Rows first: sums over contiguous rows are fast.
     strips = data[:, : n_rows * rows].reshape(n_channels, n_rows, rows, width).mean(axis=2)
     blocks = strips[..., : n_columns * columns].reshape(n_channels, n_rows, n_columns, columns).mean(axis=3)
     values = blocks.reshape(n_channels, -1)
@@ -35,11 +34,11 @@ def thumbnail(data: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.divide(values, norms, out=np.full_like(values, np.nan), where=norms > 0)
 
 
-class LagMeter:
+class LagEstimator:
     """Mean correlation of the frames of a movie with the earlier and later frames of a reference.
 
-    Only frames whose five reference frames (two before to two after) are all there count, so that all shifts are judged
-    on the same frames. Thumbnails are held until they are no longer needed.
+    Only frames with all five reference frames (two before to two after) are used, so that all shifts are compared on
+    the same frames. Thumbnails are kept as long as they are needed.
 
     Parameters
     ----------
@@ -50,39 +49,41 @@ class LagMeter:
     def __init__(self, n_channels: int) -> None:
         self._sums = np.zeros((len(SHIFTS), n_channels))
         self._counts = np.zeros(n_channels, dtype=np.int64)
-        self._slope_squares = np.zeros((len(SHIFTS) - 2, n_channels))  # of scores after less scores before a shift
+        self._slope_squares = np.zeros(
+            (len(SHIFTS) - 2, n_channels)
+        )  # of the correlation after minus that before a shift
         self._reference: dict[int, NDArray[np.float32]] = {}
         self._frames: dict[int, NDArray[np.float32]] = {}
         self._n_reference = 0
         self._n_frames = 0
 
     def add_reference(self, index: int, values: NDArray[np.float32] | None) -> None:
-        """Take the thumbnail, (C, P), of the next frame of the reference, None if the frame is invalid."""
+        """Add the thumbnail, (C, P), of the next frame of the reference, None if the frame is invalid."""
         if values is not None:
             self._reference[index] = values
         self._n_reference = index + 1
         self._correlate()
 
     def add(self, index: int, values: NDArray[np.float32] | None) -> None:
-        """Take the thumbnail, (C, P), of the next frame of the movie, None if the frame is invalid."""
+        """Add the thumbnail, (C, P), of the next frame of the movie, None if the frame is invalid."""
         if values is not None:
             self._frames[index] = values
         self._n_frames = index + 1
         self._correlate()
 
     def lag(self) -> NDArray[np.float64]:
-        """Return the lag of each channel in frames, (C,) float64, NaN without an answer.
+        """Return the lag of each channel in frames, (C,) float64; NaN if it is not defined.
 
-        It is positive where the movie is late: its frame i shows what the reference showed at i - lag.
+        It is positive if the movie is late: its frame i shows what the reference showed at i - lag.
         """
         means = zip(self._sums.T, self._counts, strict=True)
         return np.array([_peak(sums / count) if count else np.nan for sums, count in means])
 
     def error(self) -> NDArray[np.float64]:
-        """Return the standard error of the lag of each channel in frames, (C,) float64, NaN without an answer.
+        """Return the standard error of the lag of each channel in frames, (C,) float64; NaN if it is not defined.
 
-        It is what the frames disagree by: the light of a movie that trembles to and fro may look late by chance. At the
-        longest shifts the lag is not refined, and the error 0.
+        It is estimated from the spread over the frames: a movie with jitter may appear late by chance. At the largest
+        shifts the lag is not refined, and the error is 0.
         """
         channels = zip(self._sums.T, self._slope_squares.T, self._counts, strict=True)
         return np.array([_error(sums / n, squares / n, int(n)) if n > 1 else np.nan for sums, squares, n in channels])
@@ -105,7 +106,7 @@ class LagMeter:
 
 
 def _best(scores: NDArray[np.float64]) -> int:
-    """Return the place among `SHIFTS` at which mean correlations are highest; the centre, unless another is higher."""
+    """Return the index in `SHIFTS` of the highest mean correlation; the centre if none is higher."""
     centre = len(SHIFTS) // 2
     best = int(np.argmax(scores))
     return centre if scores[best] - scores[centre] < _TOLERANCE else best
@@ -123,7 +124,7 @@ def _error(scores: NDArray[np.float64], slope_squares: NDArray[np.float64], coun
 
 
 def _peak(scores: NDArray[np.float64]) -> float:
-    """Return the lag at which mean correlations over `SHIFTS` peak, refined by a parabola through three of them."""
+    """Return the lag at the peak of mean correlations over `SHIFTS`, refined by a parabola through three of them."""
     best = _best(scores)
     shift = float(SHIFTS[best])
     if 0 < best < len(SHIFTS) - 1:

@@ -1,4 +1,4 @@
-"""Objects, such as nuclei, in truth and prediction: found by the same plain method, matched, and compared."""
+"""Objects, such as nuclei, in truth and prediction: segmentation, matching, and object scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,49 +21,51 @@ from image_translation.metrics.rows import AP_THRESHOLDS
 
 Labels = NDArray[np.int32]
 
-_SMALLEST = 1 / 6  # of the area of a typical object; anything smaller is debris, or noise
-_DETAIL = 0.1  # of the diameter: what is smoothed away before objects are found
-_APART = 0.35  # of the diameter: centres that are nearer belong to one object
-_SPECK = 12  # pixels; no object when diameters are estimated
+_MIN_RELATIVE_AREA = 1 / 6  # of the area of a typical object; anything smaller is debris or noise
+_RELATIVE_SIGMA = 0.1  # of the diameter: Gaussian before segmentation
+_RELATIVE_DISTANCE = 0.35  # of the diameter: smallest distance of the centres of two objects
+_MIN_AREA = 12  # pixels of an object, when diameters are estimated
 
 
 def find_objects(image: NDArray[np.float32], diameter: float) -> Labels:
-    """Find roundish bright objects: Otsu's threshold, and a watershed that parts those that touch.
+    """Segment roundish bright objects by Otsu's threshold, and split touching ones by a watershed.
 
     Parameters
     ----------
     image
         Shape (Y, X).
     diameter
-        Of a typical object, in pixels.
+        Diameter of a typical object, in pixels.
 
     Returns
     -------
     Labels
-        Shape (Y, X), int32: 0 is ground, objects are numbered from 1.
+        Shape (Y, X), int32: 0 is background, objects are numbered from 1.
 
     Notes
     -----
-    Otsu, A threshold selection method from gray-level histograms, IEEE Trans. Syst. Man Cybern. 9, 62-66, 1979; as
-    scikit-image has it, and its watershed of the distance to the ground.
+    Otsu, A threshold selection method from gray-level histograms, IEEE Trans. Syst. Man Cybern. 9, 62-66, 1979. The
+    watershed is that of the distance to the background. Both are those of scikit-image.
     """
-    mask = _bright(image, _DETAIL * diameter)
-    area = round(_SMALLEST * pi / 4 * diameter**2)
+    mask = _bright(image, _RELATIVE_SIGMA * diameter)
+    area = round(_MIN_RELATIVE_AREA * pi / 4 * diameter**2)
     mask = remove_small_holes(remove_small_objects(mask, max_size=area), max_size=area)
     if not mask.any():
         return np.zeros(image.shape, np.int32)
-    inside = gaussian(distance_transform_edt(mask), _DETAIL * diameter)
+    inside = gaussian(distance_transform_edt(mask), _RELATIVE_SIGMA * diameter)
     parts = label(mask)
-    centres = peak_local_max(inside, min_distance=max(1, round(_APART * diameter)), labels=parts, exclude_border=False)
+    centres = peak_local_max(
+        inside, min_distance=max(1, round(_RELATIVE_DISTANCE * diameter)), labels=parts, exclude_border=False
+    )
     markers = np.zeros(image.shape, np.int32)
     markers[tuple(centres.T)] = np.arange(1, len(centres) + 1)
     return watershed(-inside, markers, mask=mask).astype(np.int32)
 
 
 def find_objects_with_cellpose(image: NDArray[np.float32], diameter: float) -> Labels:
-    """Find objects with Cellpose (Stringer et al., Nature Methods 18, 100-106, 2021), which must be installed.
+    """Segment objects with Cellpose (Stringer et al., Nature Methods 18, 100-106, 2021), which must be installed.
 
-    Parameters and result are those of `find_objects`; raises ``ImportError`` where there is no Cellpose.
+    Parameters and result are those of `find_objects`; raises ``ImportError`` if Cellpose is not installed.
     """
     found = _cellpose().eval(image, diameter=diameter)
     return np.asarray(found[0], np.int32)
@@ -71,44 +73,45 @@ def find_objects_with_cellpose(image: NDArray[np.float32], diameter: float) -> L
 
 @cache
 def _cellpose() -> Any:
-    from cellpose.models import CellposeModel  # no dependency: large, and its weights have licences of their own
+    from cellpose.models import CellposeModel  # not a dependency: large, and its weights have their own licences
 
     return CellposeModel(gpu=True)
 
 
 def typical_diameter(images: Sequence[NDArray[np.float32]]) -> float:
-    """Estimate the diameter of the objects in some images.
+    """Estimate the typical diameter of the objects in images.
 
     Parameters
     ----------
     images
-        Of shape (Y, X) each.
+        Images of shape (Y, X).
 
     Returns
     -------
     float
-        Median diameter, in pixels, of a disc of the area of a bright region; NaN if there is none.
+        Median equivalent diameter of the bright regions, in pixels; NaN if there are none.
     """
     diameters = [
         region.equivalent_diameter_area
         for image in images
         for region in regionprops(label(_bright(image, 1.0)))
-        if region.area >= _SPECK
+        if region.area >= _MIN_AREA
     ]
     return float(np.median(diameters)) if diameters else nan
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How the objects of a prediction match the true ones.
+    """Agreement of predicted objects with true ones.
 
     Attributes
     ----------
     jaccard, dice
-        Overlap of each true object with its match, 0 if it has none; mean over the true objects.
+        Mean overlap of the true objects with their matches; 0 for an object without a match.
     ap
-        Average precision at each of `AP_THRESHOLDS`, the least overlap (Jaccard) of a match: true positives among true
-        and false positives and false negatives, as Caicedo et al., Nature Methods 16, 1247-1253, 2019.
+        Average precision at each of `AP_THRESHOLDS`, the minimum Jaccard index of a match: the fraction of true
+        positives among true positives, false positives and false negatives (Caicedo et al., Nature Methods 16,
+        1247-1253, 2019).
     true, predicted
         Numbers of objects.
     """
@@ -121,17 +124,17 @@ class Agreement:
 
     @property
     def count_error(self) -> float:
-        """Objects too many, as a share of the true ones; below 0 are too few."""
+        """Surplus of predicted objects relative to the number of true ones; negative if there are too few."""
         return (self.predicted - self.true) / self.true if self.true else nan
 
 
 def compare_objects(truth: Labels, predicted: Labels) -> Agreement:
-    """Match objects one to one, such that their overlap is largest, and score the matches.
+    """Match objects one to one, maximising the total overlap, and score the matches.
 
     Parameters
     ----------
     truth, predicted
-        Labels of shape (Y, X): 0 is ground, objects are numbered from 1 without gaps.
+        Labels of shape (Y, X): 0 is background, objects are numbered from 1 without gaps.
     """
     true, found = int(truth.max(initial=0)), int(predicted.max(initial=0))
     if not true:
@@ -140,7 +143,7 @@ def compare_objects(truth: Labels, predicted: Labels) -> Agreement:
     union = overlap.sum(axis=1, keepdims=True) + overlap.sum(axis=0, keepdims=True) - overlap
     jaccard = (overlap / np.maximum(union, 1))[1:, 1:]
     matched = jaccard[linear_sum_assignment(jaccard, maximize=True)]
-    hits = [_hits(jaccard, least) for least in AP_THRESHOLDS]
+    hits = [_count_matches(jaccard, threshold) for threshold in AP_THRESHOLDS]
     return Agreement(
         jaccard=float(matched.sum() / true),
         dice=float((2 * matched / (1 + matched)).sum() / true),
@@ -154,7 +157,9 @@ def _bright(image: NDArray[np.float32], sigma: float) -> NDArray[np.bool_]:
     smooth = gaussian(image.astype(np.float32), sigma)
     if smooth.min() == smooth.max():
         return np.zeros(image.shape, bool)
-    return np.asarray(smooth > threshold_otsu(smooth.astype(np.float64)))  # float32 may have no 256 values in between
+    return np.asarray(
+        smooth > threshold_otsu(smooth.astype(np.float64))
+    )  # in float32 the 256 bins might not be distinct
 
 
 def _overlaps(truth: Labels, predicted: Labels, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -162,6 +167,6 @@ def _overlaps(truth: Labels, predicted: Labels, shape: tuple[int, int]) -> NDArr
     return np.asarray(coo_array(pixels, shape=shape).toarray())
 
 
-def _hits(jaccard: NDArray[np.float64], least: float) -> int:
-    enough = np.where(jaccard >= least, 1.0 + jaccard, 0.0)
-    return int((enough[linear_sum_assignment(enough, maximize=True)] > 0).sum())
+def _count_matches(jaccard: NDArray[np.float64], threshold: float) -> int:
+    weights = np.where(jaccard >= threshold, 1.0 + jaccard, 0.0)
+    return int((weights[linear_sum_assignment(weights, maximize=True)] > 0).sum())

@@ -1,4 +1,4 @@
-"""Tidy tables of metrics: one row per number, kept as CSV, and averaged."""
+"""Tidy table of metrics: one row per value, its names, mean over the frames, CSV."""
 
 import csv
 from collections.abc import Iterable
@@ -8,42 +8,43 @@ from pathlib import Path
 
 from image_translation.errors import DataError
 
-PIXELS = ("pearson", "ssim", "psnr", "mae")
-AP_THRESHOLDS = (0.5, 0.75)
-OBJECTS = ("dice", "jaccard", *(f"ap_{round(100 * least)}" for least in AP_THRESHOLDS), "count_error")
-COUNTS = ("count_true", "count_predicted")
-
-MEAN = "mean of the truth"
-"""Name of a prediction that knows nothing: everywhere the mean of all true images."""
-
-EVERYWHERE = "*"
-"""Position of a row that is of all images together."""
-
-
 RAW = "raw"
 TRUTH = "truth"
 PHASE = "phase"
 
+PIXEL_METRICS = ("pearson", "ssim", "psnr", "mae")
+AP_THRESHOLDS = (0.5, 0.75)  # of the Jaccard index
+OBJECT_METRICS = ("dice", "jaccard", *(f"ap_{round(100 * threshold)}" for threshold in AP_THRESHOLDS), "count_error")
+COUNT_METRICS = ("count_true", "count_predicted")
+
+BANDS = ("fine", "medium", "coarse")
+"""Octave bands, as suffixes of metrics; see `bands`."""
+
+MEAN_OF_TRUTH = "mean of the truth"
+"""Method of the trivial prediction: the mean of all true images in every pixel."""
+
+ALL_POSITIONS = "*"
+"""Position of a row that applies to all images together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number of a table of metrics.
+    """One value in a table of metrics.
 
     Attributes
     ----------
     position
         Name of the position.
     method
-        Name of the movie: ``"raw"``, ``"truth"``, ``"phase"`` (what the stain was predicted from), or the method that
-        smoothed it.
+        Name of the movie: ``"raw"``, ``"truth"``, ``"phase"`` (the label-free input), or the temporal filter.
     channel
         Name of the channel.
     frame
-        Index of the frame, None for the whole movie.
+        Index of the frame, None for the complete movie.
     metric
         Name of the metric.
     value
-        The number; NaN where the metric is not defined, as the correlation of a constant image.
+        The value; NaN where the metric is not defined, such as the correlation of a constant image.
     """
 
     position: str
@@ -58,12 +59,12 @@ HEADER = tuple(field.name for field in fields(Row))
 
 
 def summarize(rows: Iterable[Row]) -> list[Row]:
-    """Average each metric over the frames, leaving out those where it is not defined.
+    """Average each metric over the frames, ignoring NaN.
 
     Returns
     -------
     list[Row]
-        One row per position, method, channel and metric, in the order in which they first occur, with `frame` None.
+        One row per position, method, channel and metric, in order of first occurrence, with `frame` None.
     """
     values: dict[tuple[str, str, str, str], list[float]] = {}
     for row in rows:
@@ -79,7 +80,7 @@ def summarize(rows: Iterable[Row]) -> list[Row]:
 def write_csv(rows: Iterable[Row], path: Path) -> None:
     """Write rows as CSV, with the header ``position,method,channel,frame,metric,value``.
 
-    The frame of a number for the whole movie is left empty. Values are written with all their digits.
+    The frame of a value for the complete movie is left empty. Values are written with full precision.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -88,21 +89,21 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Read rows that `write_csv` wrote.
+    """Read rows written by `write_csv`.
 
     Raises
     ------
     DataError
-        If the file is not such a table.
+        If the file is not a table of metrics.
     """
     with path.open(newline="", encoding="utf-8") as file:
         header, *records = [tuple(record) for record in csv.reader(file)] or [()]
     if header != HEADER:
-        raise DataError(f"{path}: is not a table of metrics: its first line must be {','.join(HEADER)}")
+        raise DataError(f"{path} is not a table of metrics: its first line must be {','.join(HEADER)}")
     try:
         return [_parse(record) for record in records]
     except ValueError as error:
-        raise DataError(f"{path}: has a line that is not a metric ({error})") from error
+        raise DataError(f"{path} has an invalid line: {error}") from error
 
 
 def _parse(record: tuple[str, ...]) -> Row:

@@ -1,4 +1,4 @@
-"""The score card: what the metrics of a movie say about each method, which methods harm, and which is the best."""
+"""Score card of a movie: its methods ranked by their metrics, with those that are worse than the raw prediction."""
 
 import csv
 import textwrap
@@ -7,114 +7,20 @@ from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
 
-from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
-from image_translation.metrics.verdict import (
+from image_translation.metrics.criteria import (
     COLUMNS,
     DETAIL_LIMIT,
     OVER_SMOOTHING_LIMIT,
     SHARPNESS_LIMIT,
     Entry,
-    Judge,
-    Table,
+    EntryScorer,
+    MetricTable,
     mean,
 )
+from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 
-__all__ = [
-    "COLUMNS",
-    "DETAIL_LIMIT",
-    "SHARPNESS_LIMIT",
-    "Entry",
-    "ScoreCard",
-    "format_score_card",
-    "score_cards",
-    "write_score_cards",
-]
-
-
-@dataclass(frozen=True)
-class ScoreCard:
-    """Methods of one position, ranked.
-
-    Attributes
-    ----------
-    position
-        Name of the position.
-    columns
-        What is shown, in order.
-    ranking
-        Methods, the best first: those that fail nothing, by flicker; then those that fail, by the number of failures.
-    entries
-        In the order of the ranking, the channels within.
-    """
-
-    position: str
-    columns: tuple[str, ...]
-    ranking: tuple[str, ...]
-    entries: tuple[Entry, ...]
-
-
-def score_cards(rows: Iterable[Row]) -> list[ScoreCard]:
-    """Rank the methods of each position from its rows of metrics alone.
-
-    With truth, a method must be as faithful to it as raw is. Without, it must be at least as like each raw frame as the
-    neighbouring raw frame is: more would be asked of a movie that is perfectly steady than it can give, because raw
-    flickers. Means, percentiles and ends are compared on the frames that both have.
-
-    Parameters
-    ----------
-    rows
-        Metrics, as `Evaluator` gives them; those of several planes of a position count together.
-
-    Returns
-    -------
-    list of ScoreCard
-        One for each position that has a raw prediction, in the order of the rows.
-    """
-    tables: dict[str, Table] = {}
-    for row in rows:
-        tables.setdefault(row.position, Table()).add(row)
-    return [_card(position, table) for position, table in tables.items() if RAW in table.methods]
-
-
-def format_score_card(card: ScoreCard, width: int = 110) -> str:
-    """Return a card as plain text: a table per channel, columns of the card down, methods across, the best first."""
-    harmful = [method for method in card.ranking if any(e.failures for e in card.entries if e.method == method)]
-    passed = [method for method in card.ranking if method not in harmful]
-    lines = [f"{card.position}: best first: {', '.join(passed)}"]
-    if harmful:
-        lines[0] += f"; worse than raw: {', '.join(harmful)} (! what fails)"
-        lines = textwrap.wrap(lines[0], width, subsequent_indent="  ")
-    left = max(len(column) for column in ("", *card.columns))
-    cell = max(9, *(len(method) + 2 for method in card.ranking))
-    per_table = max(1, (width - left - 3 - max(map(len, _WANTED.values()))) // cell)
-    for channel in dict.fromkeys(entry.channel for entry in card.entries):
-        entries = [entry for entry in card.entries if entry.channel == channel]
-        for start in range(0, len(entries), per_table):
-            shown = entries[start : start + per_table]
-            head = "".join(f"{entry.method:>{cell}}" for entry in shown)
-            lines += ["", f"{channel:<{left}}{head}   {_WANTED_TITLE}"]
-            for column in (column for column in card.columns if any(not isnan(e.values[column]) for e in entries)):
-                cells = "".join(f"{_cell(entry, column):>{cell}}" for entry in shown)
-                lines.append(f"{column:<{left}}{cells}   {_WANTED[column]}")
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
-    """Write cards as CSV: ``position,rank,method,channel,column,value,fails``, one number a line."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("position", "rank", "method", "channel", "column", "value", "fails"))
-        for card in cards:
-            for entry in card.entries:
-                rank = card.ranking.index(entry.method) + 1
-                for column in card.columns:
-                    fails = "yes" if column in entry.failures else "no"
-                    value = entry.values[column]
-                    writer.writerow((card.position, rank, entry.method, entry.channel, column, value, fails))
-
-
-_WANTED_TITLE = "wanted"
-_WANTED = {
+_TARGET_TITLE = "wanted"
+_TARGETS = {
     "flicker": "low; raw is 1",
     "flicker_fast": "low; raw is 1",
     "pearson": "high",
@@ -137,9 +43,91 @@ _WANTED = {
 }
 
 
-def _card(position: str, table: Table) -> ScoreCard:
+@dataclass(frozen=True)
+class ScoreCard:
+    """Ranking of the methods of one position.
+
+    Attributes
+    ----------
+    position
+        Name of the position.
+    columns
+        Names of the columns with a value, in order.
+    ranking
+        Methods, the best first: those without failures, by flicker; then the others, by the number of failures.
+    entries
+        In the order of the ranking, then of the channels.
+    """
+
+    position: str
+    columns: tuple[str, ...]
+    ranking: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+def score_cards(rows: Iterable[Row]) -> list[ScoreCard]:
+    """Rank the methods of each position by their metrics.
+
+    With truth, a method must be as faithful to it as raw is. Without, it must agree with each raw frame at least as
+    well as the neighbouring raw frame does: a movie without flicker cannot agree better, because raw flickers. Means,
+    percentiles and ends are compared on the frames that both have.
+
+    Parameters
+    ----------
+    rows
+        Metrics from `Evaluator`; the planes of a position are averaged.
+
+    Returns
+    -------
+    list of ScoreCard
+        One for each position that has a raw prediction, in the order of the rows.
+    """
+    tables: dict[str, MetricTable] = {}
+    for row in rows:
+        tables.setdefault(row.position, MetricTable()).add(row)
+    return [_card(position, table) for position, table in tables.items() if RAW in table.methods]
+
+
+def format_score_card(card: ScoreCard, width: int = 110) -> str:
+    """Format a card as plain text: a table per channel, with a line per column and the methods across, best first."""
+    harmful = [method for method in card.ranking if any(e.failures for e in card.entries if e.method == method)]
+    passed = [method for method in card.ranking if method not in harmful]
+    lines = [f"{card.position}: best first: {', '.join(passed)}"]
+    if harmful:
+        lines[0] += f"; worse than raw: {', '.join(harmful)} (! what fails)"
+        lines = textwrap.wrap(lines[0], width, subsequent_indent="  ")
+    left = max(len(column) for column in ("", *card.columns))
+    cell = max(9, *(len(method) + 2 for method in card.ranking))
+    per_table = max(1, (width - left - 3 - max(map(len, _TARGETS.values()))) // cell)
+    for channel in dict.fromkeys(entry.channel for entry in card.entries):
+        entries = [entry for entry in card.entries if entry.channel == channel]
+        for start in range(0, len(entries), per_table):
+            shown = entries[start : start + per_table]
+            head = "".join(f"{entry.method:>{cell}}" for entry in shown)
+            lines += ["", f"{channel:<{left}}{head}   {_TARGET_TITLE}"]
+            for column in (column for column in card.columns if any(not isnan(e.values[column]) for e in entries)):
+                cells = "".join(f"{_cell(entry, column):>{cell}}" for entry in shown)
+                lines.append(f"{column:<{left}}{cells}   {_TARGETS[column]}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
+    """Write cards as CSV: ``position,rank,method,channel,column,value,fails``, one value per line."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("position", "rank", "method", "channel", "column", "value", "fails"))
+        for card in cards:
+            for entry in card.entries:
+                rank = card.ranking.index(entry.method) + 1
+                for column in card.columns:
+                    fails = "yes" if column in entry.failures else "no"
+                    value = entry.values[column]
+                    writer.writerow((card.position, rank, entry.method, entry.channel, column, value, fails))
+
+
+def _card(position: str, table: MetricTable) -> ScoreCard:
     methods = [RAW, *(method for method in table.methods if method not in {RAW, TRUTH, PHASE})]
-    entries = {(m, channel): Judge(table, m, channel).entry() for m in methods for channel in table.channels}
+    entries = {(m, channel): EntryScorer(table, m, channel).entry() for m in methods for channel in table.channels}
     columns = tuple(
         column for column in COLUMNS if any(not isnan(entry.values.get(column, nan)) for entry in entries.values())
     )

@@ -1,4 +1,4 @@
-"""Structural similarity with the truth, and correlations over some of the pixels."""
+"""Structural similarity (SSIM) with the ground truth, and its data range."""
 
 import cv2
 import numpy as np
@@ -6,22 +6,21 @@ from numpy.typing import NDArray
 
 _WINDOW = 7
 _K1, _K2 = 0.01, 0.03
-RANGE = (0.1, 99.9)  # per cent of the pixels of an image that its range is measured between
-_FEWEST = 30  # pixels that a correlation rests on
+RANGE_PERCENTILES = (0.1, 99.9)  # between which the data range of an image is measured
 
 
 def data_range(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the range of values of an image (C, Y, X) without its most extreme pixels, (C,) float64."""
-    low, high = np.percentile(image, RANGE, axis=(1, 2))
+    """Return the range between `RANGE_PERCENTILES` of an image (C, Y, X), (C,) float64."""
+    low, high = np.percentile(image, RANGE_PERCENTILES, axis=(1, 2))
     return np.asarray(high - low, np.float64)
 
 
 def structural_similarity(
     image: NDArray[np.float32], truth: NDArray[np.float32], value_range: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the mean structural similarity over windows of 7 x 7 pixels.
+    """Return the mean structural similarity in windows of 7 x 7 pixels.
 
-    As of Wang et al. (2004), Image quality assessment: from error visibility to structural similarity, IEEE Trans.
+    As in Wang et al. (2004), Image quality assessment: from error visibility to structural similarity, IEEE Trans.
     Image Process. 13(4), 600-612, and as ``skimage.metrics.structural_similarity`` computes it.
 
     Parameters
@@ -29,12 +28,12 @@ def structural_similarity(
     image, truth
         Images of shape (C, Y, X), float32.
     value_range
-        Range of the values of the truth, (C,).
+        Data range of the truth, (C,).
 
     Returns
     -------
     NDArray[np.float64]
-        Similarities of shape (C,); NaN for a range of 0 and for images smaller than the window.
+        Similarities of shape (C,); NaN for a data range of 0 and for images smaller than the window.
     """
     if min(truth.shape[1:]) < _WINDOW:
         return np.full(len(truth), np.nan)
@@ -42,26 +41,8 @@ def structural_similarity(
     return np.array([_similarity(a, b, float(span)) if span > 0 else np.nan for a, b, span in channels])
 
 
-def pearson_at(
-    first: NDArray[np.float32], second: NDArray[np.float32], places: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return the Pearson correlation of two images (C, Y, X) over some of their pixels, (C,) float64.
-
-    The pixels are given by their numbers, row by row. It is NaN where one of the images is constant, and over fewer
-    than 30 pixels.
-    """
-    a, b = (image.reshape(len(image), -1).take(places, axis=1).astype(np.float64) for image in (first, second))
-    if len(places) < _FEWEST:
-        return np.full(len(first), np.nan)
-    a -= a.mean(axis=1, keepdims=True)
-    b -= b.mean(axis=1, keepdims=True)
-    products, squares = np.vecdot(a, b), np.vecdot(a, a) * np.vecdot(b, b)
-    correlations = np.divide(products, np.sqrt(squares), out=np.full(products.shape, np.nan), where=squares > 0)
-    return np.clip(correlations, -1, 1)
-
-
 def _similarity(image: NDArray[np.float32], truth: NDArray[np.float32], span: float) -> float:
-    # Variances are taken about the mean of the truth, far from which the squares would be rounded.
+    # Both are centred on the mean of the truth: squares of large values would lose precision.
     centre = float(truth.mean(dtype=np.float64))
     a, b = image - np.float32(centre), truth - np.float32(centre)
     mean_a, mean_b = _box(a), _box(b)
@@ -71,10 +52,10 @@ def _similarity(image: NDArray[np.float32], truth: NDArray[np.float32], span: fl
     mean_a += np.float32(centre)
     mean_b += np.float32(centre)
     c1, c2 = np.float32((_K1 * span) ** 2), np.float32((_K2 * span) ** 2)
-    above = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    below = (mean_a**2 + mean_b**2 + c1) * (variances + c2)
+    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    denominator = (mean_a**2 + mean_b**2 + c1) * (variances + c2)
     edge = _WINDOW // 2
-    return float((above / below)[edge:-edge, edge:-edge].mean(dtype=np.float64))
+    return float((numerator / denominator)[edge:-edge, edge:-edge].mean(dtype=np.float64))
 
 
 def _box(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Nuclei of a movie and their tracks: how their number, sizes and intensities jitter from frame to frame.
+"""Frame-to-frame variation of nuclei: their number, and their areas and intensities along tracks.
 
-Nuclei are what is brighter than a threshold that is found once and kept: one that is found anew in each frame flickers
-itself, and hides a change of gain.
+Nuclei are the connected regions above one threshold for the complete movie: a threshold found anew in each frame would
+flicker itself, and hide a change of gain. `objects` scores the segmentation of single frames against the truth.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,22 +11,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-NUCLEI = "nucle"
-
+_CHANNEL_PREFIX = "nucle"  # of the names of channels of nuclei, in any case
 _SIGMA = 1.5  # pixels
 _BINS = 256
-_SMALLEST = 20  # pixels
-_SMALL = 0.25  # of the median area
-_FEWEST = 5  # nuclei whose changes have a median
+_MIN_AREA = 20  # pixels
+_MIN_RELATIVE_AREA = 0.25  # of the median area
+_MIN_NUCLEI = 5  # linked nuclei, for a median of their changes
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """What counts as a nucleus: brighter than `threshold`, larger than `least_area` pixels, above `background`."""
+class NucleusCriteria:
+    """What counts as a nucleus: a region above `threshold` of at least `min_area` pixels.
+
+    Intensities are measured above `background`.
+    """
 
     threshold: float
     background: float
-    least_area: float
+    min_area: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,20 +40,20 @@ class Nuclei:
     intensities: NDArray[np.float64]
 
 
-def find_scale(image: NDArray[np.float32]) -> Scale | None:
-    """Find what counts as a nucleus from the first frame of a movie.
+def find_criteria(image: NDArray[np.float32]) -> NucleusCriteria | None:
+    """Find the criteria for nuclei from the first frame of a movie.
 
     The threshold is that of Otsu (1979), A threshold selection method from gray-level histograms, IEEE Trans. Syst. Man
-    Cybern. 9(1), 62-66; the background is the mean of what lies below it.
+    Cybern. 9(1), 62-66; the background is the mean of the pixels below it.
 
     Parameters
     ----------
     image
-        Nuclei, (Y, X) float32, bright.
+        Bright nuclei, (Y, X) float32.
 
     Returns
     -------
-    Scale or None
+    NucleusCriteria or None
         None if the image is constant.
     """
     smooth = _smooth(image)
@@ -62,51 +64,52 @@ def find_scale(image: NDArray[np.float32]) -> Scale | None:
     centres = (edges[:-1] + edges[1:]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * centres)
     above, sums_above = below[-1] - below[:-1], sums[-1] - sums[:-1]
-    apart = (sums[:-1] / below[:-1] - sums_above / np.maximum(above, 1)) ** 2
-    at = int(np.argmax(below[:-1] * above * apart))
-    # Half way between the two kinds: of all thresholds in an empty gap, which are equally good, it is the steadiest.
+    distance = (sums[:-1] / below[:-1] - sums_above / np.maximum(above, 1)) ** 2
+    at = int(np.argmax(below[:-1] * above * distance))
+    # Half way between the two class means: all thresholds in an empty gap are optimal, and this is the most stable.
     background = float(sums[at] / below[at])
     threshold = (background + float(sums_above[at] / above[at])) / 2
-    areas = find_nuclei(image, Scale(threshold, background, _SMALLEST)).areas
-    return Scale(threshold, background, max(_SMALLEST, _SMALL * float(np.median(areas))) if areas.size else _SMALLEST)
+    areas = find_nuclei(image, NucleusCriteria(threshold, background, _MIN_AREA)).areas
+    min_area = max(_MIN_AREA, _MIN_RELATIVE_AREA * float(np.median(areas))) if areas.size else _MIN_AREA
+    return NucleusCriteria(threshold, background, min_area)
 
 
-def find_nuclei(image: NDArray[np.float32], scale: Scale) -> Nuclei:
+def find_nuclei(image: NDArray[np.float32], criteria: NucleusCriteria) -> Nuclei:
     """Find the nuclei of a frame, (Y, X) float32."""
     smooth = _smooth(image)
-    mask = (smooth > scale.threshold).view(np.uint8)
+    mask = (smooth > criteria.threshold).view(np.uint8)
     _, labels, statistics, centres = cv2.connectedComponentsWithStats(mask, connectivity=4)
     areas = statistics[:, cv2.CC_STAT_AREA].astype(np.float64)
     inside = mask.view(bool)
-    owners, above = labels[inside], smooth[inside] - np.float32(scale.background)
-    # Weighted by themselves: the rim, which grows with the gain, would hide it in a plain mean.
+    owners, above = labels[inside], smooth[inside] - np.float32(criteria.background)
+    # Intensity-weighted means: the rim, which grows with the gain, would hide it in a plain mean.
     first, second = (np.bincount(owners, above**power, len(areas)) for power in (2, 3))
-    real = areas >= scale.least_area
-    real[0] = False  # what is not a nucleus
-    return Nuclei(np.asarray(centres[real], np.float64), areas[real], second[real] / first[real])
+    kept = areas >= criteria.min_area
+    kept[0] = False  # the background
+    return Nuclei(np.asarray(centres[kept], np.float64), areas[kept], second[kept] / first[kept])
 
 
 def link(first: Nuclei, second: Nuclei) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Link the nuclei of adjacent frames: those that are nearest to each other, and no farther than their size.
+    """Link mutual nearest neighbours among the nuclei of adjacent frames, up to the square root of their area.
 
     Returns
     -------
     tuple of ndarray
-        Numbers of the linked nuclei in the first, and in the second frame, each (L,).
+        Indices of the linked nuclei in the first and in the second frame, each (L,).
     """
     from scipy.spatial import cKDTree
 
     if not (len(first.areas) and len(second.areas)):
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    distances, onward = cKDTree(second.centres).query(first.centres)
-    _, back = cKDTree(first.centres).query(second.centres)
-    ours = np.arange(len(onward))
-    mutual = (back[onward] == ours) & (distances < np.sqrt(first.areas))
-    return ours[mutual], onward[mutual]
+    distances, forward = cKDTree(second.centres).query(first.centres)
+    _, backward = cKDTree(first.centres).query(second.centres)
+    indices = np.arange(len(forward))
+    mutual = (backward[forward] == indices) & (distances < np.sqrt(first.areas))
+    return indices[mutual], forward[mutual]
 
 
-class NucleiMeter:
-    """Jitter of the nuclei of several movies, each in its channels of nuclei.
+class NucleusScorer:
+    """Variation of the nuclei of several movies, in all channels of nuclei.
 
     Parameters
     ----------
@@ -115,33 +118,33 @@ class NucleiMeter:
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
-        self._channels = {c: name for c, name in enumerate(channels) if name.lower().startswith(NUCLEI)}
-        self._scales: dict[tuple[str, int], Scale] = {}
-        self._meters: dict[tuple[str, int], JitterMeter] = {}
+        self._channels = {c: name for c, name in enumerate(channels) if name.lower().startswith(_CHANNEL_PREFIX)}
+        self._criteria: dict[tuple[str, int], NucleusCriteria] = {}
+        self._variations: dict[tuple[str, int], NucleusVariation] = {}
 
-    def add(self, movie: str, index: int, data: NDArray[np.float32], scale_of: str) -> None:
-        """Take the next valid frame of a movie, (C, Y, X) float32.
+    def add(self, movie: str, index: int, data: NDArray[np.float32], reference: str) -> None:
+        """Add the next valid frame of a movie, (C, Y, X) float32.
 
-        What counts as a nucleus is found in the first frame of the movie `scale_of`; frames before count nowhere.
+        The criteria for nuclei are found in the first frame of the movie `reference`; earlier frames are ignored.
         """
         for c in self._channels:
-            if movie == scale_of and (movie, c) not in self._scales and (scale := find_scale(data[c])):
-                self._scales[movie, c] = scale
-            if (scale_of, c) in self._scales:
-                meter = self._meters.setdefault((movie, c), JitterMeter())
-                meter.add(index, find_nuclei(data[c], self._scales[scale_of, c]))
+            if movie == reference and (movie, c) not in self._criteria and (criteria := find_criteria(data[c])):
+                self._criteria[movie, c] = criteria
+            if (reference, c) in self._criteria:
+                variation = self._variations.setdefault((movie, c), NucleusVariation())
+                variation.add(index, find_nuclei(data[c], self._criteria[reference, c]))
 
-    def jitters(self) -> Iterator[tuple[str, str, str, float]]:
+    def scores(self) -> Iterator[tuple[str, str, str, float]]:
         """Yield the movie, the channel, the metric and its value."""
-        for (movie, c), meter in self._meters.items():
-            for metric, value in meter.jitter().items():
+        for (movie, c), variation in self._variations.items():
+            for metric, value in variation.scores().items():
                 yield movie, self._channels[c], metric, value
 
 
-class JitterMeter:
-    """Means over a movie of the changes of its nuclei from frame to frame.
+class NucleusVariation:
+    """Mean frame-to-frame changes of the nuclei of one movie and channel.
 
-    Invalid frames are gaps: nothing is linked across them.
+    Nuclei are not linked across invalid frames.
     """
 
     def __init__(self) -> None:
@@ -149,28 +152,28 @@ class JitterMeter:
         self._changes: dict[str, tuple[float, int]] = {}
 
     def add(self, index: int, nuclei: Nuclei) -> None:
-        """Take the nuclei of the next valid frame."""
+        """Add the nuclei of the next valid frame."""
         last, self._last = self._last, (index, nuclei)
         if last is None or last[0] != index - 1:
             return
         before = last[1]
         counts = len(before.areas), len(nuclei.areas)
         if max(counts):
-            self._note("count_jitter", abs(counts[1] - counts[0]) / (sum(counts) / 2))
-        ours, theirs = link(before, nuclei)
-        if len(ours) >= _FEWEST:
-            self._note("area_jitter", _median_change(before.areas[ours], nuclei.areas[theirs]))
-            self._note("intensity_jitter", _median_change(before.intensities[ours], nuclei.intensities[theirs]))
+            self._record("count_jitter", abs(counts[1] - counts[0]) / (sum(counts) / 2))
+        earlier, later = link(before, nuclei)
+        if len(earlier) >= _MIN_NUCLEI:
+            self._record("area_jitter", _median_change(before.areas[earlier], nuclei.areas[later]))
+            self._record("intensity_jitter", _median_change(before.intensities[earlier], nuclei.intensities[later]))
 
-    def jitter(self) -> dict[str, float]:
-        """Return ``count_jitter``, ``area_jitter`` and ``intensity_jitter``, as far as they are known.
+    def scores(self) -> dict[str, float]:
+        """Return ``count_jitter``, ``area_jitter`` and ``intensity_jitter``, as far as they are defined.
 
-        The first is the mean change of the number of nuclei, as a share of it; the others are the medians over the
-        nuclei of the absolute change of the logarithm, averaged over the movie.
+        The first is the mean relative change of the number of nuclei; the others are medians over the nuclei of the
+        absolute change of the logarithm, averaged over the movie.
         """
         return {name: total / count for name, (total, count) in self._changes.items()}
 
-    def _note(self, name: str, value: float) -> None:
+    def _record(self, name: str, value: float) -> None:
         total, count = self._changes.get(name, (0.0, 0))
         self._changes[name] = (total + value, count + 1)
 

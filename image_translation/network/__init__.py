@@ -1,1 +1,18 @@
-"""Networks."""
+"""Read checkpoints of virtual staining networks, build the networks, and run them.
+
+In: a checkpoint of VisCy, and normalised images (C, Y, X). Out: a `ModelSpec` that describes the checkpoint,
+predictions (C, Y, X), and feature maps of every stage of the network. VisCy is not imported.
+
+Start with `loading`, then `predictor`.
+
+- `checkpoint`: read checkpoint files without executing code
+- `architecture`: infer the hyper-parameters from the shapes of the weights
+- `loading`: checkpoint to description and network; metadata from checkpoint, sidecar or registry
+- `fcmae`: the network in plain PyTorch
+- `predictor`, `features`: predictions; predictions with the output of every stage
+- `devices`, `compilation`: device, precision, memory and threads; networks compiled by ``torch.compile``
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
-"""Recognise VisCy's 2D network by its weights, and read off their shapes how it was built.
+"""Infer the architecture of VisCy's 2D network from the shapes of its weights.
 
-Most checkpoints do not say how their network was built, but every number that it takes shows in the shapes of the
-weights. Where hyper-parameters contradict them, the weights are right.
+Most checkpoints do not store the hyper-parameters of their network, but the weight shapes determine almost all of them.
+Where stored hyper-parameters contradict the shapes, the shapes are used.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,31 +18,31 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _ANCHOR = "encoder.stem.conv2d.weight"
 _OTHER_ARCHITECTURES = {
-    "encoder_stages.": "UNeXt2, which stains 3D stacks",
-    "skip_conv_layer": "the 2.5D U-Net, which stains stacks",
+    "encoder_stages.": "UNeXt2, which predicts 3D stacks",
+    "skip_conv_layer": "the 2.5D U-Net, which predicts from stacks",
     "down_conv_block_0": "the 2D U-Net",
-    "projection.": "a contrastive encoder, which stains nothing",
+    "projection.": "a contrastive encoder, which predicts no images",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How VisCy's `FullyConvolutionalMAE` is built; the fields are its arguments.
+    """Hyper-parameters of VisCy's `FullyConvolutionalMAE`; the fields are its arguments.
 
     Attributes
     ----------
     in_channels, out_channels
-        Channels of the input and of the output.
+        Number of input and output channels.
     encoder_blocks, dims
-        Blocks and channels of each stage of the encoder.
+        Number of blocks and of channels in each encoder stage.
     decoder_conv_blocks
-        Blocks of each stage of the decoder.
+        Number of blocks in each decoder stage.
     stem_kernel_size
-        Patch of the first convolution, (Z, Y, X) pixels.
+        Kernel size and stride of the first convolution, (Z, Y, X) pixels.
     in_stack_depth
-        Planes of the input.
+        Number of input planes.
     head_conv, head_conv_expansion_ratio, head_conv_pool
-        Whether the head has convolutions, how wide, and whether it pools.
+        Whether the head has convolutions, their expansion ratio, and whether the head pools.
     """
 
     in_channels: int
@@ -58,69 +58,69 @@ class Architecture:
 
     @property
     def stride(self) -> int:
-        """Number of pixels of which height and width must be a multiple."""
+        """Height and width of the input must be multiples of this number of pixels."""
         return int(max(self.stem_kernel_size[1:]) * 2 ** (len(self.dims) - 1))
 
 
-def network_weights(path: Path, state: StateDict) -> StateDict:
-    """Pick the weights of the network out of a state dict.
+def select_network_weights(path: Path, state: StateDict) -> StateDict:
+    """Select the weights of the network from a state dict.
 
     Parameters
     ----------
     path
-        Named in errors.
+        Path of the checkpoint, for error messages.
     state
-        Weights under any prefix, and perhaps those of other modules.
+        Weights, with any prefix; those of other modules are ignored.
 
     Returns
     -------
     dict
-        Weights by the names that the network gives them.
+        Weights by their name in the network.
 
     Raises
     ------
     DataError
-        The network is another one, or a weight is not finite.
+        If the network has another architecture, or a weight is not finite.
     """
     prefix = next((name.removesuffix(_ANCHOR) for name in state if name.endswith(_ANCHOR)), None)
     if prefix is None:
         found = next((text for key, text in _OTHER_ARCHITECTURES.items() if any(key in name for name in state)), None)
         what = f"a checkpoint of {found}" if found else f"an unknown network (first weight: {next(iter(state))})"
-        msg = f"{path}: {what}; needed is VisCy's UNeXt2_2D (FullyConvolutionalMAE)"
+        msg = f"{path}: {what}; only VisCy's UNeXt2_2D (FullyConvolutionalMAE) is supported"
         raise DataError(msg)
     own = {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
-    broken = [name for name, weight in own.items() if not torch.isfinite(weight).all()]
-    if broken:
-        msg = f"{path}: {len(broken)} of {len(own)} weights are NaN or infinite: {_shortened(broken)}"
+    non_finite = [name for name, weight in own.items() if not torch.isfinite(weight).all()]
+    if non_finite:
+        msg = f"{path}: {len(non_finite)} of {len(own)} weights are NaN or infinite: {_shortened(non_finite)}"
         raise DataError(msg)
     return own
 
 
-def infer(path: Path, state: StateDict, config: Mapping[str, Any]) -> Architecture:
-    """Read the architecture off the shapes of the weights.
+def infer_architecture(path: Path, state: StateDict, config: Mapping[str, Any]) -> Architecture:
+    """Infer the architecture from the shapes of the weights.
 
     Parameters
     ----------
     path
-        Named in errors.
+        Path of the checkpoint, for error messages.
     state
-        As `network_weights` returns it.
+        Weights from `select_network_weights`.
     config
-        The hyper-parameters of the network as far as the checkpoint has them. They are needed for `head_conv_pool`
-        only, which leaves no trace in the weights; VisCy's default, True, is assumed without them.
+        Hyper-parameters stored in the checkpoint, if any. Only `head_conv_pool` is read, which has no effect on the
+        weights; its default is True, as in VisCy.
 
     Raises
     ------
     DataError
-        Weights that tell the architecture are missing.
+        If weights that determine the architecture are missing.
     """
-    shapes = shapes_of(state)
+    shapes = weight_shapes(state)
     try:
         stem = shapes["encoder.stem.conv3d.weight"]
         dims = tuple(
             shapes[f"encoder.stages.{i}.blocks.0.dwconv.weight"][0] for i in range(_count(shapes, "encoder.stages."))
         )
-        depth = stem[2] * (dims[0] // stem[0])  # the patches of a stack share the channels of the first stage
+        depth = stem[2] * (dims[0] // stem[0])  # the planes of a stack share the channels of the first stage
         decoder = f"decoder.decoder_stages.{len(dims) - 2}.conv.blocks."
         features = shapes[f"{decoder}0.mlp.fc2.weight"][0]
         head = shapes.get("head.conv.1.weight")
@@ -137,42 +137,42 @@ def infer(path: Path, state: StateDict, config: Mapping[str, Any]) -> Architectu
             head_conv_pool=bool(config.get("head_conv_pool", True)),
         )
     except (LookupError, ZeroDivisionError) as error:
-        msg = f"{path}: incomplete weights of a UNeXt2_2D network (no usable {error})"
+        msg = f"{path}: incomplete weights of a UNeXt2_2D network (missing or invalid: {error})"
         raise DataError(msg) from error
 
 
-def compare(path: Path, wanted: Shapes, found: Shapes) -> None:
-    """Raise `DataError`, with the differences in one line, unless the weights have the wanted names and shapes."""
+def require_shapes(path: Path, expected: Shapes, found: Shapes) -> None:
+    """Raise a `DataError` that lists the differences unless the weights have the expected names and shapes."""
     differences = {
-        "missing": [name for name in wanted if name not in found],
-        "unexpected": [name for name in found if name not in wanted],
-        "of another shape": [name for name in wanted if name in found and wanted[name] != found[name]],
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [name for name in expected if name in found and expected[name] != found[name]],
     }
     if any(differences.values()):
-        parts = "; ".join(f"{what}: {_shortened(names)}" for what, names in differences.items() if names)
-        msg = f"{path}: the weights do not fit VisCy's UNeXt2_2D network; {parts}"
+        parts = "; ".join(f"{kind}: {_shortened(names)}" for kind, names in differences.items() if names)
+        msg = f"{path}: the weights do not match VisCy's UNeXt2_2D network; {parts}"
         raise DataError(msg)
 
 
 def model_config(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the hyper-parameters of the network in a Lightning checkpoint, empty if it has none."""
+    """Return the hyper-parameters of the network from a Lightning checkpoint; empty if there are none."""
     hyper_parameters = content.get("hyper_parameters")
     config = hyper_parameters.get("model_config") if isinstance(hyper_parameters, Mapping) else None
     return config if isinstance(config, Mapping) else {}
 
 
-def doubts(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each thing that the hyper-parameters contradict or leave open."""
+def find_discrepancies(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each hyper-parameter that contradicts the weights, or that is needed and not stored."""
     for field in fields(architecture):
         value = getattr(architecture, field.name)
         stated = config.get(field.name, value)
         if (tuple(stated) if isinstance(stated, list | tuple) else stated) != value:
-            yield f"the hyper-parameters say {field.name}={stated}, the weights {value}; the weights are followed"
+            yield f"the hyper-parameters say {field.name}={stated}, the weights {value}; the weights are used"
     if architecture.head_conv and "head_conv_pool" not in config:
-        yield "the checkpoint does not say whether its head pools; VisCy's default, pooling, is assumed"
+        yield "the checkpoint does not store head_conv_pool; VisCy's default, True, is assumed"
 
 
-def shapes_of(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+def weight_shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight."""
     return {name: tuple(weight.shape) for name, weight in state.items()}
 

@@ -1,4 +1,4 @@
-"""Read a checkpoint file without ever letting it run code."""
+"""Read PyTorch checkpoint files without executing code from them."""
 
 import contextlib
 import hashlib
@@ -19,78 +19,78 @@ StateDict = dict[str, torch.Tensor]
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 sum of a file, in hexadecimal."""
+    """Return the SHA-256 checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(path: Path) -> Mapping[str, Any]:
-    """Load what `torch.save` wrote, tensors and plain containers only.
+def load_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Load a file written by `torch.save` that contains only tensors and plain containers.
 
-    Weights stay on disk (memory mapped) until they are used, so that optimizer states cost nothing.
+    Tensors are memory mapped, so that those which are not used, such as optimizer states, are not read.
 
     Parameters
     ----------
     path
-        File written by `torch.save`, in its present (zip) or former format.
+        File in the zip format of `torch.save`, or in its legacy format.
 
     Returns
     -------
     Mapping
-        The checkpoint, with its tensors on the CPU.
+        Content of the checkpoint, with its tensors on the CPU.
 
     Raises
     ------
     DataError
-        The file is missing, unreadable, truncated or corrupt, no checkpoint, or would execute code.
+        If the file is missing, unreadable, truncated, corrupt or not a checkpoint, or if loading it would execute code.
     """
     zipped = _check_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols and former formats, which are no one's concern here
+            warnings.simplefilter("ignore")  # about pickle protocols and legacy formats
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        raise _refusal(path, error, zipped=zipped) from error
-    except Exception as error:  # corrupt bytes can fail anywhere in the reader
+        raise _unsafe_error(path, error, zipped=zipped) from error
+    except Exception as error:  # corrupt bytes can fail anywhere in torch.load
         msg = f"{path}: not a PyTorch checkpoint, or a truncated or corrupt one"
         raise DataError(msg) from error
     if not isinstance(content, Mapping):
-        msg = f"{path}: holds a {type(content).__name__}, not a checkpoint with a state_dict"
+        msg = f"{path}: contains a {type(content).__name__}, not a checkpoint with a state_dict"
         raise DataError(msg)
     return content
 
 
-def state_dict(path: Path, checkpoint: Mapping[str, Any]) -> StateDict:
-    """Take the weights out of a Lightning checkpoint or of a plain state dict.
+def extract_state_dict(path: Path, checkpoint: Mapping[str, Any]) -> StateDict:
+    """Extract the weights from a Lightning checkpoint or a plain state dict.
 
     Parameters
     ----------
     path
-        Named in errors.
+        Path of the checkpoint, for error messages.
     checkpoint
-        As `load` returns it.
+        Content from `load_checkpoint`.
 
     Returns
     -------
     dict
-        Name to weight, without the prefix of the module that held the network.
+        Weights by name, prefixes included.
 
     Raises
     ------
     DataError
-        There are no weights, or not only weights.
+        If there are no weights, or values that are not tensors.
     """
     state = checkpoint.get("state_dict", checkpoint)
     tensors = isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values())
     if not tensors:
         keys = ", ".join(sorted(map(str, checkpoint))[:5]) or "nothing"
-        msg = f"{path}: holds no state_dict of weights (found: {keys})"
+        msg = f"{path}: contains no state_dict of weights (found: {keys})"
         raise DataError(msg)
     return {str(name): weight for name, weight in state.items()}
 
 
 def _check_file(path: Path) -> bool:
-    """Check that the file is there and whole; return whether it has the zip format, which can be memory mapped."""
+    """Check that a file is readable and undamaged; return whether it is a zip file, which can be memory mapped."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -98,18 +98,19 @@ def _check_file(path: Path) -> bool:
             msg = f"{path}: the checkpoint is empty (0 bytes)"
             raise DataError(msg)
         zipped = zipfile.is_zipfile(path)
-        # PyTorch does not compare the check sums, so corrupt weights would pass.
-        damaged = _damaged_record(path) if zipped else None
+        # PyTorch does not verify the CRCs, so corrupt weights would be loaded.
+        corrupt = _corrupt_record(path) if zipped else None
     except OSError as error:
         msg = f"{path}: the checkpoint cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
-    if damaged is not None or (magic.startswith(b"PK") and not zipped):
-        msg = f"{path}: the checkpoint is truncated or corrupt{f' (record {damaged})' if damaged else ''}; get it anew"
+    if corrupt is not None or (magic.startswith(b"PK") and not zipped):
+        record = f" (record {corrupt})" if corrupt else ""
+        msg = f"{path}: the checkpoint is truncated or corrupt{record}; download or copy it again"
         raise DataError(msg)
     return zipped
 
 
-def _damaged_record(path: Path) -> str | None:
+def _corrupt_record(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
@@ -117,20 +118,20 @@ def _damaged_record(path: Path) -> str | None:
         return "directory"
 
 
-def _refusal(path: Path, error: Exception, *, zipped: bool) -> DataError:
+def _unsafe_error(path: Path, error: Exception, *, zipped: bool) -> DataError:
     found = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _pickled_globals(path)
-    # In a file of the former format only the first offender is known, from the reader's message.
+    # In a file of the legacy format only the first unsafe name is known, from the message of torch.load.
     names = sorted(set(found) or set(re.findall(r"GLOBAL (\S+)", str(error))))
     if not names:
         return DataError(f"{path}: not a PyTorch checkpoint, or a truncated or corrupt one")
     return DataError(
-        f"{path}: loading it would execute code ({', '.join(names)}), which a checkpoint is never allowed to do; "
-        "where you trust it, save its weights alone: torch.save({'state_dict': checkpoint['state_dict']}, 'new.ckpt')"
+        f"{path}: loading it would execute code ({', '.join(names)}), which is not allowed; "
+        "if you trust it, save only its weights: torch.save({'state_dict': checkpoint['state_dict']}, 'new.ckpt')"
     )
 
 
 def _pickled_globals(path: Path) -> list[str]:
-    """Disassemble a plain pickle, without executing it, for the names of what it would call."""
+    """Return the names of all globals that a plain pickle would import, without executing it."""
     found: list[str] = []
     strings: list[str] = []
     with path.open("rb") as file, contextlib.suppress(ValueError, LookupError):

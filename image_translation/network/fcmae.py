@@ -1,12 +1,12 @@
-"""VisCy's 2D network in plain PyTorch, for inference: the same weights, the same results, a fraction of the time.
+"""VisCy's 2D network in plain PyTorch, for inference: the same weights and results in a fraction of the time.
 
 It is `FullyConvolutionalMAE` of VisCy (https://github.com/mehta-lab/VisCy), also called "UNeXt2_2D": a U-Net of
-ConvNeXt V2 blocks (Woo et al., "ConvNeXt V2", CVPR 2023) whose decoder upsamples by pixel shuffle. VisCy's own takes a
-quarter of a minute to import, because MONAI and timm come with it, and is what trains; the tests hold the two together.
+ConvNeXt V2 blocks (Woo et al., "ConvNeXt V2", CVPR 2023) whose decoder upsamples by pixel shuffle. VisCy's
+implementation is used for training; importing it takes 15 s because it imports MONAI and timm. Tests compare the two.
 
-What makes this one faster: images lie channels last throughout, so that no block copies them back and forth; the scale
-of the global response normalisation goes into the weights of the layer behind it, which spares two arrays of the size
-of the widest features; and on a CPU these features are made piece by piece, each while it is in the cache.
+This one is faster for three reasons. Features stay in the channels-last memory format, so that no block copies them.
+The scale of the global response normalisation is folded into the weights of the next layer, which saves two arrays of
+the size of the widest features. On a CPU these features are computed in chunks that fit into the cache.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere
 
 from image_translation.network.architecture import Architecture
 
-_PIECE = 2**20  # features of a piece that fits into the cache of a core
-_SILENT = 1e-24  # square of a response that is none
-_EPS = 1e-6  # of the norms that VisCy takes from timm
+_CHUNK_SIZE = 2**20  # features per chunk: fits into the cache of a core
+_MIN_ENERGY = 1e-24  # lower limit of the squared response of a channel
+_EPS = 1e-6  # of the normalisation layers that VisCy takes from timm
 
 
-class Network(nn.Module):
-    """The network of an architecture; its weights have the names and shapes that VisCy gives them.
+class FCMAE(nn.Module):
+    """Fully convolutional U-Net of ConvNeXt V2 blocks; its weights have the same names and shapes as in VisCy.
 
     Parameters
     ----------
     architecture
-        Of single planes: `in_stack_depth` is 1.
+        Hyper-parameters; `in_stack_depth` must be 1.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -69,7 +69,7 @@ class _Stem(nn.Module):
         super().__init__()
         depth, height, width = architecture.stem_kernel_size
         inputs, channels = architecture.in_channels, architecture.dims[0]
-        # For stacks: it is among the weights, and has no use here.
+        # Only used for stacks, but part of the state dict.
         self.conv3d = nn.Conv3d(inputs, channels, (depth, height, width), (depth, height, width))
         self.conv2d = nn.Conv2d(inputs, channels, (height, width), (height, width))
         self.norm = _ChannelNorm(architecture.dims[0])
@@ -96,7 +96,7 @@ class _Decoder(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         *dims, stem = *reversed(architecture.dims), architecture.stem_kernel_size[-1]
-        if architecture.head_conv:  # its planes: one, and one more on either side
+        if architecture.head_conv:  # three planes: one, and one on either side
             dims[-1] = 3 * architecture.in_channels * 4 * architecture.head_conv_expansion_ratio
         else:
             dims[-1] = architecture.out_channels * stem**2
@@ -180,65 +180,65 @@ class _DecoderBlock(nn.Module):
 
 
 class _Mlp(nn.Module):
-    """Two linear layers with a global response normalisation between them; the decoder's are stored as convolutions."""
+    """Two linear layers (1 x 1 convolutions in the decoder) with a global response normalisation between them."""
 
     def __init__(self, channels: int, *, pointwise: bool) -> None:
         super().__init__()
         wide = 4 * channels
         self.fc1 = nn.Conv2d(channels, wide, 1) if pointwise else nn.Linear(channels, wide)
-        self.grn = nn.LayerNorm(wide)  # for its weight and its bias alone
+        self.grn = nn.LayerNorm(wide)  # only holds weight and bias of the response normalisation
         self.fc2 = nn.Conv2d(wide, channels, 1) if pointwise else nn.Linear(wide, channels)
 
     def fold(self, energy: Tensor) -> tuple[Tensor, Tensor]:
-        """Make the weights of the second layer that contain the normalisation.
+        """Fold the response normalisation into the weights of the second layer.
 
         Parameters
         ----------
         energy
-            Sum of the squares of each feature over an image, shape (B, 4C), float32.
+            Sum of squares of each feature over an image, (B, 4C) float32.
 
         Returns
         -------
         weight, bias : Tensor
             Shapes (B, 4C, C) and (C,).
         """
-        response = energy.clamp_min(_SILENT).sqrt()
+        response = energy.clamp_min(_MIN_ENERGY).sqrt()
         scale = 1 + self.grn.weight * (response / (response.mean(-1, keepdim=True) + _EPS))
         weight = self.fc2.weight.flatten(1)
         return (weight * scale.unsqueeze(1)).mT, F.linear(self.grn.bias, weight, self.fc2.bias)
 
 
 def _residual(x: Tensor, depthwise: nn.Conv2d, norm: nn.LayerNorm, mlp: _Mlp) -> Tensor:
-    """Pass a block; all images are (B, C, H, W), channels last in memory."""
-    pixels = depthwise(x).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), without a copy
-    in_pieces = x.device.type == "cpu" and not torch.compiler.is_compiling()
-    wide, energy = (_widen_in_pieces if in_pieces else _widen)(pixels, norm, mlp)
+    """Apply a residual block to features (B, C, H, W), channels last in memory."""
+    pixels = depthwise(x).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, C), without a copy
+    in_chunks = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    wide, energy = (_widen_in_chunks if in_chunks else _widen)(pixels, norm, mlp)
     weight, bias = mlp.fold(energy)
     residual = x.permute(0, 2, 3, 1).flatten(1, 2) + bias
-    mixed = wide.dtype != residual.dtype  # then the sum of the blocks keeps its precision
+    mixed = wide.dtype != residual.dtype  # then the residual sum stays in the higher precision
     out = residual + wide @ weight.to(wide.dtype) if mixed else torch.baddbmm(residual, wide, weight)
     return out.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 def _widen(pixels: Tensor, norm: nn.LayerNorm, mlp: _Mlp) -> tuple[Tensor, Tensor]:
-    """Compute the features between the two layers, (B, N, 4C), and the sum of their squares over an image, (B, 4C)."""
+    """Compute the features between the two layers, (B, N, 4C), and their sum of squares over an image, (B, 4C)."""
     wide = F.gelu(F.linear(norm(pixels), mlp.fc1.weight.flatten(1), mlp.fc1.bias))
     return wide, torch.linalg.vector_norm(wide, dim=1, dtype=torch.float32).square()
 
 
-def _widen_in_pieces(pixels: Tensor, norm: nn.LayerNorm, mlp: _Mlp) -> tuple[Tensor, Tensor]:
-    """Do what `_widen` does; on a CPU the sum of products is many times faster than the norm over this axis."""
+def _widen_in_chunks(pixels: Tensor, norm: nn.LayerNorm, mlp: _Mlp) -> tuple[Tensor, Tensor]:
+    """Compute the same as `_widen` in chunks; on a CPU the sum of squares is many times faster than the norm."""
     weight, bias = mlp.fc1.weight.flatten(1), mlp.fc1.bias
-    size = max(1, _PIECE // len(weight))
+    size = max(1, _CHUNK_SIZE // len(weight))
     wide, energies = None, []
     for number, image in enumerate(pixels):
         energy = torch.zeros(len(weight))
         for start in range(0, len(image), size):
-            piece = torch.ops.aten.gelu_(F.linear(norm(image[start : start + size]), weight, bias))
-            energy += piece.float().square().sum(0)
+            chunk = torch.ops.aten.gelu_(F.linear(norm(image[start : start + size]), weight, bias))
+            energy += chunk.float().square().sum(0)
             if wide is None:
-                wide = piece.new_empty((*pixels.shape[:2], len(weight)))
-            wide[number, start : start + size] = piece
+                wide = chunk.new_empty((*pixels.shape[:2], len(weight)))
+            wide[number, start : start + size] = chunk
         energies.append(energy)
     assert wide is not None  # noqa: S101 - there is at least one pixel
     return wide, torch.stack(energies)
@@ -252,5 +252,5 @@ class _ChannelNorm(nn.LayerNorm):
 
 
 def _pooled(x: Tensor, factor: int) -> Tensor:
-    """Average over what a pixel shuffle made of one pixel, round every pixel (Aitken et al., arXiv:1707.02937)."""
+    """Average over blocks of `factor` pixels, against checkerboard artefacts (Aitken et al., arXiv:1707.02937)."""
     return F.avg_pool2d(F.pad(x, (factor - 1, 0, factor - 1, 0)), factor, stride=1)

@@ -1,4 +1,4 @@
-"""What every stage of the network makes of an image, taken while the predictor predicts it."""
+"""Feature maps of every stage of a network, recorded by forward hooks during a prediction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ HEAD = "head"
 
 
 class Placement(NamedTuple):
-    """Where the pixels of a stage lie, in pixels of the image.
+    """Position of the pixel grid of a stage, in pixels of the image.
 
     Attributes
     ----------
     step
-        Side of a pixel of the stage.
+        Size of a pixel of the stage.
     top, left
-        Where the first one begins: 0, or less where the image was padded.
+        Offset of the first pixel: 0, or negative if the image was padded.
     """
 
     step: int
@@ -30,21 +30,21 @@ class Placement(NamedTuple):
 
 
 class FeatureExtractor:
-    """A predictor that also shows what lies between its input and its output.
+    """A predictor that also returns the output of every stage of the network.
 
     Parameters
     ----------
     model
-        The network, as `loading.build` makes it. It is left as it is: hooks are there during a pass alone.
+        Network from `loading.build_network`. Hooks are registered only during a forward pass.
     stride
-        Number of pixels of which the network needs height and width to be a multiple.
+        Height and width of the network's input must be multiples of this number of pixels.
     device
         See `devices.resolve_device`.
 
     Attributes
     ----------
     stages : tuple of str
-        Names in the order in which an image passes: "stem", "encoder 1" ..., "decoder 1" ..., "head".
+        Names in the order of computation: "stem", "encoder 1" ..., "decoder 1" ..., "head".
     """
 
     def __init__(self, model: torch.nn.Module, stride: int, *, device: str = "auto") -> None:
@@ -56,7 +56,7 @@ class FeatureExtractor:
     def extract(
         self, image: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, Placement]]:
-        """Predict an image, and keep what each stage returns.
+        """Predict an image and record the output of each stage.
 
         Parameters
         ----------
@@ -66,11 +66,11 @@ class FeatureExtractor:
         Returns
         -------
         prediction : ndarray
-            Shape (C_out, Y, X), float32: just what `Predictor.predict` returns.
+            Shape (C_out, Y, X), float32, equal to the result of `Predictor.predict`.
         features : dict
-            Name of each stage to an array of shape (C, H, W), float32, without what belongs to the padding.
+            Array of shape (C, H, W), float32, of each stage, without pixels that lie entirely in the padding.
         placements : dict
-            Name of each stage to where its pixels lie in the image.
+            `Placement` of each stage in the image.
 
         Raises
         ------
@@ -78,10 +78,10 @@ class FeatureExtractor:
             As `Predictor.predict`.
         """
         padded, crop = pad(image, self._stride)
-        with _kept_outputs(self._modules) as outputs:
+        with _recorded_outputs(self._modules) as outputs:
             (predicted,) = self._predictor.predict([image])
         placements = {name: _placement(outputs[name], padded.shape[-1], crop) for name in self.stages}
-        features = {name: _own_part(outputs[name], placements[name], crop) for name in self.stages}
+        features = {name: _crop_padding(outputs[name], placements[name], crop) for name in self.stages}
         return predicted, features, placements
 
 
@@ -95,17 +95,17 @@ def _stages(model: Any) -> Iterator[tuple[str, torch.nn.Module]]:
 
 
 @contextmanager
-def _kept_outputs(modules: dict[str, torch.nn.Module]) -> Iterator[dict[str, torch.Tensor]]:
+def _recorded_outputs(modules: dict[str, torch.nn.Module]) -> Iterator[dict[str, torch.Tensor]]:
     outputs: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Any:
+    def record(name: str) -> Any:
         def hook(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
             tensor = output[0] if isinstance(output, tuple | list) else output
             outputs[name] = tensor.detach().float().cpu()
 
         return hook
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    handles = [module.register_forward_hook(record(name)) for name, module in modules.items()]
     try:
         yield outputs
     finally:
@@ -118,8 +118,8 @@ def _placement(output: torch.Tensor, padded_width: int, crop: Crop) -> Placement
     return Placement(step, *(-(one.start % step) for one in crop))
 
 
-def _own_part(output: torch.Tensor, placement: Placement, crop: Crop) -> NDArray[np.float32]:
-    """Cut off what was made of the padding; a pixel that is partly made of the image stays."""
+def _crop_padding(output: torch.Tensor, placement: Placement, crop: Crop) -> NDArray[np.float32]:
+    """Remove pixels that lie entirely in the padding."""
     features: NDArray[np.float32] = output.numpy().reshape(-1, *output.shape[-2:])
     rows, columns = (slice(one.start // placement.step, -(-one.stop // placement.step)) for one in crop)
     return np.ascontiguousarray(features[:, rows, columns])

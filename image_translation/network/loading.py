@@ -1,8 +1,8 @@
-"""From a VisCy checkpoint to a network and a description of it.
+"""Load VisCy checkpoints: read their metadata and build their networks.
 
-The networks are the 2D ones of VisCy (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual staining of
+Supported is VisCy's 2D network (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual staining of
 landmark organelles with Cytoland", Nature Machine Intelligence, 2025): `FullyConvolutionalMAE`, also called
-"UNeXt2_2D" and "fcmae". They run as `fcmae.Network`, so that VisCy need not be imported.
+"UNeXt2_2D" and "fcmae". It runs as `fcmae.FCMAE`, so that VisCy is not imported.
 """
 
 import json
@@ -15,40 +15,46 @@ import torch
 
 from image_translation.data.lookup import checkpoint_facts
 from image_translation.errors import DataError
-from image_translation.network import architecture as architectures
-from image_translation.network import checkpoint as checkpoints
-from image_translation.network.architecture import Architecture
-from image_translation.network.checkpoint import StateDict
-from image_translation.network.fcmae import Network
+from image_translation.network.architecture import (
+    Architecture,
+    find_discrepancies,
+    infer_architecture,
+    model_config,
+    require_shapes,
+    select_network_weights,
+    weight_shapes,
+)
+from image_translation.network.checkpoint import StateDict, extract_state_dict, load_checkpoint, sha256
+from image_translation.network.fcmae import FCMAE
 from image_translation.normalize import METHODS, Method
 
 METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
-LONGEST_NAME = 80  # characters of a channel's name
+_MAX_NAME_LENGTH = 80  # characters of a channel name
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What is known of a checkpoint without building its network.
+    """Description of a checkpoint: its architecture and metadata.
 
     Attributes
     ----------
     path, sha256
-        The file and its sum in hexadecimal.
+        Path of the file, and its SHA-256 checksum in hexadecimal.
     architecture
-        Enough to build the network.
+        Hyper-parameters of the network.
     n_parameters
         Number of weights.
     input_channels
         Names of the channels that the network was trained on; empty if unknown.
     output_channels
-        Names of the channels that it predicts.
+        Names of the channels that the network predicts.
     normalization, normalization_source
-        Method, and where it was found ("checkpoint", "sidecar" or "registry"); None if unknown.
+        Normalisation method of the input, and its source ("checkpoint", "sidecar" or "registry"); None if unknown.
     description
-        One line for people; may be empty.
+        One line of text; may be empty.
     notes
-        Lines worth a warning: what had to be assumed.
+        Warnings about assumptions and contradictions, one line each.
     """
 
     path: Path
@@ -64,22 +70,20 @@ class ModelSpec:
 
     @property
     def stride(self) -> int:
-        """Number of pixels of which height and width must be a multiple."""
+        """Height and width of the input must be multiples of this number of pixels."""
         return self.architecture.stride
 
     def require_in_channels(self, count: int) -> None:
-        """Raise `DataError` unless the network takes `count` channels."""
+        """Raise a `DataError` unless the network has `count` input channels."""
         wanted = self.architecture.in_channels
         if wanted != count:
             names = f" ({', '.join(self.input_channels)})" if self.input_channels else ""
-            msg = (
-                f"{self.path}: the network needs {wanted} channels{names}, but gets {count}; choose another checkpoint"
-            )
+            msg = f"{self.path}: the network needs {wanted} channels{names}, not {count}; choose another checkpoint"
             raise DataError(msg)
 
 
 def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
-    """Read a checkpoint and find out what it is, without importing VisCy.
+    """Read the description and the weights of a checkpoint, without importing VisCy.
 
     Parameters
     ----------
@@ -89,83 +93,81 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
     Returns
     -------
     ModelSpec
-        The description.
+        Description of the checkpoint.
     dict
-        The weights, by the names that the network gives them; memory mapped where possible.
+        Weights by their name in the network; memory mapped where possible.
 
     Raises
     ------
     DataError
-        The file cannot be read or would execute code; the network is of another architecture or takes stacks; a
-        weight is not finite; or what the file says of itself makes no sense.
+        If the file cannot be read or would execute code, the network has another architecture or needs stacks, a weight
+        is not finite, or the metadata are invalid.
     """
-    content = checkpoints.load(path)
-    state = architectures.network_weights(path, checkpoints.state_dict(path, content))
-    config = architectures.model_config(content)
-    architecture = architectures.infer(path, state, config)
+    content = load_checkpoint(path)
+    state = select_network_weights(path, extract_state_dict(path, content))
+    config = model_config(content)
+    architecture = infer_architecture(path, state, config)
     if architecture.in_stack_depth > 1:
         msg = (
-            f"{path}: the network needs stacks of {architecture.in_stack_depth} planes; this tool stains single planes"
+            f"{path}: the network needs stacks of {architecture.in_stack_depth} planes; only single planes can be used"
         )
         raise DataError(msg)
-    digest = checkpoints.sha256(path)
-    described = dict(_described(path, content, digest))
-    normalization, source = described.get("normalization", (None, None))
+    checksum = sha256(path)
+    metadata = dict(_merged_metadata(path, content, checksum))
+    normalization, source = metadata.get("normalization", (None, None))
     spec = ModelSpec(
         path=path,
-        sha256=digest,
+        sha256=checksum,
         architecture=architecture,
         n_parameters=sum(weight.numel() for weight in state.values()),
-        input_channels=_channel_names(path, described, "input_channels", architecture.in_channels) or (),
-        output_channels=_channel_names(path, described, "output_channels", architecture.out_channels)
-        or _default_outputs(architecture.out_channels),
-        normalization=_method(path, normalization),
+        input_channels=_channel_names(path, metadata, "input_channels", architecture.in_channels) or (),
+        output_channels=_channel_names(path, metadata, "output_channels", architecture.out_channels)
+        or _default_output_channels(architecture.out_channels),
+        normalization=_normalization_method(path, normalization),
         normalization_source=source,
-        description=str(described.get("description", ("", None))[0]),
-        notes=tuple(architectures.doubts(architecture, config)),
+        description=str(metadata.get("description", ("", None))[0]),
+        notes=tuple(find_discrepancies(architecture, config)),
     )
     return spec, state
 
 
-def build(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
-    """Build the network of a checkpoint, ready for inference.
+def build_network(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
+    """Build the network of a checkpoint for inference.
 
     Parameters
     ----------
     spec, state
-        As `read_spec` returns them.
+        Results of `read_spec`.
 
     Returns
     -------
     torch.nn.Module
-        In evaluation mode, on the CPU, float32 whatever the checkpoint holds:
-        (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X), with Y and X multiples of `spec.stride`.
+        Network (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X), with Y and X multiples of `spec.stride`; in evaluation mode,
+        on the CPU, in float32 whatever the dtype of the checkpoint.
 
     Raises
     ------
     DataError
-        Weights are missing, unexpected, or of another shape.
+        If weights are missing, unexpected, or of another shape.
     """
-    with torch.device("meta"):  # no memory, and no initial values that would be thrown away
-        network = Network(spec.architecture)
-    architectures.compare(
-        spec.path, wanted=architectures.shapes_of(network.state_dict()), found=architectures.shapes_of(state)
-    )
+    with torch.device("meta"):  # allocates and initialises nothing
+        network = FCMAE(spec.architecture)
+    require_shapes(spec.path, expected=weight_shapes(network.state_dict()), found=weight_shapes(state))
     network.load_state_dict({name: weight.to(torch.float32, copy=True) for name, weight in state.items()}, assign=True)
     return network.requires_grad_(requires_grad=False).eval()
 
 
-def _described(path: Path, content: Mapping[str, Any], digest: str) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Yield each key of the metadata with its value and source, the most trusted source last."""
-    facts = checkpoint_facts(digest)
+def _merged_metadata(path: Path, content: Mapping[str, Any], checksum: str) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yield each key of the metadata with its value and source, the source of highest priority last."""
+    published = checkpoint_facts(checksum)
     sources = {
-        "registry": asdict(facts) if facts else {},
+        "registry": asdict(published) if published else {},
         "sidecar": _sidecar(path),
         "checkpoint": content.get(METADATA_KEY, {}),
     }
     for source, metadata in sources.items():
         if not isinstance(metadata, Mapping) or metadata.get("format", METADATA_FORMAT) != METADATA_FORMAT:
-            msg = f"{path}: the metadata of the {source} are not in format {METADATA_FORMAT}, which this version reads"
+            msg = f"{path}: the metadata of the {source} are not in format {METADATA_FORMAT}, the only one supported"
             raise DataError(msg)
         yield from ((str(key), (value, source)) for key, value in metadata.items() if value is not None)
 
@@ -181,31 +183,31 @@ def _sidecar(path: Path) -> Any:
         raise DataError(msg) from error
 
 
-def _method(path: Path, value: Any) -> Method | None:
+def _normalization_method(path: Path, value: Any) -> Method | None:
     if value is not None and value not in METHODS:
-        msg = f"{path}: its metadata ask for the normalization {value!r}; known are {', '.join(METHODS)}"
+        msg = f"{path}: the metadata give the normalization {value!r}; allowed are {', '.join(METHODS)}"
         raise DataError(msg)
     return cast("Method | None", value)
 
 
-def _channel_names(path: Path, described: Mapping[str, Any], key: str, count: int) -> tuple[str, ...] | None:
-    names = described.get(key, (None, None))[0]
+def _channel_names(path: Path, metadata: Mapping[str, Any], key: str, count: int) -> tuple[str, ...] | None:
+    names = metadata.get(key, (None, None))[0]
     if names is None:
         return None
     if not isinstance(names, list | tuple) or len(names) != count or not all(isinstance(name, str) for name in names):
-        msg = f"{path}: its metadata give {names!r:.200} as {key}; the network has {count}"
+        msg = f"{path}: the metadata give {names!r:.200} as {key}; the network has {count}"
         raise DataError(msg)
     for name in names:
-        if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME and names.count(name) == 1):
+        if not (name.strip() and name.isprintable() and len(name) <= _MAX_NAME_LENGTH and names.count(name) == 1):
             msg = (
-                f"{path}: its metadata give {name!r:.100} as one of its {key}; "
-                f"names must differ, and be printable and of 1 to {LONGEST_NAME} characters"
+                f"{path}: the metadata give {name!r:.100} as one of the {key}; "
+                f"names must differ, be printable, and have 1 to {_MAX_NAME_LENGTH} characters"
             )
             raise DataError(msg)
     return tuple(names)
 
 
-def _default_outputs(count: int) -> tuple[str, ...]:
+def _default_output_channels(count: int) -> tuple[str, ...]:
     if count == 2:
         return ("Nuclei", "Membrane")
     return ("Prediction",) if count == 1 else tuple(f"Prediction_{i}" for i in range(count))

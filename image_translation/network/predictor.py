@@ -1,7 +1,7 @@
-"""Run a network on normalised images: pad, batch, precision, test-time augmentation, crop.
+"""Run a network on normalised images: padding, batches, mixed precision, test-time augmentation, cropping.
 
-The network always sees the whole frame: its global response normalisation (Woo et al., "ConvNeXt V2", CVPR 2023) takes
-a norm over the image, so that black borders and tile edges would reach every pixel. Frames are padded by reflection.
+The network is always applied to the full frame, padded by reflection: its global response normalisation (Woo et al.,
+"ConvNeXt V2", CVPR 2023) is a norm over the image, so that black borders or tiles would change every pixel.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from image_translation.errors import DataError, UsageError
-from image_translation.network.compilation import Backend, Compiled
+from image_translation.network.compilation import Backend, CompiledNetwork
 from image_translation.network.devices import (
     Precision,
     empty_cache,
@@ -26,10 +26,10 @@ from image_translation.network.devices import (
 
 Crop = tuple[slice, slice]
 
-MOST_AT_ONCE = 32  # images: more make no card faster, and would wait for each other
-_SHARE = 0.8  # of the free memory that a batch may take
-_TRIAL = 256  # pixels: side of the image that tells how much memory a pixel takes
-_USUAL = 8  # images at once where the memory of an accelerator cannot be asked for
+MAX_BATCH_SIZE = 32  # images; larger batches are not faster on any GPU, and delay the first result
+_MEMORY_FRACTION = 0.8  # of the free memory that a batch may take
+_PROBE_SIZE = 256  # pixels; side of the image with which the memory per pixel is measured
+_DEFAULT_BATCH_SIZE = 8  # images, on accelerators whose free memory is not known
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ def pad(image: NDArray[np.float32], stride: int) -> tuple[NDArray[np.float32], C
     Parameters
     ----------
     image
-        Shape (..., Y, X). Axes shorter than the padding are reflected again and again; an axis of one pixel repeats it.
+        Shape (..., Y, X). Axes shorter than the padding are reflected repeatedly; an axis of one pixel repeats it.
     stride
         In pixels.
 
     Returns
     -------
     padded : ndarray
-        Shape (..., Y', X'); the image itself where nothing is to be added.
+        Shape (..., Y', X'); the image itself, not a copy, if no padding is needed.
     crop : tuple of slice
         ``padded[..., *crop]`` is the image.
     """
@@ -60,39 +60,39 @@ def pad(image: NDArray[np.float32], stride: int) -> tuple[NDArray[np.float32], C
 
 
 class Predictor:
-    """A network on a device, from normalised images to predicted ones.
+    """A network on a device that predicts images from normalised images.
 
     Parameters
     ----------
     model
-        (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X); it is moved to the device.
+        Network (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X); it is moved to the device.
     stride
-        Number of pixels of which the network needs height and width to be a multiple.
+        Height and width of the network's input must be multiples of this number of pixels.
     device
-        See `resolve_device`.
+        See `devices.resolve_device`.
     precision
-        See `resolve_precision`.
+        See `devices.resolve_precision`.
     batch_size
-        Images at once; by default 1 on the CPU, and on an accelerator as many as fit into its memory. A batch that
-        does not fit after all is halved.
+        Images per batch; by default 1 on the CPU, and as many as fit into memory on an accelerator. A batch that does
+        not fit is halved.
     tta
-        Average over the eight rotations and flips of the image (test-time augmentation): eight times the work.
+        Test-time augmentation: average over the eight rotations and flips of the image, at eight times the cost.
     backend
-        "eager", or "compile" with PyTorch's compiler; see `compilation.Compiled`.
+        "eager", or "compile" for PyTorch's compiler; see `compilation.CompiledNetwork`.
     cache
-        Whether what was compiled is kept for the next process.
+        Whether to keep compiled code for later processes.
 
     Attributes
     ----------
     device : torch.device
-        Where the network is.
-    ahead : int
-        Batches that should be started before the result of one is asked for, so that the device is never idle.
+        Device of the network.
+    in_flight : int
+        Number of further batches to start before waiting for the result of one, so that the device is never idle.
 
     Raises
     ------
     UsageError
-        A device that is not there, a precision it cannot do, or a batch size below 1.
+        If the device is not available, does not support the precision, or the batch size is below 1.
     """
 
     def __init__(
@@ -114,30 +114,30 @@ class Predictor:
         if batch_size is not None and batch_size < 1:
             msg = f"--batch-size {batch_size}: must be 1 or more"
             raise UsageError(msg)
-        self.ahead = 0 if self.device.type == "cpu" else 1
-        self._asked = batch_size
-        self._most = MOST_AT_ONCE if batch_size is None else batch_size
+        self.in_flight = 0 if self.device.type == "cpu" else 1
+        self._requested = batch_size
+        self._limit = MAX_BATCH_SIZE if batch_size is None else batch_size
         model = model.to(self.device).eval()
-        self._model = Compiled(model, cache=cache) if backend == "compile" else model
-        self._measured: dict[int, float] = {}
+        self._model = CompiledNetwork(model, cache=cache) if backend == "compile" else model
+        self._bytes_per_pixel: dict[int, float] = {}
         self._stride = stride
         self._forward = self._augmented if tta else self._plain
 
     def batch_size(self, shape: tuple[int, int, int]) -> int:
-        """Tell how many images of shape (C_in, Y, X) the caller should give at once."""
-        if self._asked is not None:
-            return self._asked
+        """Return the number of images of shape (C_in, Y, X) that the caller should pass together."""
+        if self._requested is not None:
+            return self._requested
         if self.device.type != "cuda":
-            return 1 if self.device.type == "cpu" else _USUAL
+            return 1 if self.device.type == "cpu" else _DEFAULT_BATCH_SIZE
         channels, *size = shape
         pixels = np.prod([-(-side // self._stride) * self._stride for side in size], dtype=float)
-        fitting = _SHARE * free_memory(self.device) / (self._bytes_per_pixel(channels) * pixels)
-        return max(1, min(MOST_AT_ONCE, int(fitting)))
+        fitting = _MEMORY_FRACTION * free_memory(self.device) / (self._memory_per_pixel(channels) * pixels)
+        return max(1, min(MAX_BATCH_SIZE, int(fitting)))
 
     def predict(self, images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Predict a batch of images.
 
-        Each prediction depends on its own image only, but for rounding.
+        Each prediction depends only on its own image, up to rounding.
 
         Parameters
         ----------
@@ -147,38 +147,38 @@ class Predictor:
         Returns
         -------
         list of ndarray
-            For each image one of shape (C_out, Y, X), float32.
+            One prediction per image, (C_out, Y, X) float32.
 
         Raises
         ------
         UsageError
-            Not even one image fits into the memory of the device.
+            If not even one image fits into the memory of the device.
         DataError
-            The network returns images of another size than it was given.
+            If the network changes the size of the images.
         """
         return self.start(images)()
 
     def start(self, images: Sequence[NDArray[np.float32]]) -> Callable[[], list[NDArray[np.float32]]]:
-        """Do what `predict` does, without waiting for an accelerator: call what is returned for the predictions."""
+        """Start `predict` without waiting for the device; the returned function waits and returns the predictions."""
         batch, crop = pad(np.stack(images), self._stride)
         parts: list[Callable[[], NDArray[np.float32]]] = []
-        begun = 0
-        while begun < len(batch):
-            part = self._attempt(batch[begun : begun + self._most])
+        start = 0
+        while start < len(batch):
+            part = self._attempt(batch[start : start + self._limit])
             if part is not None:
                 parts.append(part)
-                begun += self._most
+                start += self._limit
                 continue
-            size = min(self._most, len(batch) - begun)
+            size = min(self._limit, len(batch) - start)
             if size == 1:
                 msg = (
                     f"an image of {batch.shape[-2]} x {batch.shape[-1]} pixels does not fit into the memory of "
-                    f"{self.device}, not even alone; use --precision bf16 or --device cpu"
+                    f"{self.device}, even as a batch of one; use --precision bf16 or --device cpu"
                 )
                 raise UsageError(msg)
-            self._most = size // 2
+            self._limit = size // 2
             _log.warning(
-                "%d images at once do not fit into the memory of %s: %d are tried", size, self.device, self._most
+                "a batch of %d images does not fit into the memory of %s; trying %d", size, self.device, self._limit
             )
             empty_cache()
 
@@ -192,30 +192,30 @@ class Predictor:
         try:
             return self._run(torch.from_numpy(batch))
         except torch.OutOfMemoryError:
-            return None  # and not within this block, where the traceback keeps what was allocated
+            return None  # handled by the caller: in this block the traceback keeps the memory allocated
 
     def _run(self, batch: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
-        """Queue a batch: to the device, through the network, and back."""
+        """Queue the upload, the forward pass and the download of a batch."""
         with torch.inference_mode(), self._precision():
-            output = self._forward(self._send(batch)).float()
+            output = self._forward(self._upload(batch)).float()
             if output.shape[-2:] != batch.shape[-2:]:
-                wrong, given = tuple(output.shape[-2:]), tuple(batch.shape[-2:])
-                msg = f"the network returns images of shape {wrong} for {given}: it is no 2D stain"
+                returned, given = tuple(output.shape[-2:]), tuple(batch.shape[-2:])
+                msg = f"the network returns images of shape {returned} for {given}; they must be equal"
                 raise DataError(msg)
-            return self._fetch(output)
+            return self._download(output)
 
-    def _send(self, batch: torch.Tensor) -> torch.Tensor:
+    def _upload(self, batch: torch.Tensor) -> torch.Tensor:
         if self.device.type != "cuda":
             return batch.to(self.device)
         upload, _ = self._streams
         with torch.cuda.stream(upload):
-            sent = batch.pin_memory().to(self.device, non_blocking=True)
+            uploaded = batch.pin_memory().to(self.device, non_blocking=True)
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(upload)
-        sent.record_stream(computing)  # else its memory could be used again while it is read
-        return sent
+        uploaded.record_stream(computing)  # otherwise its memory could be reused while it is read
+        return uploaded
 
-    def _fetch(self, output: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
+    def _download(self, output: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
         if self.device.type != "cuda":
             return output.cpu().numpy
         _, download = self._streams
@@ -235,7 +235,7 @@ class Predictor:
 
     @cached_property
     def _streams(self) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
-        """To the card and back, beside the one that computes."""
+        """CUDA streams for uploads and downloads, beside the one that computes."""
         upload, download = torch.cuda.Stream(self.device), torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         return upload, download
 
@@ -257,13 +257,13 @@ class Predictor:
                 total = total + output.flip(flipped).rot90(-turns, axes)
         return total / 8
 
-    def _bytes_per_pixel(self, channels: int) -> float:
-        """Measure how much memory the network takes for each pixel of an image."""
-        if channels not in self._measured:
-            side = -(-_TRIAL // self._stride) * self._stride
+    def _memory_per_pixel(self, channels: int) -> float:
+        """Measure the memory in bytes that the network takes per pixel of an image."""
+        if channels not in self._bytes_per_pixel:
+            side = -(-_PROBE_SIZE // self._stride) * self._stride
             before = torch.cuda.memory_allocated(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
             self._run(torch.zeros(1, channels, side, side))()
             peak = torch.cuda.max_memory_allocated(self.device)
-            self._measured[channels] = max(1.0, (peak - before) / side**2)
-        return self._measured[channels]
+            self._bytes_per_pixel[channels] = max(1.0, (peak - before) / side**2)
+        return self._bytes_per_pixel[channels]

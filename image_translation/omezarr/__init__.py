@@ -1,1 +1,17 @@
-"""OME-Zarr."""
+"""OME-Zarr: read stores of any writer, and write stores with the layout of their input.
+
+In: a path. Out: a `Store` with its `Position` objects, which read planes as (Y, X) arrays; and output stores, written
+frame by frame. Start with `store`.
+
+- `store`: open stores and read planes
+- `metadata`: tolerant parsing of the metadata of all versions
+- `arrays`: groups and arrays, opened with zarr and tensorstore; the cache of decoded chunks
+- `selection`: channel, planes and frames from command line options
+- `statistics`: normalisation statistics and display windows of a movie
+- `output`: create output stores; add display windows and provenance
+- `plane_stack`: write the frames of a plane in complete shards, and read them back
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

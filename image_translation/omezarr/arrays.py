@@ -1,4 +1,4 @@
-"""Groups and arrays of a Zarr store, opened by zarr and tensorstore; what they cannot read is said in one line."""
+"""Groups and arrays of Zarr stores, opened with zarr and tensorstore, whose errors become one line each."""
 
 import json
 import math
@@ -14,48 +14,48 @@ import zarr
 
 from image_translation.errors import DataError, first_line
 
-LARGEST = 4 * 2**30  # bytes of a chunk or plane; tensorstore ends the whole process where it finds no memory for one
-# Chunks of several planes are kept decoded, so that the planes are not each the work of all: so many layers, a layer
-# being the chunks that one plane lies in. They are those of the phase and of two true channels, and one to spare.
-KEPT_LAYERS = 4
-LARGEST_CACHE = 2 * 2**30  # bytes; a chunk that is larger is decoded anew for each of its planes
+MAX_BLOCK_BYTES = 4 * 2**30  # of a chunk, shard or plane; tensorstore aborts the process if it cannot allocate one
+# Chunks of several planes are cached, so that they are not decoded again for each plane. The cache holds this number
+# of layers, which are the chunks of one plane: those of the phase and of two true channels, and one more.
+CACHED_LAYERS = 4
+MAX_CACHE_BYTES = 2 * 2**30  # a larger chunk is decoded again for each of its planes
 UNKNOWN_CODEC = re.compile(
     r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
     r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
 )
 
 
-def ome_attributes(path: Path) -> Mapping[str, Any]:
-    """Read the OME metadata of a group, wherever its version keeps them.
+def read_ome_attributes(path: Path) -> Mapping[str, Any]:
+    """Read the OME metadata of a group of any version.
 
     Raises
     ------
     DataError
-        If there is no readable group, or its metadata are no mapping.
+        If the group cannot be read, or its OME metadata are not a mapping.
     """
-    return ome_block(path, group_attributes(path))
+    return select_ome_attributes(path, read_attributes(path))
 
 
-def ome_block(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Find the OME metadata among the attributes of a group."""
+def select_ome_attributes(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Select the OME metadata from the attributes of a group: those under ``ome``, or all up to version 0.4."""
     ome = attributes.get("ome", attributes)
     if not isinstance(ome, Mapping):
-        raise DataError(f"{path} is no OME-Zarr store: its 'ome' metadata are no mapping")
+        raise DataError(f"{path} is not an OME-Zarr store: its 'ome' metadata are not a mapping")
     return ome
 
 
-def group_attributes(path: Path) -> dict[str, Any]:
-    """Read all attributes of a group; a DataError where there is no readable group."""
-    with _reading(path):
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Read all attributes of a group; a ``DataError`` if it cannot be read."""
+    with _readable_errors(path):
         try:
             return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
         except (FileNotFoundError, zarr.errors.ContainsArrayError) as error:
-            raise DataError(_group_problem(path)) from error
+            raise DataError(_describe_missing_group(path)) from error
 
 
-def open_level(path: Path) -> Any:
-    """Open an array with zarr, for its metadata; a DataError where there is no readable array."""
-    with _reading(path):
+def open_array_metadata(path: Path) -> Any:
+    """Open an array with zarr, to read its metadata; a ``DataError`` if it cannot be read."""
+    with _readable_errors(path):
         try:
             return zarr.open_array(path, mode="r")
         except (FileNotFoundError, zarr.errors.ContainsGroupError) as error:
@@ -63,10 +63,10 @@ def open_level(path: Path) -> Any:
 
 
 def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
-    """Open a Zarr array with tensorstore.
+    """Open an array with tensorstore, to read or write its pixels.
 
-    Where chunks hold several planes, those read last are kept decoded, for all arrays of a process together. Whether a
-    file has changed is looked at whenever it is read.
+    If chunks contain several planes, the latest ones are cached, in a cache that all arrays of the process share.
+    Cached chunks are checked for changes of the file at each access.
 
     Parameters
     ----------
@@ -75,71 +75,72 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
     zarr_format
         2 or 3.
     write
-        Open it for writing, too.
+        Open it for writing as well.
 
     Raises
     ------
     DataError
-        If there is no readable array.
+        If it cannot be opened.
     """
-    place = {"driver": "file", "path": str(path.resolve())}  # tensorstore refuses paths that lead upwards
-    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": place}
+    location = {"driver": "file", "path": str(path.resolve())}  # tensorstore refuses paths with ..
+    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": location}
     try:
         array = ts.open(spec, read=True, write=write).result()
-        if write or _planes(array) == 1:
+        if write or _planes_per_chunk(array) == 1:
             return array
-        return ts.open({**spec, "recheck_cached_data": True}, read=True, context=_cache_of(_layer(array))).result()
+        context = _cache_context(_layer_bytes(array))
+        return ts.open({**spec, "recheck_cached_data": True}, read=True, context=context).result()
     except (ValueError, OSError) as error:
-        raise DataError(_problem(path, error)) from error
+        raise DataError(_describe_error(path, error)) from error
 
 
-def _planes(array: Any) -> int:
-    """Count the planes of a chunk."""
+def _planes_per_chunk(array: Any) -> int:
     sizes = zip(array.chunk_layout.read_chunk.shape[:-2], array.shape[:-2], strict=True)
     return math.prod(min(size, length) for size, length in sizes)
 
 
-def _layer(array: Any) -> int:
-    """Count the bytes of the chunks that one plane lies in."""
+def _layer_bytes(array: Any) -> int:
+    """Return the number of bytes of the chunks that contain one plane, decoded."""
     chunk = array.chunk_layout.read_chunk.shape
     tiles = math.prod(-(-length // size) for size, length in zip(chunk[-2:], array.shape[-2:], strict=True))
     return math.prod(chunk) * tiles * array.dtype.numpy_dtype.itemsize
 
 
-def _cache_of(layer: int) -> Any:
-    """Give the cache of arrays with such layers; few in all, because their sizes are powers of two."""
-    return _cache(min(LARGEST_CACHE, 1 << (KEPT_LAYERS * layer - 1).bit_length()))
+def _cache_context(layer_bytes: int) -> Any:
+    """Return the shared cache for layers of this size; sizes of caches are powers of two, so that there are few."""
+    return _cache_of_size(min(MAX_CACHE_BYTES, 1 << (CACHED_LAYERS * layer_bytes - 1).bit_length()))
 
 
 @cache
-def _cache(size: int) -> Any:
+def _cache_of_size(size: int) -> Any:
     return ts.Context({"cache_pool": {"total_bytes_limit": size}})
 
 
-def require_moderate(path: Path, array: Any) -> None:
-    """Refuse blocks that would be read as a whole and cannot be held in memory."""
-    for what, block in {"chunks": array.chunks, "shards": array.shards or (), "planes": array.shape[-2:]}.items():
+def require_readable_size(path: Path, array: Any) -> None:
+    """Raise a ``DataError`` if a chunk, a shard or a plane is too large to be read into memory."""
+    for name, block in {"chunks": array.chunks, "shards": array.shards or (), "planes": array.shape[-2:]}.items():
         size = math.prod(block) * array.dtype.itemsize
-        if size > LARGEST:
+        if size > MAX_BLOCK_BYTES:
             raise DataError(
-                f"the array {path} has {what} of {' x '.join(map(str, block))} pixels, {size / 2**30:.3g} GiB each; "
-                f"at most {LARGEST // 2**30} GiB can be read: rewrite it in smaller pieces, if that is its true size"
+                f"the array {path} has {name} of {' x '.join(map(str, block))} pixels, {size / 2**30:.3g} GiB each; "
+                f"at most {MAX_BLOCK_BYTES // 2**30} GiB can be read: rewrite the array with smaller ones"
             )
 
 
-def _group_problem(path: Path) -> str:
+def _describe_missing_group(path: Path) -> str:
     if not path.exists():
         return f"{path} does not exist, though the metadata of its store list it"
     if any((path / name).exists() for name in (".zarray", "zarr.json")):
-        return f"{path} is a Zarr array, one resolution of an image; give the image that it belongs to: {path.parent}"
+        return f"{path} is a Zarr array, one resolution level of an image; give the path of the image: {path.parent}"
     return (
-        f"{path} is no OME-Zarr store (no .zgroup or zarr.json in it); convert other formats, e.g. with bioformats2raw"
+        f"{path} is not an OME-Zarr store (it contains no .zgroup or zarr.json); convert other formats, for instance "
+        "with bioformats2raw"
     )
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Say in one line why zarr cannot read the metadata of a group or an array."""
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Convert errors of zarr about the metadata of a group or array into one line."""
     try:
         yield
     except PermissionError as error:
@@ -147,14 +148,14 @@ def _reading(path: Path) -> Iterator[None]:
     except RecursionError as error:
         raise DataError(f"the metadata of {path} cannot be read: their JSON is nested too deeply") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"the metadata of {path} cannot be read: no valid JSON ({first_line(error)})") from error
+        raise DataError(f"the metadata of {path} cannot be read: not valid JSON ({first_line(error)})") from error
     except (OSError, ValueError) as error:
-        raise DataError(_problem(path, error)) from error
+        raise DataError(_describe_error(path, error)) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the metadata of {path} cannot be read: not of the form that Zarr prescribes") from error
+        raise DataError(f"the metadata of {path} cannot be read: not in the form that Zarr requires") from error
 
 
-def _problem(path: Path, error: Exception) -> str:
+def _describe_error(path: Path, error: Exception) -> str:
     reason = first_line(error).split(" [tensorstore_spec=")[0]
     match = UNKNOWN_CODEC.search(reason)
     if match is None:

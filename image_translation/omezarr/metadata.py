@@ -1,6 +1,6 @@
-"""What the metadata of an OME-Zarr image say, read as tolerantly as they are written (versions 0.1 to 0.5).
+"""Tolerant parsing of OME-Zarr metadata, versions 0.1 to 0.5.
 
-What cannot be tolerated is a ValueError that says what was found, and what was expected.
+Metadata that cannot be tolerated raise a ``ValueError`` with the value found and the value expected.
 """
 
 import reprlib
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 AXES = ("t", "c", "z", "y", "x")
-KINDS: Mapping[type[Any], str] = {dict: "a mapping", list: "a list", str: "a text"}
+TYPE_NAMES: Mapping[type[Any], str] = {dict: "mapping", list: "list", str: "string"}
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution of an image.
+    """One resolution level of an image.
 
     Attributes
     ----------
     path
         Name of the array within its image group.
     scale, translation
-        Physical size of a pixel and place of the first one, for T, C, Z, Y, X; 1 and 0 for axes that are not stored.
+        Physical size of a pixel and position of the first one, for T, C, Z, Y, X; 1 and 0 for axes that are not stored.
     shape
         Number of pixels along T, C, Z, Y, X; 1 for axes that are not stored.
     """
@@ -37,70 +37,70 @@ class Level:
     shape: tuple[int, ...]
 
 
-def entry(described: Any, key: str, kind: type[_T], where: str, default: _T | None = None) -> _T:
-    """Read an entry of some metadata.
+def get_entry(metadata: Any, key: str, kind: type[_T], where: str, default: _T | None = None) -> _T:
+    """Read an entry of a mapping and check its type.
 
     Parameters
     ----------
-    described
-        Metadata that should be a mapping.
+    metadata
+        Metadata, which should be a mapping.
     key
         Name of the entry.
     kind
-        Type of the entry: dict, list, or str; it must not be empty.
+        Required type of the entry: dict, list, or str; it must not be empty.
     where
-        What the metadata describe, for the error.
+        What the metadata describe, for error messages.
     default
-        What an absent or empty entry stands for; without a default the entry is required.
+        Value for an absent or empty entry; without a default the entry is required.
 
     Raises
     ------
     ValueError
-        If there is no such entry, or it is of another type.
+        If the entry is missing, empty, or of another type.
     """
-    if not isinstance(described, Mapping):
-        raise ValueError(f"{where} is {reprlib.repr(described)}; expected a mapping")  # noqa: TRY004
-    value = described.get(key)
+    if not isinstance(metadata, Mapping):
+        raise ValueError(f"{where} is {reprlib.repr(metadata)}; expected a mapping")  # noqa: TRY004
+    value = metadata.get(key)
     if not value and default is not None:
         return default
-    if key not in described:
+    if key not in metadata:
         raise ValueError(f"{where} has no {key!r}")
     if not value or not isinstance(value, kind):
-        raise ValueError(f"{key!r} of {where} is {reprlib.repr(value)}; expected {KINDS[kind]} that is not empty")
+        raise ValueError(f"{key!r} of {where} is {reprlib.repr(value)}; expected a non-empty {TYPE_NAMES[kind]}")
     return value
 
 
-def parse_path(described: Any, where: str) -> str:
+def parse_path(metadata: Any, where: str) -> str:
     """Read the path of a well, image, or array, relative to the group that lists it.
 
     Raises
     ------
     ValueError
-        If there is none, or it leads out of the group.
+        If it is missing, or leads outside the group.
     """
-    path = entry(described, "path", str, where)
+    path = get_entry(metadata, "path", str, where)
     if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(f"the path of {where} is {path!r}, which leads out of its group")
+        raise ValueError(f"the path of {where} is {path!r}, which leads outside its group")
     return path
 
 
 def parse_wells(ome: Mapping[str, Any]) -> tuple[str, ...]:
     """Read the paths of the wells of a plate; a ValueError where they are missing or malformed."""
-    wells: list[Any] = entry(entry(ome, "plate", dict, "the root"), "wells", list, "the plate")
+    wells: list[Any] = get_entry(get_entry(ome, "plate", dict, "the root"), "wells", list, "the plate")
     return tuple(parse_path(well, "a well") for well in wells)
 
 
 def parse_images(ome: Mapping[str, Any]) -> tuple[str, ...]:
     """Read the paths of the images of a well; a ValueError where they are missing or malformed."""
-    images: list[Any] = entry(entry(ome, "well", dict, "the group"), "images", list, "the well")
+    images: list[Any] = get_entry(get_entry(ome, "well", dict, "the group"), "images", list, "the well")
     return tuple(parse_path(image, "an image") for image in images)
 
 
 def parse_version(ome: Mapping[str, Any]) -> str:
-    """Find the version in the metadata of an image or a plate; 0.4 where none is stated."""
+    """Find the version in the metadata of an image or a plate; 0.4 if there is none."""
     multiscales = ome.get("multiscales")
-    described = [ome, ome.get("plate"), *(multiscales if isinstance(multiscales, list) else ())]
-    return next((str(d["version"]) for d in described if isinstance(d, dict) and "version" in d), "0.4")
+    blocks = [ome, ome.get("plate"), *(multiscales if isinstance(multiscales, list) else ())]
+    return next((str(block["version"]) for block in blocks if isinstance(block, dict) and "version" in block), "0.4")
 
 
 def parse_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -116,18 +116,18 @@ def parse_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...
     Returns
     -------
     names : tuple of str
-        Out of t, c, z, y, x, in this order.
+        Some of t, c, z, y, x, in this order.
     units : dict
-        Unit of each axis that states one, as the writer spelt it.
+        Unit of each axis that has one, as stored.
 
     Raises
     ------
     ValueError
-        If the axes are others, or do not fit the arrays.
+        If the axes are others, or do not match the number of dimensions.
     """
-    described: list[Any] = entry(multiscale, "axes", list, "the multiscale image", list(AXES[-ndim:]))
-    axes = [{"name": axis} if isinstance(axis, str) else axis for axis in described]
-    names = tuple(entry(axis, "name", str, "an axis").lower() for axis in axes)
+    stored: list[Any] = get_entry(multiscale, "axes", list, "the multiscale image", list(AXES[-ndim:]))
+    axes = [{"name": axis} if isinstance(axis, str) else axis for axis in stored]
+    names = tuple(get_entry(axis, "name", str, "an axis").lower() for axis in axes)
     if len(names) != ndim or [axis for axis in AXES if axis in names] != list(names) or not {"y", "x"} <= set(names):
         found = ", ".join(names)
         raise ValueError(f"the axes are {found} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")
@@ -160,15 +160,15 @@ def parse_level(
     where = f"dataset {path!r}"
     if len(shape) != len(axes):
         raise ValueError(f"{where} has {len(shape)} dimensions, but the axes are {', '.join(axes)}")
-    steps: list[Any] = entry(dataset, "coordinateTransformations", list, where, [])
+    steps: list[Any] = get_entry(dataset, "coordinateTransformations", list, where, [])
     scale, translation = np.ones(len(axes)), np.zeros(len(axes))
     for step in [*steps, *shared]:
-        kind = entry(step, "type", str, f"a transformation of {where}")
+        kind = get_entry(step, "type", str, f"a transformation of {where}")
         if kind == "scale":
-            factor = _numbers(step, kind, axes, where)
+            factor = _parse_vector(step, kind, axes, where)
             scale, translation = scale * factor, translation * factor
         elif kind == "translation":
-            translation = translation + _numbers(step, kind, axes, where)
+            translation = translation + _parse_vector(step, kind, axes, where)
     return Level(
         path,
         _expand(scale.tolist(), axes, 1.0),
@@ -178,7 +178,7 @@ def parse_level(
 
 
 def parse_labels(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the labels of the channels as stored; none where the ``omero`` block, which is optional, is malformed."""
+    """Read the labels of the channels as stored; none if the optional ``omero`` block is absent or malformed."""
     try:
         labels = [channel["label"] for channel in ome["omero"]["channels"]]
     except (KeyError, TypeError):
@@ -187,14 +187,15 @@ def parse_labels(ome: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def parse_channel_names(ome: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    """Read the channel names; they are ``channel_0``, ``channel_1``, ... where the labels do not name each channel."""
+    """Return the labels as channel names; ``channel_0``, ``channel_1``, ... if they are missing or not unique."""
     labels = parse_labels(ome)
     if len(labels) != count or len(set(labels)) != count:
         return tuple(f"channel_{number}" for number in range(count))
     return labels
 
 
-def _numbers(step: Mapping[str, Any], kind: str, axes: Sequence[str], where: str) -> NDArray[np.float64]:
+def _parse_vector(step: Mapping[str, Any], kind: str, axes: Sequence[str], where: str) -> NDArray[np.float64]:
+    """Read the numbers of a scale or translation, one per axis."""
     stored = step.get(kind)
     try:
         numbers = np.asarray(stored, dtype=np.float64)
@@ -208,5 +209,6 @@ def _numbers(step: Mapping[str, Any], kind: str, axes: Sequence[str], where: str
 
 
 def _expand(values: Sequence[_T], axes: Sequence[str], default: _T) -> tuple[_T, ...]:
+    """Extend values for some axes to T, C, Z, Y, X."""
     stored = dict(zip(axes, values, strict=True))
     return tuple(stored.get(axis, default) for axis in AXES)

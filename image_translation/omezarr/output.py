@@ -1,10 +1,11 @@
-"""Writing OME-Zarr stores that mirror the one that was read.
+"""Output stores with the layout, OME-Zarr version, scales and pyramid of the input.
 
-A store is created whole, empty, before any frame is written; planes are then written one at a time, each with its
-reduced copies where the input has a pyramid; last, what only the end tells (display windows, provenance) is added.
+A store is first created empty. Planes are then written by `plane_stack`. Finally the display windows and the
+provenance, which are known only at the end, are added.
 
-A chunk is one plane of one frame. OME-Zarr 0.5 has shards: files of many chunks, here of consecutive frames and all
-channels, so that a long movie is not thousands of files. A shard is written whole and once, when its last frame comes.
+A chunk is one plane of one frame. In OME-Zarr 0.5 a shard, which is one file, contains the chunks of all channels of
+several consecutive frames, so that a long movie does not consist of thousands of files. A shard is written once,
+complete, after its last frame.
 """
 
 import math
@@ -16,36 +17,36 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
-from image_translation.omezarr.arrays import ome_attributes
+from image_translation.omezarr.arrays import read_ome_attributes
 from image_translation.omezarr.metadata import AXES, Level
 from image_translation.omezarr.store import FOV_NAME, Position, Store
 
-# Blue and orange tell two stains apart under every common colour blindness.
+# Blue and orange can be distinguished with every common colour vision deficiency.
 COLORS = ("0072B2", "E69F00", "009E73", "CC79A7", "56B4E9", "D55E00")
 COLORS_BY_CHANNEL = {"Phase3D": "FFFFFF", "Nuclei": COLORS[0], "Membrane": COLORS[1]}
-ATTRIBUTE = "image_translation"
-LONGEST_SHARD = 32  # frames; as many are computed again after a kill
-LARGEST_SHARD = 128 * 2**20  # bytes of pixels; as many are held in memory for each method that is written
+PROVENANCE_KEY = "image_translation"  # attribute of the group of an image, or of a store of several images
+MAX_SHARD_FRAMES = 32  # number of frames that are computed again if the process is killed
+MAX_SHARD_BYTES = 128 * 2**20  # uncompressed; as many are kept in memory for each store that is being written
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What an output image is to hold, beside what it takes over from the input.
+    """Specification of an output image.
 
     Attributes
     ----------
     like
-        The input image: its name, axes' units, scales and pyramid are mirrored.
+        Input image, whose name, units, scales and pyramid are copied.
     channels
         Names of the output channels.
     frames
-        Frames of the input that the output starts from; its time axis begins at their first.
+        Input frames from which the output is computed; its time axis starts at the first of them.
     length
         Number of output frames.
     planes
-        Planes of the input, along z, in the order of the output's.
+        Input plane along z of each output plane.
     delay
-        By how much an output frame lies later than the input frame of the same number, in frame intervals.
+        Offset in time of each output frame from the input frame with the same number, in frame intervals.
     """
 
     like: Position
@@ -61,16 +62,16 @@ class ImageSpec:
         return (self.length, len(self.channels), len(self.planes), *self.like.shape[3:])
 
     @property
-    def shard(self) -> int:
-        """Number of frames that are stored together in one file at each level, up to OME-Zarr 0.4 only one."""
+    def frames_per_shard(self) -> int:
+        """Number of frames in one file at each level; 1 up to OME-Zarr 0.4, which has no shards."""
         if self.like.zarr_format == 2:
             return 1
         frame = math.prod(self.shape[1:2] + self.shape[3:]) * np.dtype(np.float32).itemsize
-        return max(1, min(LONGEST_SHARD, LARGEST_SHARD // frame, self.length))
+        return max(1, min(MAX_SHARD_FRAMES, MAX_SHARD_BYTES // frame, self.length))
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """Levels of the output, called 0, 1, ...; planes are reduced in y and x only."""
+        """Resolution levels of the output, named 0, 1, ...; they are downsampled in y and x only."""
         finest = self.like.levels[0]
         levels = []
         for number, level in enumerate(self.like.levels):
@@ -84,7 +85,7 @@ class ImageSpec:
 
 
 def image_path(store: Path, name: str) -> Path:
-    """Directory of the image group of a position within an output store."""
+    """Return the directory of a position in an output store."""
     return store if name == FOV_NAME else store / name
 
 
@@ -96,9 +97,9 @@ def create_store(path: Path, source: Store, images: Sequence[ImageSpec]) -> None
     path
         Directory to create; it must not exist.
     source
-        Store to mirror.
+        Store whose layout, version and plate metadata are copied.
     images
-        One specification a position.
+        Specification of each position.
     """
     if source.layout != "fov":
         create_root(path, source, [image.like.name for image in images], images[0].like.zarr_format)
@@ -107,24 +108,24 @@ def create_store(path: Path, source: Store, images: Sequence[ImageSpec]) -> None
 
 
 def create_root(path: Path, source: Store, names: Sequence[str], zarr_format: int) -> None:
-    """Create a store of several images, without the images, or tell one that is there which it has now.
+    """Create or update the root metadata of a store of several images; the images are created separately.
 
     Parameters
     ----------
     path
-        Directory of the store.
+        Directory of the store; an existing one gets the new list of positions.
     source
-        Store to mirror.
+        Store whose layout and plate metadata are copied.
     names
         Names of the positions.
     zarr_format
-        Of the source.
+        Zarr format of the source.
     """
     root = zarr.open_group(path, mode="a", zarr_format=zarr_format)
     if source.layout == "plate":
-        _mirror_plate(root, source, names)
+        _write_plate(root, source, names)
     else:
-        _describe(root, "bioformats2raw.layout", 3)
+        _write_ome(root, "bioformats2raw.layout", 3)
 
 
 def create_image(path: Path, image: ImageSpec) -> None:
@@ -133,28 +134,28 @@ def create_image(path: Path, image: ImageSpec) -> None:
 
 
 def finish_root(path: Path, attributes: Any) -> None:
-    """Keep the provenance of a store of several images, too, in the root group's attribute ``image_translation``."""
-    zarr.open_group(path, mode="r+", use_consolidated=False).attrs[ATTRIBUTE] = attributes
-    _remove_strays(path)
+    """Add the provenance of a store of several images to its root group, in the attribute ``image_translation``."""
+    zarr.open_group(path, mode="r+", use_consolidated=False).attrs[PROVENANCE_KEY] = attributes
+    _remove_temporary_files(path)
 
 
 def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, float]], attributes: Any) -> None:
-    """Add what is known only when all frames are written.
+    """Add the metadata that are known when all frames have been written.
 
     Parameters
     ----------
     path
-        Directory of the image group.
+        Directory of the image.
     image
         Its specification.
     windows
         Display window of each channel: ``min``, ``max``, ``start``, ``end``.
     attributes
-        Provenance, kept in the image group's attribute ``image_translation``.
+        Provenance as JSON values, stored in the attribute ``image_translation``.
     """
     group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    wrapped = "ome" in group.attrs
-    ome: Any = group.attrs["ome"] if wrapped else group.attrs.asdict()
+    nested = "ome" in group.attrs
+    ome: Any = group.attrs["ome"] if nested else group.attrs.asdict()
     ome["omero"]["channels"] = [
         {
             "active": True,
@@ -167,32 +168,32 @@ def finish_image(path: Path, image: ImageSpec, windows: Sequence[Mapping[str, fl
         }
         for number, (channel, window) in enumerate(zip(image.channels, windows, strict=True))
     ]
-    group.attrs.update({"ome": ome} if wrapped else {"omero": ome["omero"]})
-    group.attrs[ATTRIBUTE] = attributes
-    _remove_strays(path)
+    group.attrs.update({"ome": ome} if nested else {"omero": ome["omero"]})
+    group.attrs[PROVENANCE_KEY] = attributes
+    _remove_temporary_files(path)
 
 
-def _remove_strays(path: Path) -> None:
-    """Remove what zarr leaves of an attribute when it is killed."""
-    for stray in path.glob(".*.partial"):
-        stray.unlink()
+def _remove_temporary_files(path: Path) -> None:
+    """Remove temporary files of attributes, which zarr leaves behind if it is killed."""
+    for file in path.glob(".*.partial"):
+        file.unlink()
 
 
-def _axes(image: ImageSpec) -> list[Any]:
+def _axes_metadata(image: ImageSpec) -> list[Any]:
     from iohub.ngff.models import ChannelAxisMeta, SpaceAxisMeta, TimeAxisMeta
 
     kinds = {"t": TimeAxisMeta, "c": ChannelAxisMeta}
     axes = []
     for name in AXES:
         kind = kinds.get(name, SpaceAxisMeta)
-        # A misspelt unit ("seconds") is mended by its singular, else left out: readers may refuse a store for it.
-        spelt = image.like.units.get(name, "")
-        units = [unit for unit in (spelt, spelt.removesuffix("s")) if unit and _allowed(kind, unit)]
+        # Plural units ("seconds") are corrected and other invalid units are left out: readers may refuse them.
+        stored = image.like.units.get(name, "")
+        units = [unit for unit in (stored, stored.removesuffix("s")) if unit and _is_valid_unit(kind, unit)]
         axes.append(kind(name=name, unit=units[0]) if units else kind(name=name))
     return axes
 
 
-def _allowed(kind: Any, unit: str) -> bool:
+def _is_valid_unit(kind: Any, unit: str) -> bool:
     if "unit" not in kind.model_fields:
         return False
     try:
@@ -207,21 +208,21 @@ def _create_image(group: zarr.Group, image: ImageSpec) -> None:
     from iohub.ngff.models import TransformationMeta
 
     names, version = list(image.channels), _version(group)
-    position = NgffPosition(group, parse_meta=False, channel_names=names, axes=_axes(image), version=version)
+    position = NgffPosition(group, parse_meta=False, channel_names=names, axes=_axes_metadata(image), version=version)
     for level in image.levels:
         transform = [TransformationMeta(type="scale", scale=list(level.scale))]
         if any(level.translation):
             transform.append(TransformationMeta(type="translation", translation=list(level.translation)))
         chunks = (1, 1, 1, *level.shape[3:])
-        # Of the same frames at all levels, so that a frame is complete at all of them at once.
-        shards = (image.shard, len(names), 1, 1, 1) if version == "0.5" else None
+        # The same number of frames at all levels, so that a frame is complete at all of them at once.
+        shards = (image.frames_per_shard, len(names), 1, 1, 1) if version == "0.5" else None
         position.create_zeros(
             level.path, level.shape, np.float32, chunks=chunks, shards_ratio=shards, transform=transform
         )
 
 
-def _mirror_plate(root: zarr.Group, source: Store, names: Sequence[str]) -> None:
-    """Take over the plate's and the wells' metadata, of the wells and images that are written."""
+def _write_plate(root: zarr.Group, source: Store, names: Sequence[str]) -> None:
+    """Copy the metadata of the plate and its wells, restricted to the positions that are written."""
     chosen: dict[str, list[str]] = {}
     for name in names:
         well, _, image = name.rpartition("/")
@@ -229,15 +230,15 @@ def _mirror_plate(root: zarr.Group, source: Store, names: Sequence[str]) -> None
     plate = dict(source.metadata["plate"])
     plate["wells"] = [well for well in plate["wells"] if well["path"] in chosen]
     plate["field_count"] = max(len(images) for images in chosen.values())
-    _describe(root, "plate", plate)
+    _write_ome(root, "plate", plate)
     for path, images in chosen.items():
-        block = dict(ome_attributes(source.path / path)["well"])
+        block = dict(read_ome_attributes(source.path / path)["well"])
         block["images"] = [image for image in block["images"] if image["path"] in images]
-        _describe(root.require_group(path), "well", block)
+        _write_ome(root.require_group(path), "well", block)
 
 
-def _describe(group: zarr.Group, key: str, block: Any) -> None:
-    """Store OME metadata the way of the group's version, which the block itself states up to 0.4."""
+def _write_ome(group: zarr.Group, key: str, block: Any) -> None:
+    """Write OME metadata in the format of the version; up to 0.4 the version is part of the block."""
     version = _version(group)
     if isinstance(block, dict):
         block.pop("version", None)

@@ -1,4 +1,4 @@
-"""The frames of one plane of an output image: written as they come, whole shards at a time, and read back."""
+"""Asynchronous writing of the frames of one plane of an output image, in complete shards, and reading them back."""
 
 from collections import deque
 from pathlib import Path
@@ -13,21 +13,21 @@ from image_translation.omezarr.output import ImageSpec
 
 
 class PlaneStack:
-    """The frames of one plane of one output image, to be written and read back one at a time.
+    """Frames of one plane of an output image, to be written in order and read back.
 
-    Frames that share a shard are held until it is full and then written together: to write a part of a shard is to
-    read and write all of it. What is on disk therefore lags behind what was written; `settle` tells how far it is.
+    Frames of a shard are buffered until it is complete and then written together, since writing part of a shard means
+    reading and rewriting all of it. Frames are therefore not on disk immediately; `wait` returns how many are.
 
     Parameters
     ----------
     path
-        Directory of the image group.
+        Directory of the image.
     image
         Its specification.
     plane
-        Number of the plane in the output, from 0.
+        Index of the plane in the output.
     write
-        Open it for writing, too.
+        Open it for writing as well.
     """
 
     def __init__(self, path: Path, image: ImageSpec, plane: int, *, write: bool) -> None:
@@ -37,63 +37,64 @@ class PlaneStack:
         self._shapes = [level.shape[3:] for level in image.levels]
         zarr_format = image.like.zarr_format
         self._arrays = [open_array(path / level.path, zarr_format, write=write) for level in image.levels]
-        # As it lies on disk: an unfinished store may be of a version that made other shards.
-        self._together: int = self._arrays[0].chunk_layout.write_chunk.shape[0]
-        self._waiting: list[list[NDArray[np.float32]]] = []  # frames whose shard is not full, at all levels
-        self._next = 0  # number of the frame after them
-        self._writing: deque[tuple[range, list[Any]]] = deque()
-        self._settled = 0
+        # From the store, because an earlier version of the package may have created it with other shards.
+        self._frames_per_shard: int = self._arrays[0].chunk_layout.write_chunk.shape[0]
+        self._buffer: list[list[NDArray[np.float32]]] = []  # frames of the incomplete shard, at all levels
+        self._next = 0  # index of the frame after them
+        self._pending: deque[tuple[range, list[Any]]] = deque()  # write operations and their frames
+        self._on_disk = 0
 
     def write(self, number: int, data: NDArray[np.float32]) -> None:
-        """Take a frame, and start to write it at all levels, with the others of its shard when it is the last of them.
+        """Add a frame; start writing its shard, at all levels, if the frame completes it.
 
         Parameters
         ----------
         number
-            Number of the frame in the output, from 0. Frames are to come in order; before one that does not follow
-            the last, what is held is written as it is.
+            Index of the frame in the output. If it does not follow the last one, the buffered frames are written first
+            as an incomplete shard.
         data
-            Image of shape (C, Y, X), float32; it must not change any more.
+            Image of shape (C, Y, X), float32; the array must not be modified afterwards.
         """
         if number != self._next:
-            self._start()
+            self._write_buffer()
         levels = []
         for shape in self._shapes:
-            data = reduce_plane(data, shape)
+            data = downsample_plane(data, shape)
             levels.append(data)
-        self._waiting.append(levels)
+        self._buffer.append(levels)
         self._next = number + 1
-        if self._next % self._together == 0 or self._next == self._length:
-            self._start()
+        if self._next % self._frames_per_shard == 0 or self._next == self._length:
+            self._write_buffer()
 
-    def settle(self) -> int:
-        """Wait until all that was started is on disk.
+    def wait(self) -> int:
+        """Wait until all shards that were started are on disk.
 
         Returns
         -------
         int
-            Number of the frame after the last that is there; 0 if none was started yet. Those that came after it are
-            held until their shard is full.
+            Index of the frame after the last one on disk; 0 if there is none. Later frames are still buffered.
 
         Raises
         ------
         DataError
-            If something cannot be written.
+            If a frame cannot be written.
         """
-        while self._writing:
-            frames, futures = self._writing.popleft()
+        while self._pending:
+            frames, futures = self._pending.popleft()
             try:
                 for future in futures:
                     future.result()
             except (ValueError, OSError) as error:
-                raise DataError(f"cannot write {_named(frames)} of {self._path}: {first_line(error)}") from error
-            self._settled = frames.stop
-        return self._settled
+                raise DataError(
+                    f"cannot write {_format_frames(frames)} of {self._path}: {first_line(error)}"
+                ) from error
+            self._on_disk = frames.stop
+        return self._on_disk
 
     def flush(self) -> int:
-        """Write what is held, though its shard is not full, and settle."""
-        self._start()
-        return self.settle()
+        """Write the buffered frames as an incomplete shard, and `wait`."""
+        self._write_buffer()
+        return self.wait()
 
     def read(self, number: int) -> NDArray[np.float32]:
         """Read one frame that is on disk, shape (C, Y, X), float32; a ``DataError`` if it cannot be read."""
@@ -102,34 +103,34 @@ class PlaneStack:
         except (ValueError, OSError) as error:
             raise DataError(f"cannot read frame {number} of {self._path}: {first_line(error)}") from error
 
-    def _start(self) -> None:
-        """Start to write the frames that are held."""
-        frames = range(self._next - len(self._waiting), self._next)
+    def _write_buffer(self) -> None:
+        """Start writing the buffered frames."""
+        frames = range(self._next - len(self._buffer), self._next)
         if not frames:
             return
         futures = []
-        for array, images in zip(self._arrays, zip(*self._waiting, strict=True), strict=True):
+        for array, images in zip(self._arrays, zip(*self._buffer, strict=True), strict=True):
             stack = np.stack(images) if len(images) > 1 else images[0][np.newaxis]
             target = array[frames.start : frames.stop, :, self._plane]
             futures.append(target.write(stack, can_reference_source_data_indefinitely=True))
-        self._waiting.clear()
-        self._writing.append((frames, futures))
+        self._buffer.clear()
+        self._pending.append((frames, futures))
 
 
-def _named(frames: range) -> str:
+def _format_frames(frames: range) -> str:
     return f"frame {frames[0]}" if len(frames) == 1 else f"frames {frames[0]} to {frames[-1]}"
 
 
-def reduce_plane(data: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Reduce an image by the mean of its blocks.
+def downsample_plane(data: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Downsample an image by the mean of blocks.
 
     Parameters
     ----------
     data
         Image of shape (..., Y, X), float32.
     shape
-        The (Y, X) to reach; the blocks are square or not, of the nearest whole factor. Where the factor does not
-        divide the image, its last row or column is repeated or left out.
+        Shape (Y, X) of the result. The size of a block is the ratio of the shapes, rounded for each axis; the last row
+        or column is repeated or cropped if the blocks do not fit.
     """
     if data.shape[-2:] == tuple(shape):
         return data

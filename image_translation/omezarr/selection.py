@@ -1,4 +1,4 @@
-"""Which channel, planes and frames of an image are meant."""
+"""Selection of the channel, planes and frames of an image by command line options."""
 
 from image_translation.errors import UsageError, listing
 from image_translation.omezarr.metadata import parse_labels
@@ -8,19 +8,19 @@ PREFERRED_CHANNEL = "Phase3D"
 
 
 def select_channel(position: Position, name: str | None) -> int:
-    """Choose the channel to stain from.
+    """Select the input channel.
 
     Parameters
     ----------
     position
-        Image to choose from.
+        Image.
     name
-        Name of the channel; None takes ``Phase3D`` if there is one, else the only channel.
+        Name of the channel; None selects ``Phase3D`` or, without it, the only channel.
 
     Raises
     ------
     UsageError
-        If there is no such channel, or the choice is open.
+        If the channel does not exist, or if no name is given for several channels.
     """
     if name is None:
         if PREFERRED_CHANNEL in position.channels:
@@ -32,25 +32,25 @@ def select_channel(position: Position, name: str | None) -> int:
         )
     if name not in position.channels:
         labels = parse_labels(position.attributes.get("ome", position.attributes))
-        numbered = ", numbered because its labels do not name each channel once" if name in labels else ""
+        numbered = ", numbered because its labels are not unique" if name in labels else ""
         raise UsageError(f"--channel {name} is not in {position.path}; it has {listing(position.channels)}{numbered}")
     return position.channels.index(name)
 
 
 def select_planes(position: Position, z: str) -> tuple[int, ...]:
-    """Choose the planes to stain.
+    """Select planes.
 
     Parameters
     ----------
     position
-        Image to choose from.
+        Image.
     z
         ``middle``, ``all``, or an index from 0.
 
     Raises
     ------
     UsageError
-        If there is no such plane.
+        If the plane does not exist.
     """
     depth = position.shape[2]
     if z == "middle":
@@ -63,23 +63,25 @@ def select_planes(position: Position, z: str) -> tuple[int, ...]:
 
 
 def select_frames(position: Position, frames: tuple[int | None, int | None]) -> range:
-    """Choose the frames to take.
+    """Select frames.
 
     Parameters
     ----------
     position
-        Image to choose from.
+        Image.
     frames
-        Numbers of the first frame and of the one after the last; None for the ends of the movie.
+        Index of the first frame and of the one after the last; None for the ends of the movie.
 
     Raises
     ------
     UsageError
-        If they are not in the movie.
+        If the movie does not contain these frames.
     """
     count = position.shape[0]
     start, stop = frames
     if (start or 0) >= count or (stop or 0) > count:
         text = ":".join("" if number is None else str(number) for number in frames)
-        raise UsageError(f"--frames {text} is not in {position.path}; it has the frames 0 to {count - 1}, so 0:{count}")
+        raise UsageError(
+            f"--frames {text} is not in {position.path}; it has the frames 0 to {count - 1}, which are 0:{count}"
+        )
     return range(count)[start:stop]

@@ -1,4 +1,4 @@
-"""Intensity statistics of a movie from a sample of its frames: what to normalise by, and display windows."""
+"""Intensity statistics from a sample of the frames of a movie: normalisation statistics, and display windows."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -13,33 +13,34 @@ from image_translation.normalize import grid_sample
 from image_translation.omezarr.store import Position
 
 SAMPLED_FRAMES = 32
+DISPLAY_PERCENTILES = (0.5, 99.8)  # displayed as black and white
 
 
 def field_statistics(position: Position, channel: int, method: normalize.Method) -> normalize.Statistics:
-    """Find what to normalise a field of view by: the store's own statistics, else an estimate from its frames.
+    """Return the normalisation statistics of a field of view, from the metadata of the store or else estimated.
 
-    The estimate is from a few frames spread over the whole movie and all its planes, whichever are to be stained, so
-    that a frame is stained alike in every run. One that cannot be read is passed over: it need not be among those that
-    are asked for.
+    They are estimated from a few frames of the complete movie and from all planes, independent of the selected ones, so
+    that a frame is normalised identically in every run. Frames that cannot be read are skipped: they may not be
+    selected.
 
     Parameters
     ----------
     position, channel
-        The image, and the index of one of its channels.
+        Image, and index of the channel.
     method
-        Method of normalisation.
+        Normalisation method.
 
     Raises
     ------
     DataError
-        No frame can be read.
+        If no frame can be read.
     """
     stored = normalize.from_metadata(position.attributes, position.channels[channel], method)
     if stored is not None:
         return stored
     times, _, depth = position.shape[:3]
     count = times * depth
-    spread = np.unique(np.linspace(0, count - 1, min(count, SAMPLED_FRAMES)).round().astype(int)).tolist()
+    sampled = np.unique(np.linspace(0, count - 1, min(count, SAMPLED_FRAMES)).round().astype(int)).tolist()
 
     unreadable: list[DataError] = []
 
@@ -53,46 +54,43 @@ def field_statistics(position: Position, channel: int, method: normalize.Method)
             if normalize.is_valid(image):
                 yield normalize.grid_sample(image)
 
-    # All of the few frames looked at may have been dropped, where the movie has others.
-    found = list(samples(spread)) or list(islice(samples(range(count)), SAMPLED_FRAMES))
+    # If all sampled frames are invalid, take the first valid ones.
+    found = list(samples(sampled)) or list(islice(samples(range(count)), SAMPLED_FRAMES))
     if not found and unreadable:
         raise unreadable[0]
     return normalize.estimate(found, method) if found else normalize.Statistics(0.0, 1.0, "none")
 
 
-DISPLAYED = (0.5, 99.8)  # percentiles that become black and white
-
-
 class DisplayWindows:
-    """Display windows of the channels of a movie, whose frames come one by one.
+    """Display windows of the channels of a movie, computed while its frames are written.
 
     Parameters
     ----------
     n_frames
-        Number of frames to come; some are sampled, so that memory does not grow with it.
+        Number of frames of the movie; only some are sampled, so that the required memory is bounded.
     """
 
     def __init__(self, n_frames: int) -> None:
-        self._every = -(-n_frames // SAMPLED_FRAMES)
-        self._seen = 0
+        self._step = -(-n_frames // SAMPLED_FRAMES)
+        self._count = 0
         self._samples: list[NDArray[np.float64]] = []
         self._lows: list[NDArray[np.float32]] = []
         self._highs: list[NDArray[np.float32]] = []
 
     def add(self, frame: Frame) -> None:
-        """Take the next frame, (C, Y, X) float32."""
-        self._seen += 1
-        if frame.valid and (not self._samples or self._seen % self._every == 0):
+        """Add the next frame, (C, Y, X) float32."""
+        self._count += 1
+        if frame.valid and (not self._samples or self._count % self._step == 0):
             self._samples.append(np.stack([grid_sample(plane) for plane in frame.data]))
             self._lows.append(frame.data.min(axis=(1, 2)))
             self._highs.append(frame.data.max(axis=(1, 2)))
 
     def windows(self, n_channels: int) -> list[dict[str, float]]:
-        """Return ``min``, ``max``, ``start`` and ``end`` of each channel; 0 and 1 where no frame was valid."""
+        """Return ``min``, ``max``, ``start`` and ``end`` of each channel; 0 and 1 if no frame was valid."""
         if not self._samples:
             return [{"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0} for _ in range(n_channels)]
         low, high = np.min(self._lows, axis=0), np.max(self._highs, axis=0)
-        start, end = np.percentile(np.concatenate(self._samples, axis=1), DISPLAYED, axis=1)
+        start, end = np.percentile(np.concatenate(self._samples, axis=1), DISPLAY_PERCENTILES, axis=1)
         return [
             {"min": float(low[c]), "max": float(high[c]), "start": float(start[c]), "end": float(end[c])}
             for c in range(n_channels)

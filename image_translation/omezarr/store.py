@@ -1,8 +1,8 @@
-"""Reading OME-Zarr movies: which images a store holds, and their planes one at a time.
+"""Reading of OME-Zarr stores: the positions of a store, and their planes.
 
-Stores come from many writers. What is read here is therefore tolerant (axes may be missing, arrays may have any name,
-units and ``omero`` blocks may be absent or misspelt), and everything leaves this room in one form: axes T, C, Z, Y, X.
-Metadata are read with zarr; pixels with tensorstore, which reports a truncated chunk, where zarr's decoder can crash.
+Stores come from many writers: axes may be missing, arrays may have any name, units and ``omero`` blocks may be absent
+or invalid. The result always has the axes T, C, Z, Y, X. Metadata are read with zarr and pixels with tensorstore, which
+reports a truncated chunk as an error, whereas the decoder of zarr can crash.
 """
 
 import fnmatch
@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from image_translation.errors import DataError, UsageError, first_line, listing
 from image_translation.omezarr.arrays import (
-    group_attributes,
-    ome_attributes,
-    ome_block,
     open_array,
-    open_level,
-    require_moderate,
+    open_array_metadata,
+    read_attributes,
+    read_ome_attributes,
+    require_readable_size,
+    select_ome_attributes,
 )
 from image_translation.omezarr.metadata import (
     AXES,
     Level,
-    entry,
+    get_entry,
     parse_axes,
     parse_channel_names,
     parse_images,
@@ -53,19 +53,19 @@ class Position:
     name
         Path within the store (``B/3/3`` on a plate), or ``fov`` for a store that is a single image.
     path
-        Directory of the image group.
+        Directory of the image.
     axes
-        Which of t, c, z, y, x the arrays have, in order.
+        Axes of the arrays, some of t, c, z, y, x in this order.
     units
-        Unit of each axis that states one, as the writer spelt it.
+        Unit of each axis that has one, as stored.
     levels
-        Resolutions, the finest first.
+        Resolution levels, the finest first.
     channels
-        Channel names; ``channel_0``, ``channel_1``, ... where the store names none.
+        Channel names; ``channel_0``, ``channel_1``, ... if the store has none.
     attributes
-        All attributes of the image group, as stored.
+        All attributes of the group of the image, as stored.
     dtype
-        Type of the pixels.
+        Data type of the pixels.
     zarr_format
         2 for OME-Zarr up to 0.4, 3 from 0.5 on.
     """
@@ -87,13 +87,13 @@ class Position:
 
     @property
     def pixel_size(self) -> float | None:
-        """Width of a pixel in micrometres; a scale of exactly 1 is what writers put where they do not know it."""
+        """Width of a pixel in micrometres; None if unknown, for which many writers store a scale of exactly 1."""
         size = self.levels[0].scale[-1]
         return size if self.units.get("x") == "micrometer" and 0 < size < math.inf and size != 1 else None
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Number of pixels along T, C, Z, Y, X that are decoded together."""
+        """Shape of a chunk, along T, C, Z, Y, X."""
         sizes = dict(zip(self.axes, self._array.chunk_layout.read_chunk.shape, strict=True))
         return tuple(sizes.get(axis, 1) for axis in AXES)
 
@@ -102,7 +102,7 @@ class Position:
         return open_array(self.path / self.levels[0].path, self.zarr_format)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process opens the array itself, with the cache that all arrays share there.
+        # Another process opens the array itself, with the cache that its arrays share.
         return {name: value for name, value in vars(self).items() if name != "_array"}
 
     def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
@@ -116,21 +116,21 @@ class Position:
         Returns
         -------
         ndarray
-            Image of shape (Y, X) in the type that is stored.
+            Image of shape (Y, X) in the stored data type.
 
         Raises
         ------
         DataError
             If a chunk is truncated, corrupt or unreadable.
         """
-        at = {"t": t, "c": channel, "z": z}
-        index = tuple(at[axis] for axis in self.axes if axis in at)
+        indices = {"t": t, "c": channel, "z": z}
+        index = tuple(indices[axis] for axis in self.axes if axis in indices)
         try:
             return np.asarray(self._array[index].read().result())
         except (ValueError, OSError) as error:
-            where = self.path / self.levels[0].path
+            array = self.path / self.levels[0].path
             raise DataError(
-                f"cannot read frame {t}, channel {channel}, plane {z} of {where}: {first_line(error)}"
+                f"cannot read frame {t}, channel {channel}, plane {z} of {array}: {first_line(error)}"
             ) from error
 
 
@@ -143,7 +143,7 @@ class Store:
     path
         Directory of the store.
     layout
-        ``fov`` (one image), ``plate`` (high-content screening), or ``series`` (as bioformats2raw writes).
+        ``fov`` (one image), ``plate`` (high-content screening), or ``series`` (written by bioformats2raw).
     version
         OME-Zarr version, for instance ``0.4``.
     names
@@ -151,7 +151,7 @@ class Store:
     metadata
         OME metadata of the root group.
     unreadable
-        Wells of a plate whose metadata are missing or broken; `names` has none of their positions.
+        Wells of a plate whose metadata are missing or invalid; their positions are not in `names`.
     """
 
     path: Path
@@ -162,53 +162,53 @@ class Store:
     unreadable: tuple[str, ...] = ()
 
     def position(self, name: str) -> Position:
-        """Open the position of this name.
+        """Open a position by its name.
 
         Raises
         ------
         DataError
-            If its metadata describe no image that can be read.
+            If its metadata are missing or invalid.
         """
         return _open_position(name, self.path if self.layout == "fov" else self.path / name)
 
     def select(self, patterns: Sequence[str] = (), skip: Sequence[str] = ()) -> tuple[str, ...]:
-        """Names of the positions that match any of the names or glob patterns; all without patterns.
+        """Return the names of selected positions, in the order of the store.
 
         Parameters
         ----------
         patterns
-            Of the positions to take.
+            Names or glob patterns of the positions to select; empty selects all.
         skip
-            Of positions to leave out of them.
+            Names or glob patterns of positions to exclude.
 
         Raises
         ------
         UsageError
-            If a pattern matches nothing, or asks for a well that cannot be read, or if nothing is left.
+            If a pattern matches nothing or names an unreadable well, or if no position is left.
         """
         for pattern in patterns:
             well = pattern.rpartition("/")[0]
             if well in self.unreadable:
                 raise UsageError(
                     f"--position {pattern} cannot be read: the metadata of the well {self.path / well} are missing "
-                    f"or broken; the other wells have {listing(self.names)}"
+                    f"or invalid; the other wells have {listing(self.names)}"
                 )
             if not fnmatch.filter(self.names, pattern):
                 raise UsageError(
                     f"--position {pattern} matches nothing in {self.path}; it has {listing(self.names)} "
                     "(names and patterns such as 'B/*/0' are allowed)"
                 )
-        taken = self.matching(patterns) if patterns else self.names
+        selected = self.matching(patterns) if patterns else self.names
         for pattern in skip:
             if not self.matching([pattern]):
                 raise UsageError(f"--skip {pattern} matches nothing in {self.path}; it has {listing(self.names)}")
-        left = set(taken) - set(self.matching(skip))
-        if not left:
-            raise UsageError(f"--skip {' '.join(skip)} leaves no position of {listing(taken)}")
-        return tuple(name for name in taken if name in left)
+        remaining = set(selected) - set(self.matching(skip))
+        if not remaining:
+            raise UsageError(f"--skip {' '.join(skip)} leaves no position of {listing(selected)}")
+        return tuple(name for name in selected if name in remaining)
 
     def matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
-        """Names of the positions that match any of the names or glob patterns."""
+        """Return the names of the positions that match any of the names or glob patterns."""
         return tuple(name for name in self.names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
 
 
@@ -223,15 +223,15 @@ def open_store(path: Path) -> Store:
     Raises
     ------
     UsageError
-        If there is nothing at that path.
+        If the path does not exist.
     DataError
-        If it is no OME-Zarr store, cannot be read, or holds no position.
+        If it is not an OME-Zarr store, cannot be read, or contains no position.
     """
     if not path.exists():
         raise UsageError(
             f"the movie {path} does not exist; give the directory of an OME-Zarr store (-m MOVIE.ome.zarr)"
         )
-    ome = ome_attributes(path)
+    ome = read_ome_attributes(path)
     if "multiscales" in ome:
         return Store(path, "fov", parse_version(ome), (FOV_NAME,), ome)
     if "plate" in ome:
@@ -240,26 +240,28 @@ def open_store(path: Path) -> Store:
     if "bioformats2raw.layout" in ome:
         names = tuple(_series_names(path))
         if not names:
-            raise DataError(f"the image series {path} has no image; bioformats2raw numbers them 0, 1, ...")
-        return Store(path, "series", parse_version(ome_attributes(path / names[0])), names, ome)
-    raise DataError(f"{path} is a Zarr group but no OME-Zarr store: it has no 'multiscales' and no 'plate' metadata")
+            raise DataError(f"the image series {path} contains no images, which bioformats2raw names 0, 1, ...")
+        return Store(path, "series", parse_version(read_ome_attributes(path / names[0])), names, ome)
+    raise DataError(
+        f"{path} is a Zarr group but not an OME-Zarr store: it has neither 'multiscales' nor 'plate' metadata"
+    )
 
 
 def _plate_names(path: Path, ome: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the positions of a plate, and the wells that cannot be read."""
+    """Return the names of the positions of a plate, and the unreadable wells."""
     try:
         wells = parse_wells(ome)
     except ValueError as error:
-        raise DataError(f"the plate {path} has broken metadata: {error}") from error
+        raise DataError(f"the plate {path} has invalid metadata: {error}") from error
     names: list[str] = []
     problems: dict[str, Exception] = {}
     for well in wells:
         try:
-            names += [f"{well}/{image}" for image in parse_images(ome_attributes(path / well))]
+            names += [f"{well}/{image}" for image in parse_images(read_ome_attributes(path / well))]
         except (DataError, ValueError) as error:
             problems[well] = error
     if not names:
-        raise DataError(f"the plate {path} has no well that can be read; {wells[0]}: {problems[wells[0]]}")
+        raise DataError(f"the plate {path} has no readable well; {wells[0]}: {problems[wells[0]]}")
     return tuple(names), tuple(problems)
 
 
@@ -269,24 +271,26 @@ def _series_names(path: Path) -> list[str]:
 
 
 def _open_position(name: str, path: Path) -> Position:
-    attributes = group_attributes(path)
-    ome = ome_block(path, attributes)
+    attributes = read_attributes(path)
+    ome = select_ome_attributes(path, attributes)
     try:
-        multiscale = entry(ome, "multiscales", list, "the image")[0]
-        datasets: list[Any] = entry(multiscale, "datasets", list, "the multiscale image")
-        arrays = [open_level(path / parse_path(dataset, "a dataset")) for dataset in datasets]
+        multiscale = get_entry(ome, "multiscales", list, "the image")[0]
+        datasets: list[Any] = get_entry(multiscale, "datasets", list, "the multiscale image")
+        arrays = [open_array_metadata(path / parse_path(dataset, "a dataset")) for dataset in datasets]
         axes, units = parse_axes(multiscale, arrays[0].ndim)
-        shared: list[Any] = entry(multiscale, "coordinateTransformations", list, "the multiscale image", [])
+        shared: list[Any] = get_entry(multiscale, "coordinateTransformations", list, "the multiscale image", [])
         levels = tuple(
             parse_level(dataset, shared, axes, array.shape) for dataset, array in zip(datasets, arrays, strict=True)
         )
     except ValueError as error:
-        raise DataError(f"the image {path} has broken metadata: {error}") from error
+        raise DataError(f"the image {path} has invalid metadata: {error}") from error
     first = arrays[0]
     if first.dtype.kind not in "buif":
-        raise DataError(f"the image {path} has pixels of type {first.dtype}; integers and real numbers can be stained")
+        raise DataError(
+            f"the image {path} has pixels of type {first.dtype}; integers and floating-point numbers are supported"
+        )
     if math.prod(levels[0].shape) == 0:
         raise DataError(f"the image {path} is empty: its shape is {levels[0].shape}")
-    require_moderate(path / levels[0].path, first)
+    require_readable_size(path / levels[0].path, first)
     channels = parse_channel_names(ome, levels[0].shape[1])
     return Position(name, path, axes, units, levels, channels, attributes, first.dtype, first.metadata.zarr_format)

@@ -1,1 +1,16 @@
-"""Simulated movies."""
+"""Simulated label-free movies of adherent cells, with true fluorescence and true motion, as a function of a seed.
+
+A `MovieSpec` goes in; a `Movie` draws each frame on demand: phase (Y, X) in radians, stains of nuclei and membranes,
+and the displacement of the material between any two frames. Open `movie` first.
+
+- `spec`: the parameters of a movie and their limits
+- `migration`: lineages, motion, contact and shape changes of the cells
+- `population`: the state of all cells in all frames
+- `scene`: maps of one frame: which cell covers a pixel, and which of its material
+- `optics`: fluorescence and phase images of a scene
+- `movie`: all of these together, frame by frame
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""A seeded label-free movie of adherent cells, with its true fluorescence and its true motion."""
+"""Simulated label-free movie of adherent cells, with its true fluorescence and true motion."""
 
 from typing import TypeVar
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 from image_translation.simulation import optics
-from image_translation.simulation.migration import grow
+from image_translation.simulation.migration import simulate_population
 from image_translation.simulation.scene import PADDING, Scene, draw_scene
 from image_translation.simulation.spec import MovieSpec
 
@@ -15,92 +15,94 @@ _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
 class Movie:
-    """A simulated movie, drawn one frame at a time: memory does not grow with the pixels of the movie.
+    """Simulated movie, rendered one frame at a time; memory does not grow with the number of pixels of the movie.
 
-    Every frame depends on the specification and its number alone, so that frames may be asked for in any order.
+    A frame depends on the specification and its index alone, so frames can be rendered in any order.
 
     Parameters
     ----------
     spec
-        What to simulate.
+        Parameters of the movie.
     """
 
     def __init__(self, spec: MovieSpec) -> None:
         self.spec = spec
-        self._population = grow(spec, PADDING)
+        self._population = simulate_population(spec, PADDING)
         self._textures = optics.draw_textures(spec.seed)
 
     @property
     def divisions(self) -> tuple[tuple[int, float, float], ...]:
-        """First frame with two daughters, and (y, x) of the mother before, of each division inside the field."""
+        """Divisions inside the field: first frame of the daughters, and last position (y, x) of the mother."""
         return self._population.divisions(self.spec.shape)
 
     def frame(self, t: int) -> NDArray[np.float32]:
-        """Draw all channels of one frame.
+        """Render all channels of one frame.
 
         Parameters
         ----------
         t
-            Number of the frame.
+            Index of the frame.
 
         Returns
         -------
-        Array of shape (3, Y, X), float32, in the order of `CHANNELS`.
+        NDArray[np.float32]
+            Shape (3, Y, X), in the order of `spec.CHANNELS`.
 
         Raises
         ------
         UsageError
-            There is no such frame.
+            If the index is out of range.
         """
         scene = self._scene(t)
         return np.concatenate([self._phase(scene, t)[None], self._fluorescence(scene, t)])
 
     def phase(self, t: int) -> NDArray[np.float32]:
-        """Draw the phase image of one frame: (Y, X) float32 in radians; all zero in a dropped frame.
+        """Render the phase image of one frame: (Y, X) float32, in radians; all zero in a dropped frame.
 
-        Raises `UsageError` where there is no such frame.
+        Raises a `UsageError` if the index is out of range.
         """
         return self._phase(self._scene(t), t)
 
     def fluorescence(self, t: int) -> NDArray[np.float32]:
-        """Draw the true stains of one frame, of dropped ones as well: (2, Y, X) float32, nuclei and membrane.
+        """Render the true stains of one frame, also of dropped ones: (2, Y, X) float32, nuclei and membrane.
 
-        Typical nuclei and membranes have the value 1, empty ground 0. Raises `UsageError` where there is no such frame.
+        Typical nuclei and membranes have the value 1, the background 0. Raises a `UsageError` if the index is out of
+        range.
         """
         return self._fluorescence(self._scene(t), t)
 
     def displacement(self, t0: int, t1: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Say where the material of frame `t0` lies in frame `t1`.
+        """Return the true displacement of the material from frame `t0` to frame `t1`.
 
-        The empty ground is static. A pixel is valid if its material is in the field and on top in both frames;
-        a mother is not the same material as her daughters, nor is a cell that has come back at the opposite side.
+        The background is static. A pixel is valid if its material is visible in both frames; a mother cell and her
+        daughters are different material, as is a cell that left the field and re-entered on the opposite side.
 
         Parameters
         ----------
         t0, t1
-            Numbers of the frames, in either order.
+            Indices of the frames, in either order.
 
         Returns
         -------
         flow
             Array of shape (2, Y, X), float32, in pixels: (dy, dx) such that the material at p in `t0` is at p + flow
-            in `t1`; zero where it is not valid.
+            in `t1`; zero where not valid.
         valid
             Array of shape (Y, X), bool.
 
         Raises
         ------
         UsageError
-            There is no such frame.
+            If an index is out of range.
         """
         before, after = self._scene(t0), self._scene(t1)
         owner0, owner1 = _crop(before.owner), _crop(after.owner)
-        flow = self._population.carry(t0, t1, owner0, _crop(before.nucleus) > 0.5)
+        flow = self._population.displacement(t0, t1, owner0, _crop(before.nucleus) > 0.5)
         height, width = self.spec.shape
         y, x = np.rint(np.indices(self.spec.shape) + flow).astype(int)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        there = owner1[y.clip(0, height - 1), x.clip(0, width - 1)]
-        valid = inside & (there == owner0) & self._population.same_visit(t0, t1, owner0)
+        target_owner = owner1[y.clip(0, height - 1), x.clip(0, width - 1)]
+        valid = inside & (target_owner == owner0) & self._population.stays_in_domain(t0, t1, owner0)
         return np.where(valid, flow, np.float32(0)), valid
 
     def _scene(self, t: int) -> Scene:

@@ -1,15 +1,13 @@
-"""What to simulate: the specification of a movie and the limits of its parameters."""
+"""Specification of a simulated movie: its parameters and their limits."""
 
 from dataclasses import dataclass
 
 from image_translation.errors import UsageError
 
 CHANNELS = ("Phase3D", "Nuclei", "Membrane")
+"""Channel names of a simulated movie, in order."""
 
-
-_MIN_SIDE = 16
-
-
+_MIN_SIDE = 16  # pixels
 _LIMITS: dict[str, tuple[float, float]] = {
     "density": (0.01, 1.0),
     "cell_radius": (5.0, 200.0),
@@ -32,7 +30,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class MovieSpec:
-    """What to simulate. Lengths are in pixels, times in frames, phase in radians.
+    """Parameters of a simulated movie. Lengths are in pixels, times in frames, phases in radians.
 
     Attributes
     ----------
@@ -41,42 +39,42 @@ class MovieSpec:
     frames
         Number of frames T.
     seed
-        The movie is a function of the specification and nothing else.
+        Seed of all random numbers: equal specifications give equal movies.
     density
-        Share of the field that is covered by cells: 0.1 is sparse, 1.0 confluent.
+        Fraction of the field covered by cells: 0.1 is sparse, 1.0 confluent.
     cell_radius
         Mean radius of a spread cell.
     speed
         Mean distance that a cell moves from frame to frame.
     collective
-        Share of that motion which neighbours have in common, 0 to 1.
+        Fraction of that motion shared with neighbouring cells, 0 to 1.
     deformation
-        Rate of the change of shape and of rotation; 0 is rigid, 1 typical.
+        Rate of shape changes and rotation; 0 is rigid, 1 typical.
     divisions
-        Expected divisions of one cell in 100 frames.
+        Expected number of divisions per cell in 100 frames.
     rounded
-        Share of cells that are not spread, but round and high.
+        Fraction of cells that are rounded up: round and thick instead of spread.
     debris
-        Bright particles for each 100 x 100 pixels; they show in the phase only.
+        Number of bright particles per 100 x 100 pixels; visible in the phase only.
     contrast
         Phase of a typical spread cell near its nucleus.
     nuclear_contrast
-        Phase that the nucleus adds, relative to `contrast`.
+        Additional phase of the nucleus, relative to `contrast`.
     granularity
-        Strength of the texture that is fixed to the cell; 1 is typical.
+        Strength of the texture of the cytoplasm, which moves with the cell; 1 is typical.
     background
-        Amplitude of the smooth background, which drifts slowly.
+        Amplitude of the smooth, slowly drifting background.
     noise
-        Standard deviation of the noise on empty ground.
+        Standard deviation of the noise in areas without cells.
     defocus
         Mean defocus, in depths of field.
     halo
-        Share of the lowest spatial frequencies that the phase has lost: 0 is quantitative phase,
-        towards 1 a cell is surrounded by a dark halo.
+        Suppression of the lowest spatial frequencies of the phase: 0 is quantitative phase; towards 1, cells are
+        surrounded by a dark halo.
     flicker
-        Strength of the instability of focus, illumination and gain: 0 none, 1 typical, 3 strong.
+        Strength of fluctuations of focus, illumination and gain: 0 none, 1 typical, 3 strong.
     dropped
-        Frames whose phase was recorded as all zero.
+        Indices of frames whose phase is all zero, as in a dropped acquisition.
     """
 
     shape: tuple[int, int] = (256, 256)
@@ -101,12 +99,12 @@ class MovieSpec:
     dropped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be simulated.
+        """Validate the parameters.
 
         Raises
         ------
         UsageError
-            A value is outside its range; the message names it and the range.
+            If a value is out of range.
         """
         if len(self.shape) != 2 or min(self.shape) < _MIN_SIDE:
             raise UsageError(f"shape is {self.shape}; give (Y, X) of at least {_MIN_SIDE} pixels each")

@@ -1,1 +1,19 @@
-"""The main job."""
+"""The main job: stain a label-free movie or plate and smooth the result over time.
+
+In: `SmoothOptions`. Out: an OME-Zarr store for each method, ``metrics.csv`` and ``figures/`` in the output directory.
+Options become a plan, a plan becomes tasks, one for each position. A run may be killed at any time and resumed.
+
+Start with `run`, then `stream`, which is the way of a frame in one function.
+
+- `options`, `methods`: options of a run; the smoothing methods by name
+- `plan`, `dry_run`, `request`: what will be done; its description; its stored form, which decides whether results match
+- `run`, `task`, `cluster`: all positions; one position; positions on a Dask cluster
+- `stream`, `writer`, `plane_groups`: read, predict, filter, score and write frames; planes that go together
+- `journal`, `progress`, `output_directory`: unfinished work; how far it is; what can be kept of existing results
+- `figures`, `excerpt`, `report`: figures of a run, the frames and regions they show, and their explanation
+- `figure_directory`: copy of the figures in a directory of their own
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

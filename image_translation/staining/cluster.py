@@ -1,7 +1,7 @@
-"""The positions of a plate, side by side on a Dask cluster (https://distributed.dask.org): one position is one task.
+"""Tasks on a Dask cluster (https://distributed.dask.org): the positions of a plate side by side.
 
-Workers read the movie and write the results themselves, so that both must lie where all of them find them under the
-same path; through the scheduler go the tasks, a few kilobytes each, and how far they are.
+Workers read the movie and write the results themselves, so both must be visible to all of them under the same path.
+Only the tasks, a few kilobytes each, and their progress pass through the scheduler.
 """
 
 import logging
@@ -15,43 +15,42 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any
 
-import cv2
-import torch
 from distributed import Client, KilledWorker, LocalCluster, as_completed, get_worker
 
 from image_translation.errors import DataError, UsageError, first_line
+from image_translation.network.devices import limit_threads, spread_over_gpus
 from image_translation.network.loading import ModelSpec, read_spec
 from image_translation.network.predictor import Predictor
 from image_translation.staining.options import LOCAL, Inference
 from image_translation.staining.task import Failure, Task, attempt, make_predictor
 
-THREADS = "IMAGE_TRANSLATION_THREADS"  # tells the workers of a cluster on this machine their share of it
-TELL_EVERY = 0.5  # seconds
-ANSWER_WITHIN = 20  # seconds
+THREADS = "IMAGE_TRANSLATION_THREADS"  # CPU threads of each worker of a local cluster
+REPORT_INTERVAL = 0.5  # seconds between reports of progress
+CONNECT_TIMEOUT = 20  # seconds
 
-_stopped: set[str] = set()  # runs that were interrupted, in a worker
-_one_at_a_time = threading.Lock()  # a worker of several threads still has one network and one card
+_interrupted: set[str] = set()  # interrupted runs that a worker knows of
+_network_lock = threading.Lock()  # a worker of several threads still has one network and one GPU
 
 
-class Stopped(BaseException):
-    """The run that a task belongs to was interrupted."""
+class Interrupted(BaseException):
+    """Raised in a worker when the run of its task was interrupted."""
 
 
 def perform_on_cluster(
-    tasks: Sequence[Task], scheduler: str, progress: Callable[[int], object]
+    tasks: Sequence[Task], scheduler: str, on_frames: Callable[[int], object]
 ) -> Iterator[Failure | None]:
-    """Perform tasks on a cluster, and yield what went wrong with each, as they end.
+    """Perform tasks on a cluster, and yield the failure of each, if any, as they end.
 
-    A worker that dies costs the frames of its position that are not on disk: another one goes on with it.
+    If a worker dies, another one resumes its position from the frames on disk.
 
     Parameters
     ----------
     tasks
-        Tasks for `task.perform`; the output directory and the movie are where every worker finds them.
+        Tasks for `task.perform`; all workers must see the output directory and the movie.
     scheduler
         ``local:N`` or the address of a scheduler.
-    progress
-        Told the number of frames that went through; negative where a task begins again.
+    on_frames
+        Called with the number of frames that were processed; negative where a task starts again.
 
     Raises
     ------
@@ -63,8 +62,8 @@ def perform_on_cluster(
     ended: set[str] = set()
 
     def count(position: str, done: int) -> None:
-        if position not in ended:  # what a worker tells may come late
-            progress(done - counted.get(position, 0))
+        if position not in ended:  # reports may arrive late
+            on_frames(done - counted.get(position, 0))
             counted[position] = done
 
     with _connected(scheduler, len(tasks)) as client:
@@ -82,9 +81,9 @@ def perform_on_cluster(
                 ended.add(task.name)
                 future.release()
                 yield failure
-        except BaseException:  # Ctrl-C, and a consumer that has heard enough
+        except BaseException:  # Ctrl-C, or the consumer closes the generator
             with suppress(Exception):
-                client.run(_stop, run, wait=False)
+                client.run(_interrupt, run, wait=False)
                 client.cancel(list(futures))
             raise
 
@@ -93,33 +92,33 @@ def _outcome(future: Any, task: Task) -> Failure | None:
     try:
         outcome: Failure | None = future.result()
     except KilledWorker:
-        times = "several workers died of it; their logs say why, and too little memory is the usual reason"
-        return Failure(task.name, DataError(times))
-    except Exception as error:  # noqa: BLE001 - of Dask itself: the other positions go on
+        reason = "several workers died; see their logs for the reason, usually too little memory"
+        return Failure(task.name, DataError(reason))
+    except Exception as error:  # noqa: BLE001 - an error of Dask itself: the other positions continue
         return Failure(task.name, DataError(f"{type(error).__name__}: {first_line(error)}"))
     return outcome
 
 
 @contextmanager
 def _connected(scheduler: str, most: int) -> Iterator[Any]:
-    """Connect to a cluster; a local one lives as long as it is needed."""
+    """Connect to a cluster, or start a local one for as long as it is needed."""
     if not scheduler.startswith(LOCAL):
         try:
-            client = Client(scheduler, timeout=ANSWER_WITHIN)
+            client = Client(scheduler, timeout=CONNECT_TIMEOUT)
         except (OSError, ValueError) as error:
             raise UsageError(f"--scheduler {scheduler}: no scheduler answers there ({first_line(error)})") from error
         with client:
             yield client
         return
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # of no one's concern where the cluster is our own
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # messages of our own cluster are of no use
     workers = min(int(scheduler.removeprefix(LOCAL)), most)
     threads = max(1, _processors() // workers)
     with (
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=":0",  # with None, a second cluster on the machine asks for the port of the first
-            memory_limit=0,  # a task takes what a window takes, whatever Dask thinks of it
+            dashboard_address=":0",  # with None, a second cluster on the machine requests the port of the first
+            memory_limit=0,  # the memory of a task is bounded by its window of frames
             silence_logs=50,
             env={THREADS: str(threads)},
         ) as cluster,
@@ -131,45 +130,38 @@ def _connected(scheduler: str, most: int) -> Iterator[Any]:
 def _work(task: Task, run: str) -> Failure | None:
     """Perform a task in a worker."""
     worker, plan = get_worker(), task.plan
-    done, told = 0, 0.0
+    done, reported = 0, 0.0
 
-    def progress(frames: int) -> None:
-        nonlocal done, told
+    def on_frames(frames: int) -> None:
+        nonlocal done, reported
         done += frames
-        if run in _stopped:
-            raise Stopped
-        if monotonic() - told > TELL_EVERY:
+        if run in _interrupted:
+            raise Interrupted
+        if monotonic() - reported > REPORT_INTERVAL:
             worker.log_event(run, (task.name, done))
-            told = monotonic()
+            reported = monotonic()
 
     if threads := os.environ.get(THREADS):
-        torch.set_num_threads(int(threads))
-        cv2.setNumThreads(int(threads))
-    how = replace(plan.options.inference, device=_device(plan.options.device, worker.name))
-    with _one_at_a_time:
-        return attempt(task, lambda: _predictor(plan.spec, how), progress)
+        limit_threads(int(threads))
+    inference = replace(plan.options.inference, device=spread_over_gpus(plan.options.device, worker.name))
+    with _network_lock:
+        return attempt(task, lambda: _predictor(plan.spec, inference), on_frames)
 
 
-def _stop(run: str) -> None:
-    _stopped.add(run)
+def _interrupt(run: str) -> None:
+    _interrupted.add(run)
 
 
 @lru_cache(maxsize=1)  # a worker keeps one network, in the memory of one GPU
-def _predictor(spec: ModelSpec, how: Inference) -> Predictor:
+def _predictor(spec: ModelSpec, inference: Inference) -> Predictor:
     found, weights = read_spec(spec.path)
     if found.sha256 != spec.sha256:
-        msg = f"{spec.path}: is another file here than where the run was started, or has changed since"
+        msg = f"{spec.path}: differs from the file that the run was started with, or has changed since"
         raise DataError(msg)
-    return make_predictor(spec, weights, how)
-
-
-def _device(name: str, worker: Any) -> str:
-    """Spread the workers of this machine over its GPUs; elsewhere the cluster shows each worker its own."""
-    count = torch.cuda.device_count() if name in {"auto", "cuda"} and torch.cuda.is_available() else 0
-    return f"cuda:{worker % count}" if count > 1 and isinstance(worker, int) else name
+    return make_predictor(spec, weights, inference)
 
 
 def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what a batch system leaves of the machine
+    if hasattr(os, "sched_getaffinity"):  # as limited by a batch system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""A plan in words: what a run would read, compute and write."""
+"""Description of a plan for ``--dry-run``: what a run would read, compute and write."""
 
 import math
 
@@ -11,7 +11,7 @@ BYTES_PER_VALUE = 4
 
 
 def describe(plan: Plan) -> str:
-    """Say in a few lines what a run would do.
+    """Describe what a run would do, in a few lines.
 
     Parameters
     ----------
@@ -28,19 +28,19 @@ def describe(plan: Plan) -> str:
     names = list(plan.images(RAW))
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     source = first.position.channels[first.channel]
-    told = "--normalization" if options.normalization else spec.normalization_source or "assumed"
+    source_of_method = "--normalization" if options.normalization else spec.normalization_source or "assumed"
     lines = [
         ("checkpoint", f"{spec.path}"),
         ("", spec.description or "no description"),
         ("", f"{spec.n_parameters / 1e6:.2f} million weights, stages {spec.architecture.dims}, stride {spec.stride}"),
         ("", f"{source} -> {', '.join(spec.output_channels)}"),
-        ("normalization", f"{plan.normalization} ({told})"),
+        ("normalization", f"{plan.normalization} ({source_of_method})"),
         ("movie", f"{plan.store.path} (OME-Zarr {plan.store.version}, {plan.store.layout})"),
         ("positions", f"{len(names)}: {shown}"),
         ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),
         ("planes", f"{', '.join(str(z) for z in plan.request['input']['z'])} of {depth}"),
     ]
-    lines += [("cannot read", f"{name}: {error}") for name, error in plan.broken.items()]
+    lines += [("cannot read", f"{name}: {error}") for name, error in plan.unreadable.items()]
     total = 0
     for method in options.methods:
         images = plan.images(method)
@@ -60,7 +60,7 @@ def _memory(plan: Plan) -> int:
     architecture = plan.spec.architecture
     height, width = plan.series[0].position.shape[3:]
     batch = plan.options.batch_size or 1
-    # The widest activations are four times as wide as the first stage, and some three of them live at a time.
+    # The widest activations have four times the channels of the first stage; about three of them coexist.
     activations = 12 * architecture.dims[0] * batch / architecture.stem_kernel_size[-1] ** 2
     channels = architecture.out_channels
     together = max(len(numbers) for numbers in plane_groups(plan))

@@ -1,4 +1,4 @@
-"""What of a movie is shown in figures: a few frames, a part of the field, and a cell in it that moves."""
+"""What figures show of a movie: a few consecutive frames, a region of interest, and a moving cell in it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from image_translation.figures.region_of_interest import Corner, Crop, busiest, follow
+from image_translation.figures.region_of_interest import Corner, Region, highest_contrast_region, track_cell
 from image_translation.figures.style import display_window
 from image_translation.metrics.difference_maps import DifferenceMaps
 from image_translation.metrics.rows import RAW, TRUTH
@@ -18,7 +18,7 @@ from image_translation.staining.plan import Plan, Series
 
 
 class SideBySide:
-    """Reader of one series out of finished stores; nothing is kept in memory.
+    """Reads the phase, the truth and the result of each method of one series, frame by frame.
 
     Parameters
     ----------
@@ -27,16 +27,16 @@ class SideBySide:
     series
         Which of its series.
     stores
-        Where the complete store of each method lies.
+        Directory of the complete store of each method.
 
     Attributes
     ----------
     frames
-        Numbers of the frames.
+        Frame numbers.
     delays
-        By how much the frames of each method lie later than those of the same number, in frames.
+        Delay of each method, in frames.
     names
-        Of the movies of the stain, in the order in which they are shown: the methods, and the truth where it is known.
+        Names of the stained movies in the order in which they are shown: the methods, and the truth where it is known.
     """
 
     def __init__(self, plan: Plan, series: Series, stores: Mapping[str, Path]) -> None:
@@ -59,7 +59,7 @@ class SideBySide:
         return image.astype(np.float32) if is_valid(image) else np.full(image.shape, np.nan, dtype=np.float32)
 
     def stain(self, name: str, frame: int) -> NDArray[np.float32]:
-        """Read a frame of a movie of the stain, (C, Y, X) float32; NaN if it has none of this number."""
+        """Read a frame of a stained movie, (C, Y, X) float32; NaN if it has no such frame."""
         series = self._series
         if name == TRUTH:
             planes = [series.position.read(frame, channel, series.z) for channel in series.truth]
@@ -69,79 +69,79 @@ class SideBySide:
         return _finite(stack.read(number)) if number < length else np.full(self._shape, np.nan, dtype=np.float32)
 
     def stains(self, frame: int) -> dict[str, NDArray[np.float32]]:
-        """Read a frame of every movie of the stain."""
+        """Read a frame of every stained movie."""
         return {name: self.stain(name, frame) for name in self.names}
 
 
 def _finite(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn the infinite into NaN, which has one meaning."""
+    """Replace infinite values by NaN."""
     return np.where(np.isfinite(image), image, np.float32(np.nan))
 
 
-COLUMNS = 5  # frames beside each other
-OVERVIEW, CLOSE_UP = 320, 72  # pixels: sides
+COLUMNS = 5  # frames side by side
+OVERVIEW, CLOSE_UP = 320, 72  # sides in pixels
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A few consecutive frames of a part of the field, in which a cell moves.
+    """A few consecutive frames of a region in which a cell moves.
 
     Attributes
     ----------
     frames
         Numbers of the K frames.
     crop
-        Part of the field.
+        The region.
     row
-        The line of pixels in it that varies most.
+        The row of pixels in it with the highest contrast.
     phase
         (K, Y, X) float32.
     stains
         (K, C, Y, X) float32 of each movie.
     corners
-        Where a close-up must lie in each frame to follow the cell.
+        Upper left corner of a close-up that follows the cell, in each frame.
     """
 
     frames: range
-    crop: Crop
+    crop: Region
     row: int
     phase: NDArray[np.float32]
     stains: dict[str, NDArray[np.float32]]
     corners: list[Corner]
 
     def window(self, channel: int) -> tuple[float, float]:
-        """Return the display window that a channel has in all movies."""
+        """Return the display window of a channel, shared by all movies."""
         return display_window(stack[:, channel] for stack in self.stains.values())
 
     def close_up_change(self) -> dict[str, NDArray[np.float32]]:
-        """Return the mean change from frame to frame, (C, y, x) float32, where the close-up is in the middle frame."""
+        """Return the mean change between frames, (C, y, x) float32, in the close-up of the middle frame."""
         y, x = self.corners[len(self.frames) // 2]
         maps = DifferenceMaps({})
         for k in range(len(self.frames)):
             maps.add({name: s[k, :, y : y + CLOSE_UP, x : x + CLOSE_UP] for name, s in self.stains.items()})
-        return maps.change()
+        return maps.mean_change()
 
     def less_raw(self) -> dict[str, NDArray[np.float32]]:
-        """Return the middle frame of each movie less that of raw, (C, Y, X) float32."""
+        """Return the middle frame of each movie minus that of raw, (C, Y, X) float32."""
         middle = {name: stack[len(self.frames) // 2] for name, stack in self.stains.items()}
         return {name: image - middle[RAW] for name, image in middle.items() if name != RAW}
 
 
-def choose_excerpt(movies: SideBySide, invalid: Collection[int], unrest: Mapping[int, float]) -> Excerpt:
-    """Choose frames with much flicker, the part of the field with most contrast, and a cell in it that moves.
+def choose_excerpt(movies: SideBySide, invalid: Collection[int], excess: Mapping[int, float]) -> Excerpt:
+    """Choose frames with much flicker, the region of highest contrast, and a moving cell in it.
 
     Parameters
     ----------
     movies
         The movies of a series.
     invalid
-        Numbers of the frames without an image.
-    unrest
-        How much more raw changes than it should from a frame, by its number, to the next.
+        Numbers of the invalid frames.
+    excess
+        Excess change of raw from a frame, by its number, to the next.
     """
-    frames = choose_run(movies.frames, COLUMNS, invalid, unrest)
+    frames = choose_run(movies.frames, COLUMNS, invalid, excess)
     middle = movies.stain(RAW, frames[len(frames) // 2])
-    crop = busiest(middle, OVERVIEW)
+    crop = highest_contrast_region(middle, OVERVIEW)
     stain = middle[:, *crop]
     # Copies, so that the whole frames can go.
     phase = np.stack([movies.phase(t)[crop].copy() for t in frames])
@@ -151,13 +151,13 @@ def choose_excerpt(movies: SideBySide, invalid: Collection[int], unrest: Mapping
             stacks[name].append(movies.stain(name, t)[:, *crop].copy())
     row = int(np.nan_to_num(stain).std(axis=2).sum(axis=0).argmax())
     stains = {name: np.stack(stack) for name, stack in stacks.items()}
-    return Excerpt(frames, crop, row, phase, stains, follow(phase, stain, CLOSE_UP))
+    return Excerpt(frames, crop, row, phase, stains, track_cell(phase, stain, CLOSE_UP))
 
 
 def choose_run(
-    frames: range, wanted: int, invalid: Collection[int] = (), unrest: Mapping[int, float] | None = None
+    frames: range, wanted: int, invalid: Collection[int] = (), excess: Mapping[int, float] | None = None
 ) -> range:
-    """Choose consecutive frames with as few invalid ones as can be, then with the most unrest, then in the middle.
+    """Choose consecutive frames: with the fewest invalid ones, then the most excess change, then nearest the middle.
 
     Parameters
     ----------
@@ -166,19 +166,19 @@ def choose_run(
     wanted
         How many to choose; all if there are fewer.
     invalid
-        Numbers of the frames without an image.
-    unrest
-        How restless the movie is from a frame, by its number, to the next.
+        Numbers of the invalid frames.
+    excess
+        Excess change from a frame, by its number, to the next.
     """
     length = min(wanted, len(frames))
     middle = (len(frames) - length) // 2
-    missing, changes = set(invalid), unrest or {}
-    spoilt = np.cumsum([0, *(t in missing for t in frames)])
-    restless = np.cumsum([0.0, *(changes.get(t, 0.0) for t in frames)])
+    invalid_frames, changes = set(invalid), excess or {}
+    invalid_before = np.cumsum([0, *(t in invalid_frames for t in frames)])
+    change_before = np.cumsum([0.0, *(changes.get(t, 0.0) for t in frames)])
 
-    def badness(start: int) -> tuple[float, ...]:
-        found = spoilt[start + length] - spoilt[start]
-        return found, -(restless[start + length - 1] - restless[start]), abs(start - middle)
+    def cost(start: int) -> tuple[float, ...]:
+        count = invalid_before[start + length] - invalid_before[start]
+        return count, -(change_before[start + length - 1] - change_before[start]), abs(start - middle)
 
-    best = min(range(len(frames) - length + 1), key=badness)
+    best = min(range(len(frames) - length + 1), key=cost)
     return frames[best : best + length]

@@ -1,4 +1,4 @@
-"""The figures of a run: picks what is worth showing out of the finished stores, and saves what is drawn."""
+"""Figures of a run: choose what to show from the finished stores, draw and save it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf, isfinite
@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from image_translation.staining.figure_directory import file_stems
-from image_translation.figures.video import COLOUR_NAMES, composite, grey, write_movie
 from image_translation.figures.metrics import adjacent_pearson_figure, tradeoff_figure
 from image_translation.figures.movies import combined_figure, difference_figure, kymograph_figure
-from image_translation.figures.region_of_interest import around
+from image_translation.figures.region_of_interest import expand_region
 from image_translation.figures.score_card import score_card_figure
 from image_translation.figures.style import display_window
+from image_translation.figures.video import CHANNEL_COLOUR_NAMES, composite_image, grey_image, write_video
+from image_translation.files import file_stems
 from image_translation.metrics.difference_maps import DifferenceMaps
 from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 from image_translation.metrics.score_card import ScoreCard, score_cards
@@ -24,54 +24,56 @@ from image_translation.staining.plan import Plan, Series
 from image_translation.staining.report import write_run_report
 from image_translation.staining.writer import SeriesResult
 
-TIMES = 64  # frames in a kymograph
-FIELD = 512  # pixels: side of the part of the field that is shown in movies
-MOVIE_FRAMES = 300  # at most
-POSITIONS = 4  # drawn out of many
+KYMOGRAPH_FRAMES = 64
+FIELD = 512  # pixels: side of the region shown in the film
+FILM_FRAMES = 300  # at most
+POSITIONS = 4  # at most, of a plate
 DPI = 250
 SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
 def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[SeriesResult], directory: Path) -> None:
-    """Draw and save the figures of the first positions, each of the middle one of its planes.
+    """Draw and save the figures of the first positions, each of its middle plane.
 
     Parameters
     ----------
     plan
         The run.
     stores
-        Where the complete store of each method lies.
+        Directory of the complete store of each method.
     results
-        What is known of each series of the plan, in the plan's order.
+        Result of each series of the plan, in the same order.
     directory
-        Where the figures go; those of several positions go into a folder each.
+        Output directory; with several positions, each has a directory of its own in it.
     """
     planes: dict[str, list[tuple[Series, SeriesResult]]] = {}
     for series, result in zip(plan.series, results, strict=True):
         planes.setdefault(series.position.name, []).append((series, result))
-    folders = [directory / stem for stem in file_stems(planes)] if len(planes) > 1 else [directory]
-    for folder, stack in list(zip(folders, planes.values(), strict=True))[:POSITIONS]:
+    directories = [directory / stem for stem in file_stems(planes)] if len(planes) > 1 else [directory]
+    for place, stack in list(zip(directories, planes.values(), strict=True))[:POSITIONS]:
         series, result = stack[len(stack) // 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        _save(adjacent_pearson_figure(result.rows), folder / "corrcoef.png")
+        place.mkdir(parents=True, exist_ok=True)
+        _save(adjacent_pearson_figure(result.rows), place / "corrcoef.png")
         card = next(iter(score_cards(result.rows)), ScoreCard(series.position.name, (), (), ()))
-        _save(tradeoff_figure(card, truth=bool(series.truth)), folder / "tradeoff.png")
-        _save(score_card_figure(card), folder / "score_card.png")
-        _write_images(plan, series, stores, result, folder)
-        write_run_report(plan, series, result, card, folder)
+        _save(tradeoff_figure(card, truth=bool(series.truth)), place / "tradeoff.png")
+        _save(score_card_figure(card), place / "score_card.png")
+        _write_images(plan, series, stores, result, place)
+        write_run_report(plan, series, result, card, place)
 
 
-def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], result: SeriesResult, folder: Path) -> None:
+def _write_images(
+    plan: Plan, series: Series, stores: Mapping[str, Path], result: SeriesResult, directory: Path
+) -> None:
     movies = SideBySide(plan, series, stores)
-    excerpt = choose_excerpt(movies, result.invalid, _unrest(result.rows))
-    times = choose_run(movies.frames, TIMES, result.invalid)
+    excerpt = choose_excerpt(movies, result.invalid, _excess_change(result.rows))
+    times = choose_run(movies.frames, KYMOGRAPH_FRAMES, result.invalid)
     maps, lines = DifferenceMaps(movies.delays), dict[str, list[NDArray[np.float32]]]()
     for t in times:
         stains = {name: image[:, *excerpt.crop] for name, image in movies.stains(t).items()}
         maps.add(stains)
         for name, image in stains.items():
             lines.setdefault(name, []).append(image[:, excerpt.row].copy())
-    change, gain = maps.change(), maps.gain() if series.truth else excerpt.less_raw()
+    change, gain = maps.mean_change(), maps.error_reduction() if series.truth else excerpt.less_raw()
     channels, size = plan.spec.output_channels, series.position.pixel_size
     labels = [f"frame {t}" for t in excerpt.frames]
     close_up_change = excerpt.close_up_change()
@@ -82,59 +84,59 @@ def _write_images(plan: Plan, series: Series, stores: Mapping[str, Path], result
             change={name: image[c] for name, image in close_up_change.items()},
             corners=excerpt.corners, side=CLOSE_UP, pixel_size=size,
         )  # fmt: skip
-        _save(figure, folder / f"{stem}_combined.png")
+        _save(figure, directory / f"{stem}_combined.png")
         kymographs = {name: np.stack(line)[:, c] for name, line in lines.items()}
         figure = kymograph_figure(kymographs, channel, first_frame=times.start, pixel_size=size)
-        _save(figure, folder / f"{stem}_kymograph.png")
+        _save(figure, directory / f"{stem}_kymograph.png")
         if change:
             figure = difference_figure(
                 {name: image[c] for name, image in change.items()},
                 {name: image[c] for name, image in gain.items()},
                 channel, against_truth=bool(series.truth), pixel_size=size,
             )  # fmt: skip
-            _save(figure, folder / f"{stem}_difference.png")
-    _write_comparison(movies, excerpt, series.position, channels, folder / "comparison.mp4")
+            _save(figure, directory / f"{stem}_difference.png")
+    _write_comparison(movies, excerpt, series.position, channels, directory / "comparison.mp4")
 
 
 def _write_comparison(
     movies: SideBySide, excerpt: Excerpt, position: Position, channels: Sequence[str], path: Path
 ) -> None:
-    crop = around(excerpt.crop, position.shape[3:], FIELD)
+    crop = expand_region(excerpt.crop, position.shape[3:], FIELD)
     phase_window = display_window([excerpt.phase])
     windows = [excerpt.window(c) for c in range(len(channels))]
-    frames = choose_run(movies.frames, MOVIE_FRAMES)
+    frames = choose_run(movies.frames, FILM_FRAMES)
 
-    def pictures() -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
+    def images() -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
         for t in frames:
             phase = movies.phase(t)[crop]
-            shown = {PHASE: grey(phase, phase_window)} if np.isfinite(phase).any() else {}
+            shown = {PHASE: grey_image(phase, phase_window)} if np.isfinite(phase).any() else {}
             for name, image in movies.stains(t).items():
                 if np.isfinite(image).any():
-                    shown[name] = composite(image[:, *crop], windows)
+                    shown[name] = composite_image(image[:, *crop], windows)
             yield f"frame {t}{_time(position, t)}", shown
 
     methods = [name for name in movies.names if name != TRUTH]
     names = [PHASE, *([TRUTH] if TRUTH in movies.names else []), *methods]
-    legend = ", ".join(f"{channel}: {colour}" for channel, colour in zip(channels, COLOUR_NAMES, strict=False))
+    legend = ", ".join(f"{channel}: {colour}" for channel, colour in zip(channels, CHANNEL_COLOUR_NAMES, strict=False))
     size = (crop[0].stop - crop[0].start, crop[1].stop - crop[1].start)
     legend = legend if len(channels) > 1 else channels[0]
-    write_movie(path, names, size, pictures(), n_frames=len(frames), legend=legend)
+    write_video(path, names, size, images(), n_frames=len(frames), legend=legend)
 
 
-def _unrest(rows: Sequence[Row]) -> dict[int, float]:
-    """Tell how much less raw resembles its next frame than truth does, or the phase, by frame."""
+def _excess_change(rows: Sequence[Row]) -> dict[int, float]:
+    """Return, by frame, how much lower the adjacent-frame correlation of raw is than that of the truth or the phase."""
     rows = [row for row in rows if row.metric == "adjacent_pearson" and isfinite(row.value)]
-    yardstick = TRUTH if any(row.method == TRUTH for row in rows) else PHASE
-    unrest: dict[int, float] = {}
+    reference = TRUTH if any(row.method == TRUTH for row in rows) else PHASE
+    excess: dict[int, float] = {}
     for row in rows:
-        if row.method in {RAW, yardstick} and row.frame is not None:
+        if row.method in {RAW, reference} and row.frame is not None:
             sign = -1 if row.method == RAW else 1
-            unrest[row.frame] = unrest.get(row.frame, 0.0) + sign * row.value
-    return unrest
+            excess[row.frame] = excess.get(row.frame, 0.0) + sign * row.value
+    return excess
 
 
 def _time(position: Position, frame: int) -> str:
-    """Tell the time of a frame, where it is known; a scale of exactly 1 is what writers put where they do not know."""
+    """Return the time of a frame as text, where it is known; writers put a scale of exactly 1 where it is not."""
     interval = position.levels[0].scale[0] * SECONDS.get(position.units.get("t", ""), 0.0)
     if not 0 < interval < inf or position.levels[0].scale[0] == 1:
         return ""

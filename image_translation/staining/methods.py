@@ -1,22 +1,48 @@
-"""The temporal methods by name, and the options that decide the pixels of each."""
+"""Smoothing methods by name: the temporal filter behind each, and the options that decide its pixels.
+
+To add a method: an entry here, its options in ``SmoothOptions`` and ``cli.smooth``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from image_translation.metrics.rows import RAW
+from image_translation.temporal.filter import TemporalFilter
+from image_translation.temporal.linear import SavitzkyGolay, moving_average
+from image_translation.temporal.median import MedianFilter
+from image_translation.temporal.motion_filter import causal, centred
 
-METHODS = (RAW, "window", "savgol", "median", "motion", "causal")
 
+@dataclass(frozen=True)
+class Method:
+    """One way of smoothing.
+
+    Attributes
+    ----------
+    make
+        Returns a new filter, given its parameters by keyword.
+    options
+        Name of each parameter, as it is stored in the provenance, -> the field of ``SmoothOptions`` that sets it.
+    """
+
+    make: Callable[..., TemporalFilter]
+    options: Mapping[str, str]
+
+
+SMOOTHING: dict[str, Method] = {
+    "window": Method(moving_average, {"window": "window"}),
+    "savgol": Method(SavitzkyGolay, {"window": "savgol_window", "polyorder": "savgol_polyorder"}),
+    "median": Method(MedianFilter, {"window": "median_window"}),
+    "motion": Method(centred, {"window": "motion_window", "keep_shake": "keep_shake"}),
+    "causal": Method(causal, {"lag": "causal_lag", "keep_shake": "keep_shake"}),
+}
+METHODS = (RAW, *SMOOTHING)
+"""Names of all results that a run can write; ``raw`` is the prediction itself."""
 
 RECOMMENDED = "motion"
-
-
 DEFAULT_METHODS = (RAW, "window", "savgol", RECOMMENDED)
 
 
-PARAMETERS: dict[str, dict[str, str]] = {
-    RAW: {},
-    "window": {"window": "window"},
-    "savgol": {"window": "savgol_window", "polyorder": "savgol_polyorder"},
-    "median": {"window": "median_window"},
-    "motion": {"window": "motion_window", "keep_shake": "keep_shake"},
-    "causal": {"lag": "causal_lag", "keep_shake": "keep_shake"},
-}
-"""Of each method the parameters that decide its pixels, and the options that they come from."""
+def options_of(method: str) -> Mapping[str, str]:
+    """Return the parameters of a method and the options that set them; none for ``raw``."""
+    return SMOOTHING[method].options if method in SMOOTHING else {}

@@ -1,26 +1,20 @@
-"""What a run is asked for, and what its arguments alone show to be wrong.
+"""Options of a run, and the checks that need nothing but the options.
 
-Checked here is all that needs no store, no network and no torch, so that a slip of the keyboard is answered at once.
+No store is opened and no network is loaded here, so that a mistyped argument is reported at once.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from image_translation import data
 from image_translation.errors import UsageError
-from image_translation.frame import require_frames
-from image_translation.metrics.rows import RAW
+from image_translation.frame import check_frame_range
 from image_translation.normalize import Method
-from image_translation.staining.methods import DEFAULT_METHODS, METHODS, PARAMETERS
+from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of
 from image_translation.temporal.filter import TemporalFilter
-from image_translation.temporal.linear import SavitzkyGolay, moving_average
-from image_translation.temporal.median import MedianFilter
-from image_translation.temporal.motion_filter import causal, centred
 
 LOCAL = "local:"
 SCHEDULER = re.compile(rf"{LOCAL}0*[1-9][0-9]{{0,3}}|[a-z]+://[^/\s]+/?\S*")
@@ -41,45 +35,45 @@ class Inference:
 
 @dataclass(frozen=True)
 class SmoothOptions(Inference):
-    """Arguments of the main job; see ``image-translation smooth --help``.
+    """Options of staining and smoothing; see ``image-translation smooth --help``.
 
     Attributes
     ----------
     checkpoint, movie
         Paths, or names that `data.resolve` knows.
     output
-        Directory for the results.
+        Output directory.
     positions, skip
-        Names or glob patterns, of what to take (all positions when empty) and of what to leave out of it.
+        Names or glob patterns of the positions to include (all when empty) and of those to exclude.
     channel
         Name of the label-free channel; None chooses the obvious one.
     z
         ``middle``, ``all``, or an index.
     frames
-        Numbers of the first frame and of the one after the last; None stands for the movie's own.
+        First frame, and the one after the last; None stands for the start or the end of the movie.
     methods
-        Which results to write, out of ``METHODS``.
+        Results to write, out of ``METHODS``.
     window
-        Width of the moving average, in frames.
+        Window of the moving average, in frames.
     savgol_window, savgol_polyorder
-        Width, in frames, and polynomial order of the Savitzky-Golay filter.
+        Window, in frames, and polynomial order of the Savitzky-Golay filter.
     median_window
-        Width of the temporal median, in frames.
+        Window of the temporal median, in frames.
     motion_window
-        Width of the motion filter, in frames.
+        Window of the motion filter, in frames.
     causal_lag
-        Number of frames that the causal motion filter waits for.
+        Number of later frames that the causal motion filter waits for.
     keep_shake
-        Let the motion filters leave in what shakes the whole image.
+        Do not let the motion filters remove the jitter of the whole image.
     normalization
-        ``median_iqr``, ``mean_std`` or ``none``; None takes what the checkpoint says.
+        ``median_iqr``, ``mean_std`` or ``none``; None uses what the checkpoint says.
     device, precision, batch_size, tta, backend, cache
         How the network is run; see ``predictor.Predictor``.
     scheduler
-        Where the positions are stained: ``local:N``, N processes on this machine, or the address of a Dask scheduler;
+        Where the positions are processed: ``local:N``, N processes on this machine, or the address of a Dask scheduler;
         None is this process.
     overwrite
-        Replace results of other options.
+        Replace results that were made with other options.
     """
 
     checkpoint: str
@@ -108,25 +102,19 @@ class SmoothOptions(Inference):
         return Inference(**{field.name: getattr(self, field.name) for field in fields(Inference)})
 
     def filters(self) -> dict[str, TemporalFilter]:
-        """Make a fresh filter for every method but ``raw``, which needs none."""
-        makers: dict[str, Callable[[], TemporalFilter]] = {
-            "window": partial(moving_average, self.window),
-            "savgol": partial(SavitzkyGolay, self.savgol_window, self.savgol_polyorder),
-            "median": partial(MedianFilter, self.median_window),
-            "motion": partial(centred, self.motion_window, keep_shake=self.keep_shake),
-            "causal": partial(causal, self.causal_lag, keep_shake=self.keep_shake),
-        }
-        return {method: makers[method]() for method in self.methods if method != RAW}
+        """Return a new filter for every method but ``raw``, which needs none."""
+        parameters = self.method_parameters()
+        return {method: SMOOTHING[method].make(**parameters[method]) for method in self.methods if method in SMOOTHING}
 
     def method_parameters(self) -> dict[str, dict[str, int]]:
-        """Tell what decides the pixels of each method's results, beside the raw prediction."""
+        """Return, for each method, the parameters that decide its pixels beside the raw prediction."""
         return {
-            method: {name: getattr(self, option) for name, option in PARAMETERS[method].items()}
+            method: {name: getattr(self, option) for name, option in options_of(method).items()}
             for method in self.methods
         }
 
     def check(self) -> None:
-        """Raise a ``UsageError`` if the arguments alone show that the run cannot be done."""
+        """Raise a ``UsageError`` if the options alone show that the run cannot be done."""
         unknown = [method for method in self.methods if method not in METHODS]
         if unknown or not self.methods:
             raise UsageError(
@@ -135,27 +123,32 @@ class SmoothOptions(Inference):
         self.filters()
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: must be 1 or more")
-        require_frames(self.frames)
-        if self.scheduler is not None and not SCHEDULER.fullmatch(self.scheduler):
+        check_frame_range(self.frames)
+        self._check_scheduler()
+        data.locate(self.checkpoint, kind="checkpoint")
+        self._check_output(data.locate(self.movie, kind="movie").resolve())
+
+    def _check_scheduler(self) -> None:
+        if self.scheduler is None:
+            return
+        if not SCHEDULER.fullmatch(self.scheduler):
             raise UsageError(
                 f"--scheduler {self.scheduler}: must be local:N, N processes on this machine, or the address of a Dask "
                 "scheduler such as tcp://10.0.0.5:8786"
             )
-        if self.scheduler is not None and find_spec("distributed") is None:
+        if find_spec("distributed") is None:
             raise UsageError(
                 f"--scheduler {self.scheduler}: needs Dask, which is not installed: uv sync --extra cluster, or "
                 "pip install 'image-translation[cluster]'"
             )
-        data.locate(self.checkpoint, kind="checkpoint")
-        self._check_output(data.locate(self.movie, kind="movie").resolve())
 
     def _check_output(self, movie: Path) -> None:
         if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"-o {self.output}: is a file; give a directory, which is made where there is none")
+            raise UsageError(f"-o {self.output}: is a file; give a directory, which is created if it does not exist")
         output = self.output.resolve()
-        for folder in (output, *output.parents):
-            if folder == movie or any((folder / name).exists() for name in ZARR_METADATA):
-                raise UsageError(f"-o {self.output}: lies inside the store {folder}; stores are never written into")
+        for directory in (output, *output.parents):
+            if directory == movie or any((directory / name).exists() for name in ZARR_METADATA):
+                raise UsageError(f"-o {self.output}: lies inside the store {directory}; stores are never written into")
         for name in (*(f"{method}.ome.zarr" for method in METHODS), "figures", ".partial"):
             if output / name in (movie, *movie.parents):
                 raise UsageError(f"-o {self.output}: would replace the movie {movie}; choose another directory")

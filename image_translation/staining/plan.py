@@ -1,4 +1,4 @@
-"""From options to a plan: everything that can be wrong is found here, before anything is computed or written."""
+"""The plan of a run: options checked against the movie and the checkpoint, before anything is computed or written."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,17 +20,17 @@ from image_translation.staining.options import SmoothOptions
 
 _T = TypeVar("_T")
 
-READERS = 8  # positions that are looked at side by side: most of the time is spent waiting for the storage
+READERS = 8  # positions inspected in parallel: most of the time is spent waiting for the storage
 
 
 @dataclass(frozen=True)
 class Series:
-    """One movie of planes: the unit that is stained, filtered and scored by itself.
+    """One plane of one position over time: the unit that is stained, filtered and scored independently.
 
     Attributes
     ----------
     position
-        Image that it belongs to.
+        Position that it belongs to.
     channel
         Index of the label-free channel.
     truth
@@ -38,9 +38,9 @@ class Series:
     z, plane
         Index of the plane in the input, and in the output.
     frames
-        Numbers of the frames to take.
+        Frame numbers to process.
     blank
-        Whether none of them holds an image.
+        Whether none of these frames is valid.
     """
 
     position: Position
@@ -53,7 +53,7 @@ class Series:
 
     @property
     def name(self) -> str:
-        """Name in progress notes and messages."""
+        """Name in journals and messages."""
         return f"{self.position.name} z{self.z}"
 
 
@@ -64,21 +64,21 @@ class Plan:
     Attributes
     ----------
     options
-        What was asked for.
+        Options of the run.
     store
         The movie.
     series
         What is to be stained, position by position and plane by plane.
     spec
-        The checkpoint's description.
+        Description of the checkpoint.
     weights
-        The checkpoint's weights, for ``loading.build``.
+        Weights of the checkpoint, for ``loading.build_network``.
     normalization
-        Method for the label-free channel.
+        Normalisation method of the label-free channel.
     digests
-        Sum of some of the pixels of each position: tells a movie from another that has taken its place.
-    broken
-        Positions of the movie that cannot be read, and why; they are in no series.
+        Hash of some pixels of each position, to recognise that a movie was replaced by another.
+    unreadable
+        Positions that cannot be read, and why; they have no series.
     """
 
     options: SmoothOptions
@@ -88,12 +88,12 @@ class Plan:
     weights: dict[str, Any]
     normalization: normalize.Method
     digests: Mapping[str, str]
-    broken: Mapping[str, DataError] = field(default_factory=dict)
+    unreadable: Mapping[str, DataError] = field(default_factory=dict)
 
     def part(self, name: str) -> "Plan":
-        """Take out what concerns one position: little enough to be sent to another process.
+        """Return the part that concerns one position, small enough to be sent to another process.
 
-        The weights are left out, because they are read where they are needed.
+        It is without the weights: a worker reads them from the checkpoint.
         """
         return replace(
             self,
@@ -101,19 +101,19 @@ class Plan:
             series=self.groups[name],
             weights={},
             digests={name: self.digests[name]},
-            broken={},
+            unreadable={},
         )
 
     @cached_property
     def request(self) -> dict[str, Any]:
-        """What decides the pixels of the results, as plain JSON values."""
+        """Everything that decides the pixels of the results, as JSON values."""
         first = self.series[0]
         return {
             "input": {
                 "movie": str(self.store.path.resolve()),
                 "channel": first.position.channels[first.channel],
                 "z": sorted({series.z for series in self.series}),
-                "positions": dict.fromkeys(self.broken)
+                "positions": dict.fromkeys(self.unreadable)
                 | {
                     series.position.name: {
                         "shape": list(series.position.shape),
@@ -133,12 +133,12 @@ class Plan:
         }
 
     def store_request(self, method: str) -> dict[str, Any]:
-        """Tell what decides the pixels of one method's store."""
+        """Return everything that decides the pixels of one method's store, as JSON values."""
         parameters = {} if method == RAW else self.request["methods"][method]
         return {**self.request, "methods": {method: parameters}}
 
     def images(self, method: str) -> dict[str, ImageSpec]:
-        """Specify the output image of each position, by name."""
+        """Return the specification of the output image of each position, by name."""
         temporal_filter = self.options.filters().get(method)
         images = {}
         for name, group in self.groups.items():
@@ -155,7 +155,7 @@ class Plan:
 
     @cached_property
     def groups(self) -> dict[str, tuple[Series, ...]]:
-        """The series of each position, by its name."""
+        """The series of each position, by name."""
         groups: dict[str, tuple[Series, ...]] = {}
         for series in self.series:
             groups[series.position.name] = (*groups.get(series.position.name, ()), series)
@@ -163,28 +163,28 @@ class Plan:
 
 
 def make_plan(options: SmoothOptions) -> Plan:
-    """Check a run against its movie and its checkpoint.
+    """Check options against their movie and their checkpoint.
 
     Parameters
     ----------
     options
-        What is asked for; their own ``check`` has passed.
+        Options that have passed their own ``check``.
 
     Returns
     -------
     Plan
-        Enough to do it.
+        Input of ``run.smooth_movie``.
 
     Raises
     ------
     UsageError
-        If an argument does not fit the movie or the checkpoint.
+        If an option does not fit the movie or the checkpoint.
     DataError
         If the movie or the checkpoint cannot be read.
     """
     checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie, kind="movie")
     store = open_store(path)
-    positions, broken = _each(store.position, store.select(options.positions, options.skip), {})
+    positions, unreadable = _map_positions(store.position, store.select(options.positions, options.skip), {})
     for position in positions.values():
         select_channel(position, options.channel)
         select_planes(position, options.z)
@@ -192,26 +192,29 @@ def make_plan(options: SmoothOptions) -> Plan:
     spec, weights = read_spec(checkpoint)
     spec.require_in_channels(1)
 
-    def look(name: str) -> tuple[tuple[Series, ...], str]:
+    def inspect(name: str) -> tuple[tuple[Series, ...], str]:
         series = tuple(_series(positions[name], spec, options))
         return series, _digest(series)
 
-    looks, broken = _each(look, positions, broken)
-    series = tuple(one for found, _ in looks.values() for one in found)
+    inspected, unreadable = _map_positions(inspect, positions, unreadable)
+    series = tuple(one for found, _ in inspected.values() for one in found)
     if all(one.blank for one in series):
         raise DataError(
             f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
             f"in the channel {series[0].position.channels[series[0].channel]}"
         )
     normalization = options.normalization or spec.normalization or normalize.DEFAULT_METHOD
-    digests = {name: digest for name, (_, digest) in looks.items()}
-    return Plan(options, store, series, spec, weights, normalization, digests, broken)
+    digests = {name: digest for name, (_, digest) in inspected.items()}
+    return Plan(options, store, series, spec, weights, normalization, digests, unreadable)
 
 
-def _each(
-    function: Callable[[str], _T], names: Iterable[str], broken: Mapping[str, DataError]
+def _map_positions(
+    function: Callable[[str], _T], names: Iterable[str], unreadable: Mapping[str, DataError]
 ) -> tuple[dict[str, _T], dict[str, DataError]]:
-    """Call a function with each position's name; keep the positions that cannot be read apart, unless all are such."""
+    """Call a function with the name of each position; return its results, and the errors of unreadable positions.
+
+    If no position can be read, the first error is raised.
+    """
 
     def attempt(name: str) -> _T | DataError:
         try:
@@ -222,7 +225,7 @@ def _each(
     names = list(names)
     with ThreadPoolExecutor(READERS) as pool:
         found = dict(zip(names, pool.map(attempt, names), strict=True))
-    errors = {**broken, **{name: result for name, result in found.items() if isinstance(result, DataError)}}
+    errors = {**unreadable, **{name: result for name, result in found.items() if isinstance(result, DataError)}}
     results = {name: result for name, result in found.items() if not isinstance(result, DataError)}
     if not results:
         raise next(iter(errors.values()))
@@ -247,22 +250,22 @@ def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]
 def _blank_planes(
     position: Position, channel: int, depths: Sequence[int], frames: range, options: SmoothOptions
 ) -> dict[int, bool]:
-    """Tell of each plane whether no frame holds an image; ``UsageError`` if some do, but too few for the filters."""
+    """Return, for each plane, whether it has no valid frame; ``UsageError`` if it has some, but too few to filter."""
     filters = options.filters().values()
-    needed = max((temporal_filter.minimum for temporal_filter in filters), default=1)
+    needed = max((temporal_filter.min_frames for temporal_filter in filters), default=1)
     found = dict.fromkeys(depths, 0)
-    for t in frames:  # and not plane by plane, because planes may share a chunk
+    for t in frames:  # frame by frame, because planes may share a chunk
         lacking = [z for z in depths if found[z] < needed]
         if not lacking:
             break
         for z in lacking:
             found[z] += normalize.is_valid(position.read(t, channel, z))
     for z, temporal_filter in product(depths, filters):
-        if found[z] < temporal_filter.minimum and (found[z] or len(frames) < temporal_filter.minimum):
+        if found[z] < temporal_filter.min_frames and (found[z] or len(frames) < temporal_filter.min_frames):
             flag = "--savgol-window" if temporal_filter.name == "savgol" else "--window"
             size = options.savgol_window if temporal_filter.name == "savgol" else options.window
             raise UsageError(
-                f"{flag} {size} needs {temporal_filter.minimum} valid frames, and {position.path} "
+                f"{flag} {size} needs {temporal_filter.min_frames} valid frames, and {position.path} "
                 f"(channel {position.channels[channel]}, plane {z}) has {found[z]} of {len(frames)}; "
                 "choose a smaller window, or other --methods"
             )

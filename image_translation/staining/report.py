@@ -1,21 +1,21 @@
-"""What the report of a run says: the facts of the run, and what each figure shows, for people who are new to it."""
+"""The report of a run: the facts of the run, and an explanation of each figure for readers who are new to it."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-from image_translation.staining.figure_directory import file_stems
-from image_translation.figures.report import Section, write_report
-from image_translation.figures.style import RECOMMENDED
+from image_translation.figures.html_report import Section, write_html_report
+from image_translation.files import file_stems
 from image_translation.metrics.rows import RAW
 from image_translation.metrics.score_card import ScoreCard
+from image_translation.staining.methods import RECOMMENDED
 from image_translation.staining.plan import Plan, Series
 from image_translation.staining.writer import SeriesResult
 
 REPORT = "report.html"
 
 
-class _Words(NamedTuple):
-    """Heading of a figure, and what it shows; ``{}`` stands for the channel in the one, for a sentence in the other."""
+class _Text(NamedTuple):
+    """Heading and explanation of a figure; ``{}`` is replaced by the channel, and by a sentence."""
 
     heading: str
     text: str
@@ -23,85 +23,85 @@ class _Words(NamedTuple):
 
 LEAD = (
     "A network has stained a label-free movie: it predicts fluorescence from the phase, one frame at a time. "
-    "Because it does not know of the frames before and after, its stain flickers. The methods below make it "
-    "steady over time; each is judged by how much flicker it leaves, and by what it does to the cells."
+    "Because it does not see the neighbouring frames, its stain flickers. The methods below make the stain "
+    "steady over time; each is scored by how much flicker it leaves, and by what it does to the cells."
 )
-SCORE_CARD = _Words(
+SCORE_CARD = _Text(
     "Score card",
     "Methods from the best to the worst. Flicker is the change from frame to frame that motion does not explain "
-    "(raw is 1, lower is steadier); the lines below it tell whether the picture is still right and sharp and in "
+    "(raw is 1, lower is steadier); the lines below it show whether the image is still correct, sharp and in "
     "time. Blue is better than raw, orange is worse, and a cross marks what is worse than allowed.",
 )
-TRADEOFF = _Words(
+TRADEOFF = _Text(
     "Flicker against fidelity",
-    "A good method lies in the shaded region, the farther to the left the better: steadier than raw, and no "
-    "farther from the truth or, where there is none, as rich in detail. What lies below is blurred, ghosted or late; a "
-    "hollow sign is worse than allowed in another line of the score card.",
+    "Good methods lie in the shaded region, the farther to the left the better: steadier than raw, and no "
+    "farther from the truth or, without truth, as rich in detail. Methods below it are blurred, ghosted or late; a "
+    "hollow marker is worse than allowed in another line of the score card.",
 )
-COMPARISON = _Words(
+COMPARISON = _Text(
     "The movies side by side",
-    "The same part of the field in the phase and in each movie. Look at one cell that does not move (it should "
+    "The same region in the phase and in each movie. Look at a cell that does not move (it should "
     "not flicker), and at one that does (it should have no trail and no blurred edge).",
 )
-PEARSON = _Words(
+PEARSON = _Text(
     "Correlation of each frame with the next",
-    "The dashed or dotted line is the movie's own: cells move, so no true movie has a correlation of 1. A method "
-    "above that line is smoother than what it shows, one below it flickers.",
+    "The dashed or dotted line is that of the true stain or of the phase: cells move, so no true movie reaches 1. A "
+    "method above that line is over-smoothed, one below it flickers.",
 )
-COMBINED = _Words(
+COMBINED = _Text(
     "{}: frame by frame",
-    "Consecutive frames in which raw flickers much. Left: one of them, with a box round a cell that moves and the "
-    "way that it takes; then a close-up that follows the cell. Flicker is a change of brightness or texture "
-    "along a row; ghosts are faint copies beside the cell; blur is a loss of edges against raw. Right: how much "
-    "each pixel changes from frame to frame; what is there in raw but not in the truth is flicker.",
+    "Consecutive frames in which raw flickers strongly. Left: one of them, with a box around a moving cell and the "
+    "path of the box; then a close-up that follows the cell. Flicker is a change of brightness or texture "
+    "along a row; ghosts are faint copies beside the cell; blur is a loss of edges compared with raw. Right: how much "
+    "each pixel changes from frame to frame; a change in raw that is not in the truth is flicker.",
 )
-DIFFERENCE = _Words(
+DIFFERENCE = _Text(
     "{}: what changes, and what is lost",
-    "Above: how much each pixel changes from one frame to the next; a veil over the whole field is flicker, "
+    "Above: how much each pixel changes from one frame to the next; a uniform haze over the field is flicker, "
     "trails of cells are motion. {}",
 )
 WITH_TRUTH = (
     "Below: where the method is nearer to the truth than raw (violet), and where it is farther away (orange): "
-    "outlines in orange are cells that it has smeared."
+    "orange outlines are cells that it has smeared."
 )
 WITHOUT_TRUTH = (
-    "Below: the method less raw in one frame; speckle is flicker that was taken away, pairs of red and blue "
+    "Below: the method minus raw in one frame; speckle is flicker that was removed, pairs of red and blue "
     "outlines are cells that were smeared."
 )
-KYMOGRAPH = _Words(
-    "{}: one line of pixels over time",
-    "Time runs down. A cell is a band that leans as it moves; flicker is a stripe across; a band that is wider or "
+KYMOGRAPH = _Text(
+    "{}: one row of pixels over time",
+    "Time runs down. A cell is a band that tilts as it moves; flicker is a horizontal stripe; a band that is wider or "
     "fainter than in raw has been smeared.",
 )
 
 
-def write_run_report(plan: Plan, series: Series, result: SeriesResult, card: ScoreCard, folder: Path) -> None:
-    """Write the report of the figures in a folder.
+def write_run_report(plan: Plan, series: Series, result: SeriesResult, card: ScoreCard, directory: Path) -> None:
+    """Write the report of the figures in a directory.
 
     Parameters
     ----------
     plan
         The run.
     series, result
-        The series that the figures show, and what is known of it.
+        The series that the figures show, and its result.
     card
         Its score card; it may be empty.
-    folder
-        Where the figures are, by the names that ``figures`` gives them, and where the report goes.
+    directory
+        Directory of the figures, and of the report.
     """
     channels = plan.spec.output_channels
-    sections = [Section(*SCORE_CARD, folder / "score_card.png"), Section(*TRADEOFF, folder / "tradeoff.png")]
-    sections.append(Section(*COMPARISON, folder / "comparison.mp4"))
+    sections = [Section(*SCORE_CARD, directory / "score_card.png"), Section(*TRADEOFF, directory / "tradeoff.png")]
+    sections.append(Section(*COMPARISON, directory / "comparison.mp4"))
     named = list(zip(channels, file_stems(channels), strict=True))
     below = WITH_TRUTH if series.truth else WITHOUT_TRUTH
     for (heading, text), kind in ((COMBINED, "combined"), (DIFFERENCE, "difference"), (KYMOGRAPH, "kymograph")):
         for channel, stem in named:
             # By replacement, because names may hold braces.
-            file = folder / f"{stem}_{kind}.png"
+            file = directory / f"{stem}_{kind}.png"
             sections.append(Section(heading.replace("{}", channel), text.replace("{}", below), file))
-    sections.append(Section(*PEARSON, folder / "corrcoef.png"))
+    sections.append(Section(*PEARSON, directory / "corrcoef.png"))
     title = f"Virtual staining of {plan.store.path.name}"
-    write_report(folder / REPORT, title, [LEAD, *_verdict(card)], _facts(plan, series, result), sections)
+    write_html_report(directory / REPORT, title, [LEAD, *_verdict(card)], _facts(plan, series, result), sections)
 
 
 def _verdict(card: ScoreCard) -> list[str]:
@@ -139,7 +139,7 @@ def _facts(plan: Plan, series: Series, result: SeriesResult) -> dict[str, str]:
     if RECOMMENDED in methods:
         facts["recommended"] = RECOMMENDED
     if result.invalid:
-        facts["frames without an image"] = ", ".join(map(str, result.invalid[:50]))
+        facts["invalid frames"] = ", ".join(map(str, result.invalid[:50]))
     return facts
 
 

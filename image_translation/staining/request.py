@@ -1,40 +1,45 @@
-"""What a run was asked for, as plain JSON values: compared, and differences in words."""
+"""The request of a run, as stored JSON values: compare two of them, and describe how they differ.
+
+`plan.Plan.request` builds it. It is kept in the journal of an unfinished run and in the provenance of finished stores.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
 def same_request(old: Mapping[str, Any], new: Mapping[str, Any], without: Collection[str] = ()) -> bool:
-    """Tell whether two requests ask for the same pixels of the positions that both know.
+    """Return whether two requests ask for the same pixels of the positions that both contain.
 
-    A position that could not be read is None in a request, and fits any. Those of ``new`` that ``old`` lacks do, too.
+    A position that could not be read is None in a request, and matches any. Positions that only ``new`` contains match,
+    too.
 
     Parameters
     ----------
     old, new
-        Requests, as plain JSON values.
+        Requests.
     without
         Positions of ``old`` that ``new`` may lack.
     """
-    before, after = _positions(old), _positions(new)
+    before, after = positions_of(old), positions_of(new)
     if not set(before) - set(without) <= set(after):
         return False
     shared = [name for name in before if before[name] is not None and after.get(name) is not None]
 
     def comparable(request: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Any]:
-        found = {name: positions[name] for name in shared}
-        return {**request, "input": {**request.get("input", {}), "positions": found}}
+        kept = {name: positions[name] for name in shared}
+        return {**request, "input": {**request.get("input", {}), "positions": kept}}
 
     return comparable(old, before) == comparable(new, after)
 
 
-def _positions(request: Mapping[str, Any]) -> dict[str, Any]:
+def positions_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says of each position, by name; nothing where it is damaged."""
     found = request.get("input", {}).get("positions", {})
     return found if isinstance(found, dict) else {}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 6) -> str:
-    """Describe in which values two requests differ, in a few words; the first few of many."""
+    """List the values in which two requests differ, at most the first few."""
     found = list(_differences(old, new, ""))
     more = f", and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more

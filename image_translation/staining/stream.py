@@ -1,4 +1,7 @@
-"""Movies of planes from phase to results: read, normalise, predict, and hand over to the sinks, batch by batch."""
+"""The way of a frame: read, normalised, predicted in a batch, and handed to the writer of its series.
+
+Three threads work side by side: one reads ahead, the calling one runs the network, and one filters, scores and writes.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,9 +15,9 @@ from image_translation import normalize
 from image_translation.frame import Frame
 from image_translation.network.predictor import Predictor
 from image_translation.staining.plan import Plan, Series
-from image_translation.staining.writer import SeriesResult, Sink, Workspace, prediction
+from image_translation.staining.writer import SeriesResult, SeriesWriter, Workspace, prediction
 
-AHEAD = 2  # batches that are read before, and finished behind, the one in the network
+AHEAD = 2  # batches that are read ahead of the one in the network, and that may wait for the writer
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -27,11 +30,11 @@ def stain(
     workspace: Workspace,
     *,
     predictor: Callable[[], Predictor],
-    progress: Callable[[int], object],
+    on_frames: Callable[[int], object],
 ) -> list[SeriesResult]:
-    """Stain and smooth some series of one position together: all of them at one frame, then at the next.
+    """Stain and smooth some series of one position together, frame by frame.
 
-    Frames that an earlier run has predicted are read back and sent down the same way, so that filters and metrics see
+    Frames that an earlier run has predicted are read back and take the same way, so that filters and metrics see
     the whole movie; only what is not on disk is written.
 
     Parameters
@@ -39,23 +42,23 @@ def stain(
     plan
         The run.
     group
-        The series, of one position and the same frames; see ``plane_groups``.
+        Series of one position with the same frames; see ``plane_groups``.
     statistics
-        What to normalise the phase by.
+        Statistics to normalise the phase by.
     workspace
         Where to write.
     predictor
-        Gives the network; called only if a frame is to be predicted.
-    progress
-        Told the number of frames that went through.
+        Returns the network; called only if a frame is to be predicted.
+    on_frames
+        Called with the number of frames that were processed.
     """
-    sinks = [Sink(plan, series, workspace) for series in group]
+    writers = [SeriesWriter(plan, series, workspace) for series in group]
     frames = group[0].frames
-    stops = [frames.start + sink.predicted for sink in sinks]  # of the frames that are on disk
-    left = min(stops) < frames.stop
+    stops = [frames.start + writer.predicted for writer in writers]  # of the predictions on disk
+    unfinished = min(stops) < frames.stop
     height, width = group[0].position.shape[3:]
-    batch_size = predictor().batch_size((1, height, width)) if left else AHEAD
-    in_flight = predictor().ahead if left else 0
+    batch_size = predictor().batch_size((1, height, width)) if unfinished else AHEAD
+    in_flight = predictor().in_flight if unfinished else 0
 
     def load(batch: range) -> list[_Item]:
         return [load_one(*divmod(place, len(group))) for place in batch]
@@ -64,43 +67,43 @@ def stain(
         series = group[member]
         return _Item(
             member=member,
-            known=sinks[member].read_raw(number) if number < stops[member] else None,
+            known=writers[member].read_raw(number) if number < stops[member] else None,
             phase=_phase(series, number, statistics),
             truth=_truth(series, number) if series.truth else None,
         )
 
-    def take(batch: list[_Item], stained: list[Frame]) -> int:
-        for member, sink in enumerate(sinks):
+    def write(batch: list[_Item], stained: list[Frame]) -> int:
+        for member, writer in enumerate(writers):
             own = [(item, frame) for item, frame in zip(batch, stained, strict=True) if item.member == member]
             truth = [item.truth for item, _ in own if item.truth is not None]
-            sink.take([frame for _, frame in own], truth)
-        for sink in sinks:
-            sink.settle()
+            writer.add([frame for _, frame in own], truth)
+        for writer in writers:
+            writer.settle()
         return len(batch)
 
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writing_thread:
         started: deque[tuple[list[_Item], Callable[[], list[Frame]]]] = deque()
-        finishing: deque[Future[int]] = deque()
+        writing: deque[Future[int]] = deque()
 
-        def finish(waiting: int, behind: int) -> None:
-            """Hand over what was started, and wait for what was handed over, but for the last few batches of each."""
-            while len(started) > waiting:
+        def hand_over(in_network: int, in_writer: int) -> None:
+            """Pass predictions on to the writers until only so many batches are left in the network and in them."""
+            while len(started) > in_network:
                 batch, stained = started.popleft()
-                finishing.append(finisher.submit(take, batch, stained()))
-            while len(finishing) > behind:
-                progress(finishing.popleft().result())
+                writing.append(writing_thread.submit(write, batch, stained()))
+            while len(writing) > in_writer:
+                on_frames(writing.popleft().result())
 
         places = range(frames.start * len(group), frames.stop * len(group))
         for batch in _ahead(reader, load, _batches(places, batch_size)):
             started.append((batch, _start(batch, predictor, plan)))
-            finish(in_flight, AHEAD)
-        finish(0, 0)
-    return [sink.finish(statistics) for sink in sinks]
+            hand_over(in_flight, AHEAD)
+        hand_over(0, 0)
+    return [writer.finish(statistics) for writer in writers]
 
 
 @dataclass(frozen=True)
 class _Item:
-    """A frame of one member of a group, by its place in the group; with its prediction if that is on disk."""
+    """A frame of one series, by its index in the group; with its prediction if that is on disk."""
 
     member: int
     known: Frame | None
@@ -111,7 +114,7 @@ class _Item:
 def _phase(series: Series, number: int, statistics: normalize.Statistics) -> Frame:
     image = series.position.read(number, series.channel, series.z)
     valid = normalize.is_valid(image)
-    # An invalid frame keeps its shape and nothing else: it is never shown to the network.
+    # Of an invalid frame only the shape is kept: it is never fed to the network.
     data = normalize.apply(image, statistics) if valid else np.zeros(image.shape, np.float32)
     return Frame(number, data[np.newaxis], valid)
 
@@ -123,8 +126,8 @@ def _truth(series: Series, number: int) -> Frame:
 
 
 def _start(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -> Callable[[], list[Frame]]:
-    """Start to predict a batch; call what is returned for its raw predictions, with their phase."""
-    # Whole batches or nothing, so that a resumed run computes what it would have.
+    """Start to predict a batch; the function that is returned waits for its raw predictions, with their phase."""
+    # Always whole batches, so that a resumed run computes the same numbers.
     images = [item.phase.data for item in batch if item.phase.valid]
     unknown = any(item.known is None for item in batch)
     predicted = predictor().start(images) if images and unknown else None
@@ -149,9 +152,9 @@ def _start(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -
 
 
 def _batches(places: range, size: int) -> Iterator[range]:
-    """Cut places, frame after frame and in each the members of a group, into batches on a fixed grid.
+    """Split the images, ordered by frame and then by series, into batches on a fixed grid.
 
-    A resumed run then computes what it would have computed.
+    A resumed run then computes the same batches.
     """
     for start in range(places.start - places.start % size, places.stop, size):
         yield range(max(start, places.start), min(start + size, places.stop))

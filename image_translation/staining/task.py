@@ -1,4 +1,4 @@
-"""One position from phase to finished images, in whichever process: the unit in which a plate is worked on."""
+"""One position as a task: from its phase to its finished images, in whichever process."""
 
 import json
 import logging
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from image_translation.errors import DataError, ImageTranslationError, first_line
-from image_translation.files import remove
+from image_translation.files import remove, write_json
 from image_translation.network import loading
 from image_translation.network.checkpoint import StateDict
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.output import create_image, finish_image, image_path
 from image_translation.omezarr.statistics import field_statistics
-from image_translation.staining.journal import Progress, write_json
 from image_translation.staining.options import Inference
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_groups
+from image_translation.staining.progress import Progress
 from image_translation.staining.stream import stain
 from image_translation.staining.writer import SeriesResult, Workspace
 
@@ -29,24 +29,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done for one position; it can be sent to another process.
+    """The work on one position; it can be sent to another process.
 
     Attributes
     ----------
     plan
-        The part of the plan that concerns the position.
+        Part of the plan that concerns the position.
     stores
-        Where the store of each method lies.
-    growing
+        Directory of the store of each method.
+    unfinished
         Methods whose stores are being written; the others are complete.
-    folder
-        Where it is noted how far the work is.
+    directory
+        Directory of its `Progress`.
     """
 
     plan: Plan
     stores: Mapping[str, Path]
-    growing: tuple[str, ...]
-    folder: Path
+    unfinished: tuple[str, ...]
+    directory: Path
 
     @property
     def name(self) -> str:
@@ -55,20 +55,20 @@ class Task:
 
     @property
     def frames(self) -> int:
-        """Number of frames, counted once a plane."""
+        """Number of frames, summed over the planes."""
         return sum(len(series.frames) for series in self.plan.series)
 
     @property
     def finished(self) -> bool:
-        """Whether all images of the position are there and complete, and what is known of them."""
-        images = [image_path(self.stores[method], self.name) for method in self.growing]
-        noted = Progress(self.folder).finished and len(self.results()) == len(self.plan.series)
-        return noted and all(path.exists() for path in images)
+        """Whether all images of the position and their results are complete."""
+        images = [image_path(self.stores[method], self.name) for method in self.unfinished]
+        recorded = Progress(self.directory).finished and len(self.results()) == len(self.plan.series)
+        return recorded and all(path.exists() for path in images)
 
     def results(self) -> list[SeriesResult]:
-        """Read what is known of the series that are finished."""
-        notes = (_noted(Progress(self.folder).result(series.z)) for series in self.plan.series)
-        return [result for result in notes if result is not None]
+        """Read the results of the finished series."""
+        results = (_read_result(Progress(self.directory).result(series.z)) for series in self.plan.series)
+        return [result for result in results if result is not None]
 
 
 @dataclass(frozen=True)
@@ -80,83 +80,75 @@ class Failure:
     position
         Its name.
     error
-        What to say of it.
+        The error to report.
     """
 
     position: str
     error: ImageTranslationError
 
 
-def make_predictor(spec: loading.ModelSpec, weights: StateDict, how: Inference) -> Predictor:
+def make_predictor(spec: loading.ModelSpec, weights: StateDict, inference: Inference) -> Predictor:
     """Build a network, ready to predict."""
-    return Predictor(loading.build(spec, weights), spec.stride, **asdict(how))
+    return Predictor(loading.build_network(spec, weights), spec.stride, **asdict(inference))
 
 
-def perform(task: Task, predictor: Callable[[], Predictor], progress: Callable[[int], object]) -> None:
+def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[[int], object]) -> None:
     """Stain and smooth a position, or what is left of it, and finish its images.
 
     Parameters
     ----------
     task
-        What to do.
+        The task.
     predictor
-        Gives the network; called only if a frame is to be predicted.
-    progress
-        Told the number of frames that went through.
+        Returns the network; called only if a frame is to be predicted.
+    on_frames
+        Called with the number of frames that were processed.
 
     Raises
     ------
     DataError
         If something cannot be read or written.
     """
-    plan, notes = task.plan, Progress(task.folder)
-    task.folder.mkdir(parents=True, exist_ok=True)
-    images = {method: plan.images(method)[task.name] for method in task.growing}
-    for method, image in images.items():
-        path = image_path(task.stores[method], task.name)
-        if not (path / image.levels[0].path).exists():
-            # Named at last, so that an image which is there has all its metadata.
-            scratch = path.with_name(f".new-{path.name}")
-            remove(scratch)
-            remove(path)
-            create_image(scratch, image)
-            notes.forget(method)
-            scratch.rename(path)
+    plan, progress = task.plan, Progress(task.directory)
+    task.directory.mkdir(parents=True, exist_ok=True)
+    for method in task.unfinished:
+        _create_image(task, method, progress)
     first = plan.series[0]
     statistics = field_statistics(first.position, first.channel, plan.normalization)
-    if not notes.agrees("statistics", asdict(statistics)):  # a chunk that could not be read has been mended since
-        for method in task.growing:
-            notes.forget(method)
-    workspace = Workspace(task.stores, frozenset(task.growing), notes)
-    results = {series.z: _noted(notes.result(series.z)) for series in plan.series}
+    if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been repaired in the meantime
+        for method in task.unfinished:
+            progress.forget(method)
+    workspace = Workspace(task.stores, frozenset(task.unfinished), progress)
+    results = {series.z: _read_result(progress.result(series.z)) for series in plan.series}
     for group in plane_groups(plan):
-        left = [series for series in plan.series[group.start : group.stop] if results[series.z] is None]
-        progress(sum(len(series.frames) for series in plan.series[group.start : group.stop] if series not in left))
+        planes = plan.series[group.start : group.stop]
+        left = [series for series in planes if results[series.z] is None]
+        on_frames(sum(len(series.frames) for series in planes if series not in left))
         if left:
-            stained = stain(plan, left, statistics, workspace, predictor=predictor, progress=progress)
+            stained = stain(plan, left, statistics, workspace, predictor=predictor, on_frames=on_frames)
             for series, result in zip(left, stained, strict=True):
-                write_json(notes.result(series.z), result.to_json())
+                write_json(progress.result(series.z), result.to_json())
                 results[series.z] = result
     known = [result for result in results.values() if result is not None]
-    for method in task.growing:
+    for method in task.unfinished:
         _finish_image(plan, method, image_path(task.stores[method], task.name), known)
-    notes.finish()
+    progress.finish()
 
 
-def attempt(task: Task, predictor: Callable[[], Predictor], progress: Callable[[int], object]) -> Failure | None:
-    """Do what `perform` does, and return what went wrong with it, so that it does not stop other positions."""
+def attempt(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[[int], object]) -> Failure | None:
+    """Call `perform`, and return its error, if any, so that it does not stop the other positions."""
     try:
-        perform(task, predictor, progress)
+        perform(task, predictor, on_frames)
     except ImageTranslationError as error:
         return Failure(task.name, error)
-    except Exception as error:  # noqa: BLE001 - whatever a library says of one position, the others go on
+    except Exception as error:  # noqa: BLE001 - whatever a library raises for one position, the others continue
         _log.debug("%s failed", task.name, exc_info=True)
         return Failure(task.name, DataError(f"{type(error).__name__}: {first_line(error)}"))
     return None
 
 
 def provenance(plan: Plan, method: str) -> dict[str, Any]:
-    """Tell what a store was made from and by what."""
+    """Return the provenance of a store, as JSON values."""
     return {
         "version": version("image-translation"),
         "request": plan.store_request(method),
@@ -165,12 +157,18 @@ def provenance(plan: Plan, method: str) -> dict[str, Any]:
     }
 
 
-def _noted(note: Path) -> SeriesResult | None:
-    """Read the result of a series that an earlier run has finished; None if there is no usable one."""
-    try:
-        return SeriesResult.from_json(json.loads(note.read_text()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def _create_image(task: Task, method: str, progress: Progress) -> None:
+    """Create the empty image of a method, unless an earlier run has."""
+    image, path = task.plan.images(method)[task.name], image_path(task.stores[method], task.name)
+    if (path / image.levels[0].path).exists():
+        return
+    # Renamed last, so that an image under its name has all its metadata.
+    scratch = path.with_name(f".new-{path.name}")
+    remove(scratch)
+    remove(path)
+    create_image(scratch, image)
+    progress.forget(method)
+    scratch.rename(path)
 
 
 def _finish_image(plan: Plan, method: str, path: Path, results: Sequence[SeriesResult]) -> None:
@@ -185,3 +183,11 @@ def _finish_image(plan: Plan, method: str, path: Path, results: Sequence[SeriesR
         "invalid_frames": sorted({number for result in results for number in result.invalid}),
     }
     finish_image(path, image, windows, provenance(plan, method) | own)
+
+
+def _read_result(path: Path) -> SeriesResult | None:
+    """Read the result of a finished series; None if there is no usable one."""
+    try:
+        return SeriesResult.from_json(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

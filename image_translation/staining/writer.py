@@ -1,4 +1,4 @@
-"""Where the raw predictions of a series go: through the filters, to the metrics, and into the stores."""
+"""Where the raw predictions of a series go: through the temporal filters, to the metrics, and into the stores."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from image_translation import normalize
 from image_translation.errors import DataError
 from image_translation.frame import Frame
-from image_translation.metrics.evaluator import RAW, TRUTH, Evaluator
-from image_translation.metrics.rows import PHASE, Row
+from image_translation.metrics.evaluator import Evaluator
+from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 from image_translation.omezarr.output import image_path
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.omezarr.statistics import DisplayWindows
-from image_translation.staining.journal import Progress
 from image_translation.staining.plan import Plan, Series
+from image_translation.staining.progress import Progress
 
 
 @dataclass(frozen=True)
 class SeriesResult:
-    """What is known of a series when all its frames are written.
+    """Result of a series whose frames are all written.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class SeriesResult:
     rows
         Metrics.
     invalid
-        Numbers of the frames without a finite image.
+        Numbers of the invalid frames.
     statistics
-        What the phase was normalised by.
+        Statistics that the phase was normalised by.
     windows
         Display window of each channel of the raw prediction.
     """
@@ -46,42 +46,52 @@ class SeriesResult:
     windows: list[dict[str, float]]
 
     def to_json(self) -> dict[str, Any]:
-        """Turn the result into plain JSON values."""
+        """Return the result as JSON values."""
         return {**vars(self), "rows": [astuple(row) for row in self.rows], "statistics": asdict(self.statistics)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Turn the values that ``to_json`` gave back into a result; ``KeyError`` or ``TypeError`` if they are not."""
+        """Restore a result from what `to_json` returned; ``KeyError`` or ``TypeError`` if the values are others."""
         rows = [Row(*row) for row in values["rows"]]
         return cls(**{**values, "rows": rows, "statistics": normalize.Statistics(**values["statistics"])})
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the results of a position grow.
+    """Where the results of a position are written.
 
     Attributes
     ----------
     stores
-        Where the store of each method lies.
-    growing
+        Directory of the store of each method.
+    unfinished
         Methods whose stores are being written; the others are complete.
     progress
-        Where it is noted how far they are.
+        Progress of the position.
     """
 
     stores: Mapping[str, Path]
-    growing: frozenset[str]
+    unfinished: frozenset[str]
     progress: Progress
 
 
 def prediction(number: int, data: NDArray[np.float32]) -> Frame:
-    """Make a frame of a predicted image (C, Y, X); it is invalid if the network gave numbers that are not finite."""
+    """Return a predicted image (C, Y, X) as a frame, invalid if a pixel is not finite."""
     return Frame(number, data, bool(np.isfinite(data).all()))
 
 
-class Sink:
-    """Where raw predictions go: filters, metrics, and stores."""
+class SeriesWriter:
+    """Takes the raw predictions of a series in order, and filters, scores and writes them.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    series
+        One of its series.
+    workspace
+        Where to write.
+    """
 
     def __init__(self, plan: Plan, series: Series, workspace: Workspace) -> None:
         self._series = series
@@ -96,23 +106,23 @@ class Sink:
         name = series.position.name
         self._stacks = {
             method: PlaneStack(
-                image_path(store, name), plan.images(method)[name], series.plane, write=method in workspace.growing
+                image_path(store, name), plan.images(method)[name], series.plane, write=method in workspace.unfinished
             )
             for method, store in workspace.stores.items()
         }
-        self._done = {method: self._progress.done(series.name, method) for method in workspace.growing}
+        self._done = {method: self._progress.done(series.name, method) for method in workspace.unfinished}
 
     @property
     def predicted(self) -> int:
-        """Number of frames whose raw prediction is on disk, from the first on."""
+        """Number of leading frames whose raw prediction is on disk."""
         return self._done.get(RAW, len(self._series.frames))
 
     def read_raw(self, number: int) -> Frame:
-        """Read back the raw prediction of a frame of the movie."""
+        """Read the raw prediction of a frame back from disk, by its number in the movie."""
         return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
 
-    def take(self, frames: list[Frame], truth: list[Frame]) -> None:
-        """Send raw predictions through the filters, score what comes out, and start to write it."""
+    def add(self, frames: list[Frame], truth: list[Frame]) -> None:
+        """Filter and score the next raw predictions, and start to write the results."""
         for frame in truth:
             self._rows += self._evaluator.add(TRUTH, frame)
         for frame in frames:
@@ -124,14 +134,14 @@ class Sink:
                 self._put(method, temporal_filter.push(frame))
 
     def settle(self) -> None:
-        """Wait until all that was started to be written is on disk, and note how far that is."""
-        done = {method: max(count, self._stacks[method].settle()) for method, count in self._done.items()}
+        """Wait until everything that was started to be written is on disk, and record the progress."""
+        done = {method: max(count, self._stacks[method].wait()) for method, count in self._done.items()}
         if done != self._done:
             self._done = done
             self._progress.mark(self._series.name, done)
 
     def finish(self, statistics: normalize.Statistics) -> SeriesResult:
-        """Let the last frames out of the filters, and sum up."""
+        """Flush the filters, and return the result."""
         if len(self._invalid) == len(self._series.frames) and not self._series.blank:
             raise DataError(
                 f"the network gave no finite image of {self._series.position.path}; "
@@ -140,7 +150,7 @@ class Sink:
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())
         self.settle()
-        # Sorted, because the order in which they become known depends on the batches.
+        # Sorted, because the order in which rows are computed depends on the batches.
         rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
         windows = self._windows.windows(len(self._channels))
         return SeriesResult(self._series.name, self._series.position.name, rows, self._invalid, statistics, windows)

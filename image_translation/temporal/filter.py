@@ -1,4 +1,4 @@
-"""What a temporal filter is, and how one is applied to a movie in memory."""
+"""The protocol of streaming temporal filters, and their application to a movie in memory."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,33 +10,52 @@ from image_translation.frame import Frame
 
 
 class TemporalFilter(Protocol):
-    """A filter along time that takes the frames of one movie in order.
+    """Streaming filter along time: takes the frames of a movie in order and returns filtered frames.
+
+    Pushed frames are held by reference, never copied and never written to; output frames are new arrays.
 
     Attributes
     ----------
     name
-        Name of the method, which the output store and the metrics bear.
+        Name of the method, used for the output store and in the metrics.
     delay
-        How much later than its index an output frame lies in time, in frames.
-    minimum
-        Number of valid frames that a movie must have.
+        Time of an output frame minus the time of the input frame with the same index, in frames.
+    min_frames
+        Least number of valid frames in a movie.
     """
 
     name: str
     delay: float
-    minimum: int
+    min_frames: int
 
     def length(self, n_frames: int) -> int:
-        """Return the number of output frames of a movie of `n_frames` frames."""
+        """Return the number of output frames for a movie of `n_frames` frames."""
 
-    def planes(self, n_channels: int) -> int:
-        """Return how many images of one channel (Y, X), float32, it has in memory at a time."""
+    def images_held(self, n_channels: int) -> int:
+        """Return the largest number of single-channel images (Y, X), float32, that the filter holds in memory."""
 
     def push(self, frame: Frame) -> list[Frame]:
-        """Take the next frame, (C, Y, X) float32; return the output frames that became ready, in order."""
+        """Add the next frame, and return the output frames that are complete.
+
+        Parameters
+        ----------
+        frame
+            Frame of shape (C, Y, X), float32. The first one starts the movie, whatever its index; the data of an
+            invalid one are never read.
+
+        Returns
+        -------
+        list of Frame
+            Frames of shape (C, Y, X), float32, in order. Invalid frames are all NaN.
+
+        Raises
+        ------
+        ValueError
+            If the frame does not follow the previous one.
+        """
 
     def flush(self) -> list[Frame]:
-        """End the movie: return the output frames that are left. The filter is then ready for another movie."""
+        """End the movie, return the remaining output frames, and reset the filter for another movie."""
 
 
 def apply(
@@ -46,18 +65,18 @@ def apply(
     *,
     phase: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Filter a whole movie in memory, with the same arithmetic as the stream.
+    """Filter a movie in memory; the result equals that of streaming.
 
     Parameters
     ----------
     temporal_filter
-        Filter to use, between two movies.
+        Filter to apply; it must not hold frames of another movie.
     movie
         Movie of shape (T, C, Y, X), float32.
     valid
-        Which of the T frames are valid; all by default.
+        Whether each of the T frames is valid; by default all are.
     phase
-        What the movie was predicted from, (T, Y, X) float32; the filters that follow motion need it.
+        Label-free images from which the movie was predicted, (T, Y, X) float32; required by the motion filters.
 
     Returns
     -------
@@ -66,9 +85,20 @@ def apply(
     """
     smoothed = np.empty((temporal_filter.length(len(movie)), *movie.shape[1:]), dtype=np.float32)
     for index, data in enumerate(movie):
-        known = None if phase is None else phase[index]
-        for frame in temporal_filter.push(Frame(index, data, valid is None or bool(valid[index]), known)):
+        own_phase = None if phase is None else phase[index]
+        for frame in temporal_filter.push(Frame(index, data, valid is None or bool(valid[index]), own_phase)):
             smoothed[frame.index] = frame.data
     for frame in temporal_filter.flush():
         smoothed[frame.index] = frame.data
     return smoothed
+
+
+def check_order(frame: Frame, expected: int) -> None:
+    """Raise a `ValueError` if the index of a frame is not the expected one."""
+    if frame.index != expected:
+        raise ValueError(f"frame {frame.index} was pushed instead of frame {expected}; push the frames in order")
+
+
+def invalid_frame(frame: Frame) -> Frame:
+    """Return an invalid frame of NaN with the index and shape of `frame`."""
+    return Frame(frame.index, np.full(frame.data.shape, np.nan, dtype=np.float32), valid=False)

@@ -1,8 +1,17 @@
-"""A mean over time in the frame of the material: what a window of frames shows of it, carried to where it is now.
+"""Motion-compensated temporal filter: robust mean over a window of frames along the trajectories of the material.
 
-Averaging a pixel over time blurs what moves. Here the phase tells where the material of each frame lies in its
-neighbours, and the predictions are averaged along these paths. Where the phase cannot be followed (a division, an
-entry, a cell that detaches) or the neighbours disagree, the frame's own prediction stands.
+Averaging each pixel over time blurs what moves. This filter follows the material in the phase images and averages the
+predictions along its trajectories. For each frame:
+
+1. Estimate the optical flow between consecutive phase images, forward and backward (`optical_flow`).
+2. Average each flow with those before and after it, where the velocity persists, and chain the flows from the frame to
+   its neighbours (`trajectories`).
+3. Estimate the global jitter of the frame and shift the frame by it, unless it is to be kept (`jitter`).
+4. Warp the predictions of the neighbours onto the frame.
+5. Average them (`robust_mean`), with a Gaussian weight in time, a confidence from the forward-backward and photometric
+   errors along the trajectory, and rejection of outliers.
+
+Where the flow is inconsistent (a division, a cell that enters or detaches), the frame's own prediction remains.
 """
 
 import numpy as np
@@ -11,46 +20,44 @@ from numpy.typing import NDArray
 from image_translation.errors import UsageError
 from image_translation.frame import Frame
 from image_translation.temporal import jitter, optical_flow
+from image_translation.temporal.filter import check_order, invalid_frame
 from image_translation.temporal.robust_mean import robust_mean
-from image_translation.temporal.trajectories import FlowSource, MotionTrack, PhaseFlow
+from image_translation.temporal.trajectories import FlowSource, PhaseFlow, Trajectories
 
-TIME = 2.0  # frames, standard deviation of the weights in time
-_MISMATCH = 1.0  # pixels, within which the flow there and the flow back agree
+TIME_SIGMA = 2.0
+"""Standard deviation of the Gaussian weights in time, in frames."""
+
+_ERROR_SIGMA = 1.0  # pixels; flow errors above it lower the confidence
 
 
 class MotionFilter:
-    """Robust mean over a window of frames along the paths of the material, with the shake of the whole image taken out.
+    """Motion-compensated robust mean over a window of frames, with correction of global jitter.
 
-    Flows between adjacent frames are estimated on the phase, averaged with those before and after along their path
-    where the velocity lasts, and chained over the window. A neighbour counts the less, the further it is away in
-    time (Gaussian), the less the flows there and back agree, and the more it deviates from the median of the window.
-    What shakes the whole image to and fro (see `shake`) is no motion of cells: each frame is moved to where it
-    would be without. At the ends of a movie, and in a short one, there are fewer neighbours.
-
-    Frames need their `phase`. Pushed frames are held by reference and never written to.
+    At both ends of a movie, and in a short one, there are fewer neighbours. Frames need their `phase`. The module
+    describes the algorithm.
 
     Parameters
     ----------
     name
         Name of the method.
     before, after
-        Number of neighbours on either side that are averaged.
+        Number of frames before and after that are averaged.
     lookahead
-        Number of frames after the one in question that may be looked at; that many are waited for. By default as
-        many as help: one more than `after`, and enough for the shake.
+        Number of later frames that may be used, for which the filter waits. By default all that are useful: one more
+        than `after`, and enough to estimate the jitter.
     keep_shake
-        Leave the shake of the whole image in.
+        Do not correct the global jitter of the image.
     source
-        Gives the flow; by default it is estimated from the phase.
+        Source of the flow; by default it is estimated from the phase.
 
     Raises
     ------
     UsageError
-        If no neighbour comes before, or `after` exceeds `lookahead`.
+        If `before` is below 1, `after` is negative, or `lookahead` is less than `after`.
     """
 
     delay = 0.0
-    minimum = 1
+    min_frames = 1
 
     def __init__(
         self,
@@ -66,94 +73,78 @@ class MotionFilter:
             raise UsageError(f"{name}: {before} frames before and {after} after: must be at least 1 and 0")
         self.name = name
         self._before, self._after = before, after
-        self._lookahead = max(after + 1, jitter.WINDOW) if lookahead is None else lookahead
+        self._lookahead = max(after + 1, jitter.HALF_WINDOW) if lookahead is None else lookahead
         if self._lookahead < after:
             raise UsageError(f"{name}: a lookahead of {lookahead} frames does not reach the {after} frames after")
         self._keep_shake = keep_shake
-        self._track = MotionTrack(source or PhaseFlow())
+        self._trajectories = Trajectories(source or PhaseFlow())
         self._pending: list[Frame] = []
-        self._came = range(0)  # numbers of the frames of the movie that have come
+        self._pushed = range(0)  # indices of the frames pushed so far
 
     def length(self, n_frames: int) -> int:
-        """Return the number of output frames of a movie of `n_frames` frames: the same."""
+        """Return the number of output frames, which is `n_frames`."""
         return n_frames
 
-    def planes(self, n_channels: int) -> int:
-        """Return how many images of one channel (Y, X), float32, are in memory at a time."""
-        window = max(self._before, jitter.WINDOW) + self._lookahead + 1
-        flows = 10 * window  # there and back, as estimated, and as used with the mismatch
+    def images_held(self, n_channels: int) -> int:
+        """Return the largest number of single-channel images (Y, X), float32, in memory."""
+        window = max(self._before, jitter.HALF_WINDOW) + self._lookahead + 1
+        flows = 10 * window  # forward and backward: as estimated (2 images each), and refined with uncertainty (3 each)
         return (n_channels + 1) * window + flows + (n_channels + 4) * (self._before + self._after + 1)
 
     def push(self, frame: Frame) -> list[Frame]:
-        """Take the next frame, and return the output frames that became ready.
+        """Add the next frame, with its phase, and return the output frames that are complete.
 
-        Parameters
-        ----------
-        frame
-            Frame of shape (C, Y, X), float32, with its phase. The first one begins the movie, whatever its index;
-            an invalid one is never looked at.
-
-        Returns
-        -------
-        list[Frame]
-            Frames of shape (C, Y, X), float32, in order. Invalid frames stay invalid and are all NaN.
-
-        Raises
-        ------
-        ValueError
-            If the frame is not the one that follows the last, or a valid one has no phase.
+        See `TemporalFilter.push`; raises a `ValueError` also for a valid frame without phase.
         """
-        if not self._came:
-            self._came = range(frame.index, frame.index)
-        if frame.index != self._came.stop:
-            raise ValueError(
-                f"frame {frame.index} came where frame {self._came.stop} was due: frames must come in order"
-            )
+        if not self._pushed:
+            self._pushed = range(frame.index, frame.index)
+        check_order(frame, self._pushed.stop)
         if frame.valid:
-            self._track.append(frame)
+            self._trajectories.append(frame)
         self._pending.append(frame)
-        self._came = range(self._came.start, frame.index + 1)
+        self._pushed = range(self._pushed.start, frame.index + 1)
         if len(self._pending) <= self._lookahead:
             return []
         results = [self._smooth(self._pending.pop(0))]
-        self._track.release(results[0].index + 1 - max(self._before, jitter.WINDOW))
+        self._trajectories.discard_before(results[0].index + 1 - max(self._before, jitter.HALF_WINDOW))
         return results
 
     def flush(self) -> list[Frame]:
-        """End the movie: return the output frames that are left, as `push` does. Another movie may follow."""
+        """End the movie, return the remaining output frames, and reset the filter."""
         results = [self._smooth(frame) for frame in self._pending]
-        self._pending, self._came = [], range(0)
-        self._track.clear()
+        self._pending, self._pushed = [], range(0)
+        self._trajectories.clear()
         return results
 
     def _smooth(self, frame: Frame) -> Frame:
         if not frame.valid:
-            return Frame(frame.index, np.full(frame.data.shape, np.nan, np.float32), valid=False)
+            return invalid_frame(frame)
         shape = frame.data.shape[1], frame.data.shape[2]
-        offset = self._displacement(frame.index)
-        start = optical_flow.grid(shape) + offset
-        images = [_read(frame.data, start) if offset.any() else frame.data]
-        weights, trust = [1.0], [np.ones(shape, np.float32)]
+        offset = self._jitter(frame.index)
+        start = optical_flow.pixel_grid(shape) + offset
+        images = [_warp_channels(frame.data, start) if offset.any() else frame.data]
+        weights, confidence = [1.0], [np.ones(shape, np.float32)]
         window = range(frame.index - self._before, frame.index + self._after + 1)
-        for other, path in self._track.paths(frame.index, window, start):
-            places = start + path[..., :2]
-            images.append(_read(other.data, places))
-            weights.append(np.exp(-0.5 * ((other.index - frame.index) / TIME) ** 2))
-            trust.append(np.exp(-0.5 / _MISMATCH**2 * path[..., 2]) * optical_flow.inside(places, shape))
-        known = np.array(weights, np.float32), np.stack(trust)
+        for other, path in self._trajectories.follow(frame.index, window, start):
+            points = start + path[..., :2]
+            images.append(_warp_channels(other.data, points))
+            weights.append(np.exp(-0.5 * ((other.index - frame.index) / TIME_SIGMA) ** 2))
+            confidence.append(np.exp(-0.5 / _ERROR_SIGMA**2 * path[..., 2]) * optical_flow.inside(points, shape))
+        stacked = np.array(weights, np.float32), np.stack(confidence)
         channels = zip(*images, strict=True)
-        return Frame(frame.index, np.stack([robust_mean(np.stack(channel), *known) for channel in channels]))
+        return Frame(frame.index, np.stack([robust_mean(np.stack(channel), *stacked) for channel in channels]))
 
-    def _displacement(self, index: int) -> NDArray[np.float32]:
+    def _jitter(self, index: int) -> NDArray[np.float32]:
+        """Return the displacement (dx, dy) of a frame to be corrected, in pixels."""
         if self._keep_shake:
             return np.zeros(2, np.float32)
-        first, last = index - jitter.WINDOW, index + jitter.WINDOW
-        window = range(max(first, self._came.start), min(last + 1, self._came.stop))
-        return jitter.displacement(self._track.accelerations(window), index - window.start)
+        first, last = index - jitter.HALF_WINDOW, index + jitter.HALF_WINDOW
+        window = range(max(first, self._pushed.start), min(last + 1, self._pushed.stop))
+        return jitter.displacement(self._trajectories.accelerations(window), index - window.start)
 
 
 def centred(window: int = 7, *, keep_shake: bool = False) -> MotionFilter:
-    """Return the motion filter over a centred window.
+    """Return the motion filter with a centred window.
 
     Parameters
     ----------
@@ -165,7 +156,7 @@ def centred(window: int = 7, *, keep_shake: bool = False) -> MotionFilter:
     Raises
     ------
     UsageError
-        If there is no such window.
+        If the window is even or below 3.
     """
     if window < 3 or window % 2 == 0:
         raise UsageError(f"--motion-window {window}: must be an odd number of frames, 3 or more")
@@ -173,12 +164,12 @@ def centred(window: int = 7, *, keep_shake: bool = False) -> MotionFilter:
 
 
 def causal(lag: int = 1, *, keep_shake: bool = False) -> MotionFilter:
-    """Return a motion filter for use during acquisition, which answers a fixed number of frames later.
+    """Return a motion filter with a fixed lag, for use during acquisition.
 
     Parameters
     ----------
     lag
-        Number of frames that are waited for, 0 or more.
+        Number of later frames that are used, 0 or more.
     keep_shake
         See `MotionFilter`.
 
@@ -192,5 +183,5 @@ def causal(lag: int = 1, *, keep_shake: bool = False) -> MotionFilter:
     return MotionFilter("causal", after=lag, lookahead=lag, keep_shake=keep_shake)
 
 
-def _read(data: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([optical_flow.warp(channel, places) for channel in data])
+def _warp_channels(data: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([optical_flow.warp(channel, points) for channel in data])

@@ -1,4 +1,4 @@
-"""Mean over a stack of images that leaves out, place by place, what is unlike the others."""
+"""Weighted mean over a stack of images with per-pixel outlier rejection."""
 
 import cv2
 import numpy as np
@@ -6,34 +6,33 @@ from numpy.typing import NDArray
 
 from image_translation.temporal.median import median
 
-_SPREAD = 5.0  # typical deviations from the median at which an image is out of question
-_GRAIN = 2.0  # pixels, over which deviations are pooled: weights that change from pixel to pixel would add noise
-_LEAST_DEVIATION = 0.1  # standard deviations of an image, below which all is the same
-_REST = 1e-6  # weight of an image that is out of question, so that there is always one
-_VOTE = 0.8  # least trust of an image that has a vote
-_NEGLIGIBLE = 1e-20  # squared deviation, where all images are constant and equal
-_SAMPLED = 4  # each so manieth row and column tells the typical deviation
+_OUTLIER_SCALE = 5.0  # width of the outlier weights, in typical deviations from the median
+_POOLING_SIGMA = 2.0  # pixels over which deviations are averaged: weights that vary per pixel would add noise
+_MIN_DEVIATION = 0.1  # lower limit of the typical deviation, in standard deviations of the first image
+_MIN_WEIGHT = 1e-6  # added to all outlier weights, so that their sum is never zero
+_MIN_CONFIDENCE = 0.8  # of a pixel that takes part in the median
+_MIN_SQUARED_DEVIATION = 1e-20  # used if all images are constant and equal
+_SUBSAMPLING = 4  # step in rows and columns for the estimate of the typical deviation
 
 
 def robust_mean(
-    images: NDArray[np.float32], weights: NDArray[np.float32], trust: NDArray[np.float32]
+    images: NDArray[np.float32], weights: NDArray[np.float32], confidence: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Average images with weights, less of those that deviate from their median.
+    """Average images with weights that decrease with the deviation from their median.
 
-    The median is that of all images, not the first of them: what deviates from the frame in question may be right, and
-    the frame the one that flickers. Images that are not to be trusted have no vote; there the first one votes in their
-    place, so that it stands where most of the others cannot be compared with it. An image's weight falls off as a
-    Gaussian of its deviation (Welsch's function, see Holland and Welsch 1977, Robust regression using iteratively
-    reweighted least-squares).
+    The reference is the median of all images rather than the first image, because that one may be the outlier. Pixels
+    of low confidence are replaced by those of the first image in the median, so that the first image prevails where
+    most others cannot be compared with it. The outlier weights are a Gaussian of the deviation (Welsch's function,
+    see Holland and Welsch 1977, Robust regression using iteratively reweighted least-squares).
 
     Parameters
     ----------
     images
-        K images of one channel, (K, Y, X) float32, finite; the first is the one in question.
+        K images of one channel, (K, Y, X) float32, finite; the first is the one to be filtered.
     weights
-        Of each image, (K,) float32, above 0.
-    trust
-        In each pixel, (K, Y, X) float32, 0 to 1; that of the first image is 1.
+        Weight of each image, (K,) float32, positive.
+    confidence
+        Confidence in each pixel, (K, Y, X) float32, 0 to 1; that of the first image is 1.
 
     Returns
     -------
@@ -42,12 +41,13 @@ def robust_mean(
     """
     if len(images) == 1:
         return images[0].copy()
-    votes = np.where(trust > _VOTE, images, images[0])
-    deviations = np.square(images - median(votes))
+    compared = np.where(confidence > _MIN_CONFIDENCE, images, images[0])
+    deviations = np.square(images - median(compared))
     for deviation in deviations:
-        cv2.GaussianBlur(deviation, (0, 0), _GRAIN, dst=deviation)
-    typical = 1.5 * float(median(deviations[:, ::_SAMPLED, ::_SAMPLED]).mean())
-    least = (_LEAST_DEVIATION * float(images[0].std())) ** 2
-    scale = 2 * _SPREAD**2 * max(typical, least, _NEGLIGIBLE)
-    trusted = weights[:, np.newaxis, np.newaxis] * trust * (np.exp(-deviations / np.float32(scale)) + np.float32(_REST))
-    return np.einsum("kyx,kyx->yx", trusted, images) / trusted.sum(axis=0)
+        cv2.GaussianBlur(deviation, (0, 0), _POOLING_SIGMA, dst=deviation)
+    typical = 1.5 * float(median(deviations[:, ::_SUBSAMPLING, ::_SUBSAMPLING]).mean())
+    least = (_MIN_DEVIATION * float(images[0].std())) ** 2
+    scale = 2 * _OUTLIER_SCALE**2 * max(typical, least, _MIN_SQUARED_DEVIATION)
+    outlier_weights = np.exp(-deviations / np.float32(scale)) + np.float32(_MIN_WEIGHT)
+    total = weights[:, np.newaxis, np.newaxis] * confidence * outlier_weights
+    return np.einsum("kyx,kyx->yx", total, images) / total.sum(axis=0)

@@ -1,4 +1,9 @@
-"""The valid frames of a movie that are held, and the motion between each and the next."""
+"""Trajectories of the material of a movie: the flow between consecutive valid frames, refined and chained.
+
+Each pair of consecutive valid frames has a forward and a backward flow. Before use, a flow is split into the common
+motion of the image (its median, which may be jitter) and the rest, and the rest is averaged with that of the pairs
+before and after, along the trajectories. Its uncertainty is the forward-backward error plus the photometric error.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,68 +15,71 @@ from numpy.typing import NDArray
 from image_translation.frame import Frame
 from image_translation.temporal import jitter, optical_flow
 
-_AGREEING = 0.6  # share of the textured pixels whose flows there and back lead within a pixel of the start
-_BROKEN = 1e6  # squared pixels; no weight is left
+_MIN_CONSISTENT_FRACTION = 0.6  # of the textured pixels; below it, the flow between two frames is not used
+_NO_CONFIDENCE = 1e6  # uncertainty in squared pixels, for which the weight is zero
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
-    """Motion between a frame and the next valid one.
+class FlowPair:
+    """Flow between a frame and the next valid one, in both directions.
 
     Attributes
     ----------
-    there, back
-        Flow from the one to the other, and back, (Y, X, 2) float32.
-    unlike_there, unlike_back
-        How unlike the two frames are along these flows, (Y, X) float32; see `optical_flow.unlikeness`.
+    forward, backward
+        Flow from the first frame to the second, and from the second to the first, (Y, X, 2) float32, in pixels.
+    forward_error, backward_error
+        Photometric error along each flow, (Y, X) float32; see `optical_flow.photometric_error`.
     """
 
-    there: optical_flow.Flow
-    back: optical_flow.Flow
-    unlike_there: NDArray[np.float32]
-    unlike_back: NDArray[np.float32]
+    forward: optical_flow.Flow
+    backward: optical_flow.Flow
+    forward_error: NDArray[np.float32]
+    backward_error: NDArray[np.float32]
 
 
 class FlowSource(Protocol):
-    """Where the motion in a movie comes from."""
+    """Source of the flow between consecutive valid frames of a movie."""
 
-    def follow(self, frame: Frame) -> tuple[NDArray[np.bool_], Motion | None]:
-        """Take the next valid frame; return its pixels with texture, (Y, X), and the motion from the last to it.
+    def push(self, frame: Frame) -> tuple[NDArray[np.bool_], FlowPair | None]:
+        """Add the next valid frame; return its mask of textured pixels, (Y, X), and the flow from the previous frame.
 
-        There is no motion to the first frame.
+        The first frame has no flow.
         """
 
-    def clear(self) -> None:
-        """Forget the last frame: another movie begins."""
+    def reset(self) -> None:
+        """Forget the previous frame, before another movie."""
 
 
 class PhaseFlow:
-    """Motion that is estimated from the phase of the frames."""
+    """Optical flow estimated from the phase of the frames."""
 
     def __init__(self) -> None:
         self._estimator = optical_flow.FlowEstimator()
-        self._last: NDArray[np.uint8] | None = None
+        self._previous: NDArray[np.uint8] | None = None
 
-    def follow(self, frame: Frame) -> tuple[NDArray[np.bool_], Motion | None]:
-        """Take the next valid frame, with its phase."""
+    def push(self, frame: Frame) -> tuple[NDArray[np.bool_], FlowPair | None]:
+        """Add the next valid frame, with its phase; see `FlowSource.push`."""
         if frame.phase is None:
-            raise ValueError(f"frame {frame.index} has no phase, which tells a motion filter where things move")
-        before, (after, textured) = self._last, self._estimator.prepare(frame.phase)
-        self._last = after
+            raise ValueError(f"frame {frame.index} has no phase; the motion filters estimate the flow from it")
+        before, (after, textured) = self._previous, self._estimator.prepare(frame.phase)
+        self._previous = after
         if before is None:
             return textured, None
-        there, back = self._estimator.flow(before, after), self._estimator.flow(after, before)
-        unlike = optical_flow.unlikeness(before, after, there), optical_flow.unlikeness(after, before, back)
-        return textured, Motion(there, back, *unlike)
+        forward, backward = self._estimator.estimate(before, after), self._estimator.estimate(after, before)
+        errors = (
+            optical_flow.photometric_error(before, after, forward),
+            optical_flow.photometric_error(after, before, backward),
+        )
+        return textured, FlowPair(forward, backward, *errors)
 
-    def clear(self) -> None:
-        """Forget the last frame."""
-        self._last = None
+    def reset(self) -> None:
+        """Forget the previous frame."""
+        self._previous = None
 
 
 @dataclass(eq=False)
-class _Node:
-    """A valid frame, the pixels with texture, (Y, X) bool, and what acceleration they have in common."""
+class _TrackedFrame:
+    """Valid frame with its mask of textured pixels, (Y, X) bool, and their common acceleration (dx, dy)."""
 
     frame: Frame
     textured: NDArray[np.bool_]
@@ -79,138 +87,156 @@ class _Node:
 
 
 @dataclass(eq=False)
-class _Link:
-    """Motion from a valid frame to the next one, and what all material has in common of it.
+class _Interval:
+    """Motion between two consecutive valid frames.
 
-    `forward` and `backward` are the flows that are to be used, with the doubts about them in squared pixels, (Y, X, 3).
+    Attributes
+    ----------
+    measured
+        Flow as estimated.
+    common_forward, common_backward
+        Median flow (dx, dy), in pixels.
+    reliable
+        Whether the frames are adjacent in time and the flow is consistent.
+    discontinuous
+        Whether the flow is inconsistent in most of the image, as after a jump of the stage.
+    refined
+        Whether `forward` and `backward` are up to date.
+    forward, backward
+        Refined flow and its uncertainty in squared pixels, (Y, X, 3) float32.
     """
 
-    measured: Motion
-    drift_there: NDArray[np.float32]
-    drift_back: NDArray[np.float32]
-    steady: bool  # between frames that follow each other, and most of the material can be followed
-    broken: bool
-    settled: bool = False
+    measured: FlowPair
+    common_forward: NDArray[np.float32]
+    common_backward: NDArray[np.float32]
+    reliable: bool
+    discontinuous: bool
+    refined: bool = False
     forward: NDArray[np.float32] = field(init=False)
     backward: NDArray[np.float32] = field(init=False)
 
-    def settle(self, there: optical_flow.Flow, back: optical_flow.Flow) -> None:
-        """Take the flows that are to be used, and note where they are in doubt."""
-        doubt_there = optical_flow.mismatch(there, back) + self.measured.unlike_there
-        doubt_back = optical_flow.mismatch(back, there) + self.measured.unlike_back
-        if self.broken:
-            doubt_there[:], doubt_back[:] = _BROKEN, _BROKEN
-        self.forward = np.dstack([there, doubt_there])
-        self.backward = np.dstack([back, doubt_back])
-        self.settled = True
+    def set_refined(self, forward: optical_flow.Flow, backward: optical_flow.Flow) -> None:
+        """Store the refined flows, with their uncertainty."""
+        forward_uncertainty = optical_flow.forward_backward_error(forward, backward) + self.measured.forward_error
+        backward_uncertainty = optical_flow.forward_backward_error(backward, forward) + self.measured.backward_error
+        if self.discontinuous:
+            forward_uncertainty[:], backward_uncertainty[:] = _NO_CONFIDENCE, _NO_CONFIDENCE
+        self.forward = np.dstack([forward, forward_uncertainty])
+        self.backward = np.dstack([backward, backward_uncertainty])
+        self.refined = True
 
     @property
-    def own_there(self) -> optical_flow.Flow:
-        """Flow there without what all material has in common, which may be shake and not last."""
-        return self.measured.there - self.drift_there
+    def relative_forward(self) -> optical_flow.Flow:
+        """Forward flow relative to the common motion, which may be jitter and not persist."""
+        return self.measured.forward - self.common_forward
 
     @property
-    def own_back(self) -> optical_flow.Flow:
-        """Flow back without what all material has in common."""
-        return self.measured.back - self.drift_back
+    def relative_backward(self) -> optical_flow.Flow:
+        """Backward flow relative to the common motion."""
+        return self.measured.backward - self.common_backward
 
 
-class MotionTrack:
-    """Some consecutive frames of a movie, and the paths of their material.
+class Trajectories:
+    """Trajectories of the material over a sliding window of valid frames.
 
     Parameters
     ----------
     source
-        Gives the flow between adjacent frames.
+        Source of the flow between consecutive valid frames.
     """
 
     def __init__(self, source: FlowSource) -> None:
         self._source = source
-        self._nodes: list[_Node] = []
-        self._links: list[_Link] = []  # between each node and the next
+        self._frames: list[_TrackedFrame] = []
+        self._intervals: list[_Interval] = []  # number i lies between frames i and i + 1
 
     def append(self, frame: Frame) -> None:
-        """Take the next valid frame, with its phase."""
-        textured, measured = self._source.follow(frame)
-        node = _Node(frame, textured)
+        """Add the next valid frame, with its phase."""
+        textured, measured = self._source.push(frame)
+        tracked = _TrackedFrame(frame, textured)
         if measured is not None:
-            self._link(self._nodes[-1], node, measured)
-        self._nodes.append(node)
+            self._append_interval(self._frames[-1], tracked, measured)
+        self._frames.append(tracked)
 
-    def release(self, oldest: int) -> None:
-        """Let go of the frames before a number, but for the last frame."""
-        while len(self._nodes) > 1 and self._nodes[0].frame.index < oldest:
-            del self._nodes[0], self._links[0]
+    def discard_before(self, oldest: int) -> None:
+        """Discard the frames whose index is below `oldest`, except the last frame."""
+        while len(self._frames) > 1 and self._frames[0].frame.index < oldest:
+            del self._frames[0], self._intervals[0]
 
     def clear(self) -> None:
-        """Let go of all frames."""
-        self._nodes, self._links = [], []
-        self._source.clear()
+        """Discard all frames."""
+        self._frames, self._intervals = [], []
+        self._source.reset()
 
     def accelerations(self, window: range) -> list[NDArray[np.float64] | None]:
-        """Return the common acceleration (dx, dy) of each frame of a window, None where it is not known."""
-        known = {node.frame.index: node.acceleration for node in self._nodes}
+        """Return the common acceleration (dx, dy) of each frame of a window, None where unknown."""
+        known = {tracked.frame.index: tracked.acceleration for tracked in self._frames}
         return [known.get(index) for index in window]
 
-    def paths(
+    def follow(
         self, index: int, window: range, start: NDArray[np.float32]
     ) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
-        """Follow the material of a frame.
+        """Follow the material of a frame to the other frames of a window.
 
         Parameters
         ----------
         index
-            Number of the frame.
+            Index of the frame.
         window
-            Numbers of the frames that it is followed to.
+            Indices of the frames to which the material is followed.
         start
-            Places (x, y) in the frame, (Y, X, 2) float32.
+            Positions (x, y) in the frame, (Y, X, 2) float32.
 
         Yields
         ------
         frame
             Each other valid frame of the window.
         path
-            Flow from the places to it, and the sum of the doubts on the way, (Y, X, 3) float32.
+            Flow from `start` to that frame and the accumulated uncertainty, (Y, X, 3) float32.
         """
-        centre = next(number for number, node in enumerate(self._nodes) if node.frame.index == index)
-        later = [node.frame for node in self._nodes[centre + 1 :] if node.frame.index in window]
-        earlier = [node.frame for node in reversed(self._nodes[:centre]) if node.frame.index in window]
-        forward = [self._settled(centre + step).forward for step in range(len(later))]
-        backward = [self._settled(centre - 1 - step).backward for step in range(len(earlier))]
-        yield from zip(later, optical_flow.chain(forward, start), strict=True)
-        yield from zip(earlier, optical_flow.chain(backward, start), strict=True)
+        centre = next(number for number, tracked in enumerate(self._frames) if tracked.frame.index == index)
+        later = [tracked.frame for tracked in self._frames[centre + 1 :] if tracked.frame.index in window]
+        earlier = [tracked.frame for tracked in reversed(self._frames[:centre]) if tracked.frame.index in window]
+        forward = [self._refined(centre + step).forward for step in range(len(later))]
+        backward = [self._refined(centre - 1 - step).backward for step in range(len(earlier))]
+        yield from zip(later, optical_flow.chain_flows(forward, start), strict=True)
+        yield from zip(earlier, optical_flow.chain_flows(backward, start), strict=True)
 
-    def _link(self, before: _Node, after: _Node, measured: Motion) -> None:
-        drifts = _drift(measured.there, before.textured), _drift(measured.back, after.textured)
-        agreeing = optical_flow.mismatch(measured.there, measured.back)[before.textured] < 1
-        broken = len(agreeing) > 0 and float(agreeing.mean()) < _AGREEING
+    def _append_interval(self, before: _TrackedFrame, after: _TrackedFrame, measured: FlowPair) -> None:
+        common = _median_flow(measured.forward, before.textured), _median_flow(measured.backward, after.textured)
+        consistent = optical_flow.forward_backward_error(measured.forward, measured.backward)[before.textured] < 1
+        discontinuous = len(consistent) > 0 and float(consistent.mean()) < _MIN_CONSISTENT_FRACTION
         adjacent = after.frame.index == before.frame.index + 1
-        link = _Link(measured, *drifts, steady=adjacent and not broken, broken=broken)
-        self._links.append(link)
-        if len(self._links) > 1:
-            earlier = self._links[-2]
-            if link.steady and earlier.steady:
-                before.acceleration = jitter.acceleration(earlier.measured.back, measured.there, before.textured)
-            earlier.settled = False  # the new one tells more of it
+        interval = _Interval(measured, *common, reliable=adjacent and not discontinuous, discontinuous=discontinuous)
+        self._intervals.append(interval)
+        if len(self._intervals) > 1:
+            previous = self._intervals[-2]
+            if interval.reliable and previous.reliable:
+                before.acceleration = jitter.common_acceleration(
+                    previous.measured.backward, measured.forward, before.textured
+                )
+            previous.refined = False  # the new interval adds information about it
 
-    def _settled(self, number: int) -> _Link:
-        """Average the flow of a link with those of the links before and after, along the path."""
-        link = self._links[number]
-        if link.settled:
-            return link
-        start = optical_flow.grid(link.measured.there.shape[:2])
-        there, back = [link.own_there], [link.own_back]
-        if link.steady and number > 0 and (other := self._links[number - 1]).steady:
-            there.append(optical_flow.sample(other.own_there, start + other.measured.back))
-            back.append(optical_flow.sample(other.own_back, start + link.measured.back))
-        if link.steady and number + 1 < len(self._links) and (other := self._links[number + 1]).steady:
-            there.append(optical_flow.sample(other.own_there, start + link.measured.there))
-            back.append(optical_flow.sample(other.own_back, start + other.measured.there))
-        link.settle(optical_flow.lasting(there) + link.drift_there, optical_flow.lasting(back) + link.drift_back)
-        return link
+    def _refined(self, number: int) -> _Interval:
+        """Average the flow of an interval with those of the intervals before and after, along the trajectories."""
+        interval = self._intervals[number]
+        if interval.refined:
+            return interval
+        grid = optical_flow.pixel_grid(interval.measured.forward.shape[:2])
+        forward, backward = [interval.relative_forward], [interval.relative_backward]
+        if interval.reliable and number > 0 and (other := self._intervals[number - 1]).reliable:
+            forward.append(optical_flow.sample(other.relative_forward, grid + other.measured.backward))
+            backward.append(optical_flow.sample(other.relative_backward, grid + interval.measured.backward))
+        if interval.reliable and number + 1 < len(self._intervals) and (other := self._intervals[number + 1]).reliable:
+            forward.append(optical_flow.sample(other.relative_forward, grid + interval.measured.forward))
+            backward.append(optical_flow.sample(other.relative_backward, grid + other.measured.forward))
+        interval.set_refined(
+            optical_flow.average_velocities(forward) + interval.common_forward,
+            optical_flow.average_velocities(backward) + interval.common_backward,
+        )
+        return interval
 
 
-def _drift(flow: optical_flow.Flow, textured: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _median_flow(flow: optical_flow.Flow, textured: NDArray[np.bool_]) -> NDArray[np.float32]:
     values = flow[textured]
     return np.median(values, axis=0) if len(values) else np.zeros(2, np.float32)

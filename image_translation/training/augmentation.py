@@ -1,7 +1,7 @@
-"""What is done to a field before a network trains on it: cut at random, turned, dimmed, blurred and soiled.
+"""Normalisation and augmentation of training patches: random crops, flips, affine maps, intensity changes, blur, noise.
 
-The transforms are MONAI's (https://monai.io), by the names that VisCy gives them. What changes the geometry changes
-source and target alike; what changes the intensities changes the source alone, for the target is what is to be found.
+The transforms are those of MONAI (https://monai.io) as wrapped by VisCy. Geometric transforms are applied to source and
+target together; intensity transforms are applied to the source only, because the target is what the network learns.
 """
 
 import math
@@ -23,13 +23,13 @@ from image_translation.normalize import STORED_KEYS, Method
 from image_translation.training.options import Augmentation
 
 WEIGHT = "weight"
-"""Key of the image whose bright places are drawn more often, so that patches seldom show empty ground."""
+"""Key of the sampling map: patches are cropped more often where it is bright, so that few show only background."""
 
 
 def normalizations(source: Sequence[str], target: Sequence[str], method: Method) -> list[Any]:
-    """Return what brings sources to the scale of their field, and targets to that of all fields.
+    """Return transforms that normalise sources by the statistics of their field, and targets by those of all fields.
 
-    A sample holds, beside its images (1, 1, Y, X) by channel, the statistics by channel, as VisCy keeps them.
+    A sample maps channels to images (1, 1, Y, X), and contains the statistics of each channel in VisCy's layout.
     """
     target_keys = dict(zip(("subtrahend", "divisor"), STORED_KEYS["mean_std"], strict=True))
     steps = [NormalizeSampled(list(target), "dataset_statistics", **target_keys)]
@@ -48,35 +48,35 @@ def augmentations(
     patch: int,
     samples: int,
 ) -> list[Any]:
-    """Return the random steps between a normalised field and patches, which a crop at the centre then completes.
+    """Return the random transforms from a normalised field to patches; a centre crop to the patch size must follow.
 
     Parameters
     ----------
     source, target
         Names of the channels.
     strength
-        "none": cut only. "weak": mirrored, a little dimmed. "strong": turned and stretched at will, too, with other
-        contrast, blur and noise.
+        "none": random crops only. "weak": also flips and small intensity changes. "strong": also random rotation,
+        shear and scale, large changes of contrast and intensity, blur and noise.
     shape
-        Height and width of the smallest field.
+        Height and width of the smallest field, in pixels.
     patch
-        Side of a patch in pixels.
+        Height and width of a patch, in pixels.
     samples
-        Patches of a field.
+        Number of patches per field.
     """
-    both, sources = [*source, *target], list(source)
-    # what is turned at will must be larger than what is cut from its centre
-    reach = math.ceil(patch * math.sqrt(2)) if strength == "strong" else patch
-    size = (1, *(min(reach, side) for side in shape))
-    steps = [RandWeightedCropd(both, w_key=WEIGHT, spatial_size=size, num_samples=samples)]
+    channels, sources = [*source, *target], list(source)
+    # a crop that is rotated by any angle must contain the patch
+    side = math.ceil(patch * math.sqrt(2)) if strength == "strong" else patch
+    size = (1, *(min(side, length) for length in shape))
+    steps = [RandWeightedCropd(channels, w_key=WEIGHT, spatial_size=size, num_samples=samples)]
     if strength != "none":
-        steps += [RandFlipd(both, prob=0.5, spatial_axis=1), RandFlipd(both, prob=0.5, spatial_axis=2)]
+        steps += [RandFlipd(channels, prob=0.5, spatial_axis=1), RandFlipd(channels, prob=0.5, spatial_axis=2)]
     if strength == "weak":
         steps.append(RandScaleIntensityd(sources, prob=0.5, factors=0.1))
     if strength == "strong":
         steps += [
             RandAffined(
-                both, prob=0.8, rotate_range=(math.pi, 0.0, 0.0), shear_range=(0.0, 0.0, 0.0, 0.05, 0.0, 0.05),
+                channels, prob=0.8, rotate_range=(math.pi, 0.0, 0.0), shear_range=(0.0, 0.0, 0.0, 0.05, 0.0, 0.05),
                 scale_range=(0.0, 0.3, 0.3), padding_mode="reflection",
             ),
             RandAdjustContrastd(sources, prob=0.3, gamma=(0.75, 1.5)),

@@ -1,6 +1,6 @@
-"""Which images of a store a network is trained on and which are held out, and what they are normalised by.
+"""Images of a store for training and validation: selection, split into two sets, and intensity statistics.
 
-The store is read and never written: the statistics go into a file beside the checkpoints.
+The store is never written to; the statistics go into a file beside the checkpoints.
 """
 
 import hashlib
@@ -23,25 +23,25 @@ from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import Position, Store
 
 HELD_OUT = 0.2
-"""Share of the positions, frames or columns that no gradient sees, unless positions are named."""
+"""Fraction of the positions, frames or columns that is held out for validation, unless positions are named."""
 
-_FEWEST_FRAMES = 5  # of a movie that is split in time
+_MIN_FRAMES = 5  # of a movie that is split in time
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Window:
-    """A plane of one frame of one position, or some of its columns.
+class ImageRegion:
+    """A plane of one frame of one position, or a range of its columns.
 
     Attributes
     ----------
     position
         Name of the position.
     frame, plane
-        Indices of time and depth.
+        Indices on the time and depth axes.
     columns
-        First column, and the one after the last.
+        Index of the first column, and of the one after the last.
     """
 
     position: str
@@ -50,54 +50,57 @@ class Window:
     columns: tuple[int, int]
 
 
+Regions = tuple[ImageRegion, ...]
+
+
 @dataclass(frozen=True)
 class Fields:
-    """The images of a training.
+    """Images for training and validation, and their statistics.
 
     Attributes
     ----------
     positions
-        The images, by the name of their position.
+        Positions by name.
     channels
         Names of the sources, then of the targets.
     train, held_out
-        Windows to train on, and to judge by.
-    inputs
-        By position and source channel, what its field of view is normalised by.
-    outputs
-        By target channel, what all fields are normalised by together, so that a bright field stays a bright one.
+        Regions to train on, and regions held out for validation.
+    source_statistics
+        Statistics of each field of view, by position and source channel.
+    target_statistics
+        Statistics of all fields together, by target channel, so that a bright field stays bright.
     pixel_size
-        In micrometres, if all positions state the same one.
+        In micrometres; None unless all positions have the same one.
     sha256
-        Sum of samples of all images that were looked at: other data, another sum.
+        SHA-256 checksum of samples of all images, which changes with the data.
     """
 
     positions: Mapping[str, Position]
     channels: tuple[str, ...]
-    train: tuple[Window, ...]
-    held_out: tuple[Window, ...]
-    inputs: Mapping[str, Mapping[str, Statistics]]
-    outputs: Mapping[str, Statistics]
+    train: Regions
+    held_out: Regions
+    source_statistics: Mapping[str, Mapping[str, Statistics]]
+    target_statistics: Mapping[str, Statistics]
     pixel_size: float | None
     sha256: str
 
-    def read(self, window: Window) -> NDArray[np.float32]:
-        """Read all channels of a window, (C, Y, X) float32, as they are stored."""
-        position, columns = self.positions[window.position], slice(*window.columns)
+    def read(self, region: ImageRegion) -> NDArray[np.float32]:
+        """Read all channels of a region, (C, Y, X) float32, without normalisation."""
+        position, columns = self.positions[region.position], slice(*region.columns)
         indices = [position.channels.index(channel) for channel in self.channels]
-        planes = [position.read(window.frame, index, window.plane)[:, columns] for index in indices]
+        planes = [position.read(region.frame, index, region.plane)[:, columns] for index in indices]
         return np.stack(planes).astype(np.float32, copy=False)
 
     def write_statistics(self, path: Path) -> None:
-        """Write what was computed to a JSON file."""
+        """Write the statistics and the split into training and validation to a JSON file."""
         content = {
             "inputs": {
-                name: {channel: _numbers(found) for channel, found in channels.items()}
-                for name, channels in self.inputs.items()
+                name: {channel: _to_json(statistics) for channel, statistics in channels.items()}
+                for name, channels in self.source_statistics.items()
             },
-            "outputs": {channel: _numbers(found) for channel, found in self.outputs.items()},
-            "train": sorted({window.position for window in self.train}),
-            "held_out": [[w.position, w.frame, w.plane, *w.columns] for w in self.held_out],
+            "outputs": {channel: _to_json(statistics) for channel, statistics in self.target_statistics.items()},
+            "train": sorted({region.position for region in self.train}),
+            "held_out": [[r.position, r.frame, r.plane, *r.columns] for r in self.held_out],
             "pixel_size_um": self.pixel_size,
             "sha256": self.sha256,
         }
@@ -105,8 +108,8 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which images are wanted; as in `TrainOptions`."""
+class FieldSelection:
+    """Selection of images; the attributes are those of `options.TrainOptions`."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]
@@ -118,60 +121,60 @@ class Choice:
     seed: int = 0
 
 
-def find_fields(store: Store, choice: Choice) -> Fields:
-    """Look through a store: which images are there, which were dropped, and what their intensities are.
+def find_fields(store: Store, selection: FieldSelection) -> Fields:
+    """Find the valid images of a store, split them into training and validation, and compute their statistics.
 
-    Images that are empty, constant or not finite in any channel are left out, and so are those that cannot be read.
+    Images that are empty, constant or not finite in any channel, and images that cannot be read, are left out.
 
     Parameters
     ----------
     store
-        Any OME-Zarr store with the sources and the targets as channels.
-    choice
-        What is wanted.
+        OME-Zarr store with the sources and the targets as channels.
+    selection
+        Channels, positions and planes; normalisation method, patch size and seed.
 
     Raises
     ------
     UsageError
-        A channel or position is missing; frames are smaller than a patch; or nothing is left to hold out.
+        If a channel or position is missing, frames are smaller than a patch, or training or validation set are empty.
     DataError
-        No image is left.
+        If no image is valid.
     """
-    names = store.select(choice.positions)
-    if choice.validation:  # named ones need not be among the others
-        names = tuple(dict.fromkeys((*names, *store.select(choice.validation))))
+    names = store.select(selection.positions)
+    if selection.validation:  # need not be among the positions
+        names = tuple(dict.fromkeys((*names, *store.select(selection.validation))))
     positions = {name: store.position(name) for name in names}
-    channels = (*choice.source, *choice.target)
+    channels = (*selection.source, *selection.target)
     for position in positions.values():
-        _require(position, channels, choice.patch)
-    digest = hashlib.sha256(repr((channels, choice.z)).encode())
-    samples: dict[str, list[NDArray[np.float64]]] = {channel: [] for channel in choice.target}
-    windows = []
-    for window, images in _valid(positions, channels, choice.z):
-        windows.append(window)
-        digest.update(repr(window).encode())
+        _check_position(position, channels, selection.patch)
+    digest = hashlib.sha256(repr((channels, selection.z)).encode())
+    samples: dict[str, list[NDArray[np.float64]]] = {channel: [] for channel in selection.target}
+    regions = []
+    for region, images in _valid_images(positions, channels, selection.z):
+        regions.append(region)
+        digest.update(_encode(region))
         for channel, image in zip(channels, images, strict=True):
             sample = normalize.grid_sample(image)
             digest.update(sample.tobytes())
             if channel in samples:
                 samples[channel].append(sample)
-    if not windows:
+    if not regions:
         raise DataError(f"{store.path}: every image is empty, constant or unreadable in one of {listing(channels)}")
-    train, held_out = _split(store, windows, choice)
-    used = dict.fromkeys(window.position for window in windows)
+    train, held_out = _split(store, regions, selection)
+    used = dict.fromkeys(region.position for region in regions)
     return Fields(
         {name: positions[name] for name in used},
         channels,
         train,
         held_out,
-        {name: _inputs(positions[name], choice) for name in used},
-        {channel: normalize.estimate(found, "mean_std") for channel, found in samples.items()},
+        {name: _source_statistics(positions[name], selection) for name in used},
+        {channel: normalize.estimate(values, "mean_std") for channel, values in samples.items()},
         _pixel_size(positions.values()),
         digest.hexdigest(),
     )
 
 
-def _require(position: Position, channels: Sequence[str], patch: int) -> None:
+def _check_position(position: Position, channels: Sequence[str], patch: int) -> None:
     missing = [channel for channel in channels if channel not in position.channels]
     if missing:
         raise UsageError(
@@ -183,14 +186,14 @@ def _require(position: Position, channels: Sequence[str], patch: int) -> None:
         raise UsageError(f"--patch {patch}: larger than the frames of {position.path}, which are {size} pixels")
 
 
-def _valid(
+def _valid_images(
     positions: Mapping[str, Position], channels: Sequence[str], z: str
-) -> Iterator[tuple[Window, list[NDArray[Any]]]]:
-    """Yield the images that can be trained on; warn of the others."""
+) -> Iterator[tuple[ImageRegion, list[NDArray[Any]]]]:
+    """Yield the images that are valid in all channels; warn about the others."""
     planes = {name: select_planes(position, z) for name, position in positions.items()}
     total = sum(position.shape[0] * len(planes[name]) for name, position in positions.items())
     dropped, unreadable = 0, []
-    with tqdm(total=total, unit="image", disable=None, dynamic_ncols=True, desc="looking through the data") as bar:
+    with tqdm(total=total, unit="image", disable=None, dynamic_ncols=True, desc="reading the data") as bar:
         for name, position in positions.items():
             indices = [position.channels.index(channel) for channel in channels]
             for frame in range(position.shape[0]):
@@ -202,7 +205,7 @@ def _valid(
                         unreadable.append(str(error))
                         continue
                     if all(map(normalize.is_valid, images)):
-                        yield Window(name, frame, plane, (0, position.shape[4])), images
+                        yield ImageRegion(name, frame, plane, (0, position.shape[4])), images
                     else:
                         dropped += 1
     if dropped:
@@ -211,53 +214,59 @@ def _valid(
         _log.warning("%d of %d images are left out; the first: %s", len(unreadable), total, unreadable[0])
 
 
-def _split(store: Store, windows: Sequence[Window], choice: Choice) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    """Hold out positions where there are several, else the last frames of a movie, else the right of the field."""
-    names = list(dict.fromkeys(window.position for window in windows))
-    frames = sorted({window.frame for window in windows})
-    if choice.validation:
-        chosen = set(store.select(choice.validation))
+def _split(store: Store, regions: Sequence[ImageRegion], selection: FieldSelection) -> tuple[Regions, Regions]:
+    """Hold out positions if there are several, else the last frames of a movie, else the right part of the field."""
+    names = list(dict.fromkeys(region.position for region in regions))
+    frames = sorted({region.frame for region in regions})
+    if selection.validation:
+        held_out = set(store.select(selection.validation))
     elif len(names) > 1:
         count = max(1, round(HELD_OUT * len(names)))
-        chosen = set(np.random.default_rng(choice.seed).permutation(names)[:count].tolist())
-    elif len(frames) >= _FEWEST_FRAMES:
+        held_out = set(np.random.default_rng(selection.seed).permutation(names)[:count].tolist())
+    elif len(frames) >= _MIN_FRAMES:
         last = frames[-max(1, round(HELD_OUT * len(frames))) :]
-        return _parted(store, windows, [window.frame in last for window in windows])
+        return _partition(store, regions, [region.frame in last for region in regions])
     else:
-        return _split_columns(store, windows, choice.patch)
-    return _parted(store, windows, [window.position in chosen for window in windows])
+        return _split_columns(store, regions, selection.patch)
+    return _partition(store, regions, [region.position in held_out for region in regions])
 
 
-def _parted(
-    store: Store, windows: Sequence[Window], held: Sequence[bool]
-) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    train = tuple(window for window, out in zip(windows, held, strict=True) if not out)
-    held_out = tuple(window for window, out in zip(windows, held, strict=True) if out)
+def _partition(store: Store, regions: Sequence[ImageRegion], is_held_out: Sequence[bool]) -> tuple[Regions, Regions]:
+    train = tuple(region for region, out in zip(regions, is_held_out, strict=True) if not out)
+    held_out = tuple(region for region, out in zip(regions, is_held_out, strict=True) if out)
     if not train or not held_out:
-        rest = "to train on" if held_out else "to judge by"
-        raise UsageError(f"--validation: nothing is left {rest} in {store.path}; name some of its positions, not all")
+        purpose = "to train on" if held_out else "for validation"
+        raise UsageError(
+            f"--validation: no image is left {purpose} in {store.path}; name some of its positions, not all"
+        )
     return train, held_out
 
 
-def _split_columns(
-    store: Store, windows: Sequence[Window], patch: int
-) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    width = windows[0].columns[1]
+def _split_columns(store: Store, regions: Sequence[ImageRegion], patch: int) -> tuple[Regions, Regions]:
+    width = regions[0].columns[1]
     border = width - max(patch, round(HELD_OUT * width))
     if border < patch:
         raise UsageError(
-            f"--patch {patch}: {store.path} is a single still of {width} columns, of which as many as a patch are held "
-            f"out; give more fields, or patches of at most {width // 2}"
+            f"--patch {patch}: {store.path} is a single image of {width} columns, too few to hold out some of "
+            f"them; give more images, or patches of at most {width // 2} pixels"
         )
-    left = tuple(Window(w.position, w.frame, w.plane, (0, border)) for w in windows)
-    right = tuple(Window(w.position, w.frame, w.plane, (border, width)) for w in windows)
+    left = tuple(ImageRegion(r.position, r.frame, r.plane, (0, border)) for r in regions)
+    right = tuple(ImageRegion(r.position, r.frame, r.plane, (border, width)) for r in regions)
     return left, right
 
 
-def _inputs(position: Position, choice: Choice) -> dict[str, Statistics]:
-    """Find the statistics that a prediction of this field would take."""
-    method = choice.normalization
-    return {name: field_statistics(position, position.channels.index(name), method) for name in choice.source}
+def _source_statistics(position: Position, selection: FieldSelection) -> dict[str, Statistics]:
+    """Return the statistics of a field as they are used for predictions."""
+    method = selection.normalization
+    return {name: field_statistics(position, position.channels.index(name), method) for name in selection.source}
+
+
+def _encode(region: ImageRegion) -> bytes:
+    """Encode a region for the checksum; the format must not change, since trainings are resumed by the checksum."""
+    content = (
+        f"position={region.position!r}, frame={region.frame!r}, plane={region.plane!r}, columns={region.columns!r}"
+    )
+    return f"Window({content})".encode()
 
 
 def _pixel_size(positions: Iterable[Position]) -> float | None:
@@ -265,5 +274,5 @@ def _pixel_size(positions: Iterable[Position]) -> float | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def _numbers(statistics: Statistics) -> dict[str, float]:
+def _to_json(statistics: Statistics) -> dict[str, float]:
     return {"center": statistics.center, "scale": statistics.scale}

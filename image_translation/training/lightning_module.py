@@ -1,4 +1,4 @@
-"""VisCy's network as it is trained here: its loss, its learning rate, and what its checkpoints say of themselves."""
+"""Lightning module of VisCy's network: loss, validation scores, learning rate schedule, and checkpoint metadata."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,31 +13,31 @@ from image_translation.network.loading import METADATA_KEY
 ARCHITECTURE = "UNeXt2_2D"
 LOSS, HELD_OUT_LOSS, PEARSON, RATE = "loss/train", "loss/validation", "pearson", "rate"
 
-_SILENT = 1e-24  # square of a response that is none
-_WARM_UP = 0.05  # share of the steps
-_EXAMPLES = 3  # fields that are shown
+_MIN_ENERGY = 1e-24  # lower limit of the squared response of a channel
+_WARM_UP = 0.05  # fraction of the steps
+_EXAMPLES = 3  # validation fields to keep for the figure
 
 
-class StainingNetwork(VSUNet):  # type: ignore[misc]  # VisCy is not typed
-    """VisCy's `VSUNet` with a rate that follows the steps, and checkpoints that every command can use.
+class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
+    """VisCy's `VSUNet` with a learning rate schedule by step, and checkpoints with metadata.
 
-    Its loss is VisCy's `MixedLoss`, of L1, L2 and multi-scale structural dissimilarity (Zhao et al., Loss functions for
+    The loss is VisCy's `MixedLoss` of L1, L2 and multi-scale structural dissimilarity (Zhao et al., Loss functions for
     image restoration with neural networks, IEEE Trans. Comput. Imaging 3, 47-57, 2017).
 
     Parameters
     ----------
     model_config
-        Arguments of VisCy's network.
+        Hyper-parameters of VisCy's network.
     loss
         Weights of L1, L2 and MS-DSSIM.
     rate
         Highest learning rate.
     steps
-        Length of the training, for the warm-up and the cosine.
+        Total number of steps, for warm-up and cosine decay.
     targets
-        Names of the channels that are predicted.
-    told
-        What checkpoints say: normalization, channels, versions.
+        Names of the target channels.
+    metadata
+        Metadata to store in checkpoints: normalization, channels, versions.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class StainingNetwork(VSUNet):  # type: ignore[misc]  # VisCy is not typed
         rate: float,
         steps: int,
         targets: tuple[str, ...],
-        told: Mapping[str, Any],
+        metadata: Mapping[str, Any],
     ) -> None:
         l1, l2, ms_dssim = loss
         super().__init__(
@@ -60,28 +60,28 @@ class StainingNetwork(VSUNet):  # type: ignore[misc]  # VisCy is not typed
         replace_response_norms(self.model)
         self.example_input_array = None
         self.examples: list[dict[str, torch.Tensor]] = []
-        self._model_config, self._steps, self._targets, self._told = model_config, steps, targets, dict(told)
+        self._model_config, self._steps, self._targets, self._metadata = model_config, steps, targets, dict(metadata)
 
     def training_step(self, batch: dict[str, torch.Tensor], _batch_idx: int) -> torch.Tensor:
-        """Compare the prediction of a batch of patches with its target."""
+        """Compute the loss of a batch of patches."""
         loss: torch.Tensor = self.loss_function(self(batch["source"]), batch["target"])
         self.log(LOSS, loss, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(batch["source"]))
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Log no pictures here, as VisCy would."""
+        """Replace VisCy's logging of images."""
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the examples of the round before."""
+        """Discard the examples of the previous round."""
         self.examples = []
 
     def validation_step(self, batch: dict[str, torch.Tensor], number: int, _dataloader_idx: int = 0) -> None:
-        """Compare the prediction of a field that is held out with the truth."""
+        """Compute loss and correlation of a validation field, and keep some fields as examples."""
         predicted = self(batch["source"]).float()
         scores = {HELD_OUT_LOSS: self.loss_function(predicted, batch["target"])}
         for channel, name in enumerate(self._targets):
-            found = pearson_corrcoef(predicted[:, channel].flatten(), batch["target"][:, channel].flatten())
-            scores[f"{PEARSON}/{name}"] = torch.nan_to_num(found)  # a field without a trace of the stain
+            score = pearson_corrcoef(predicted[:, channel].flatten(), batch["target"][:, channel].flatten())
+            scores[f"{PEARSON}/{name}"] = torch.nan_to_num(score)  # NaN for a field without stain
         self.log_dict(scores, on_step=False, on_epoch=True, sync_dist=True, batch_size=1)
         every = max(1, self.trainer.num_val_batches[0] // _EXAMPLES)
         if number % every == 0 and len(self.examples) < _EXAMPLES:
@@ -89,10 +89,10 @@ class StainingNetwork(VSUNet):  # type: ignore[misc]  # VisCy is not typed
             self.examples.append({side: images[0, :, 0].detach().float().cpu() for side, images in shown.items()})
 
     def on_validation_epoch_end(self) -> None:
-        """Log no pictures here, as VisCy would."""
+        """Replace VisCy's logging of images."""
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Warm up linearly, then follow half a cosine to 0."""
+        """Return AdamW with a linear warm-up and a cosine decay to 0."""
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.lr)
         schedule = WarmupCosineSchedule(
             optimizer, warmup_steps=round(_WARM_UP * self._steps), t_total=self._steps, warmup_multiplier=0.01
@@ -100,16 +100,16 @@ class StainingNetwork(VSUNet):  # type: ignore[misc]  # VisCy is not typed
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in the checkpoint what the network is, and what it expects."""
+        """Store hyper-parameters and metadata in the checkpoint."""
         checkpoint["hyper_parameters"] = {"architecture": ARCHITECTURE, "model_config": self._model_config}
-        checkpoint[METADATA_KEY] = self._told
+        checkpoint[METADATA_KEY] = self._metadata
 
 
 class _ResponseNorm(torch.nn.Module):
     """Global response normalisation (Woo et al., "ConvNeXt V2", CVPR 2023) with the weights and axes of timm's.
 
-    On a CPU the norm over all but the last axis of a tensor is many times slower than the sum of its squares, and less
-    exact; and scaling in one pass instead of three spares two arrays of the size of the widest features.
+    On a CPU a norm over all but the last axis of a tensor is many times slower and less accurate than a sum of squares.
+    Scaling in one pass instead of three saves two arrays of the size of the widest features.
     """
 
     def __init__(self, original: Any) -> None:
@@ -119,14 +119,14 @@ class _ResponseNorm(torch.nn.Module):
         self._eps = original.eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # the slope of the root is infinite at 0, which a channel that is silent everywhere would make of it in training
-        response = x.float().square().sum(self._spatial, keepdim=True).clamp_min(_SILENT).sqrt()
+        # the square root has an infinite slope at 0, which a channel that is zero everywhere would reach
+        response = x.float().square().sum(self._spatial, keepdim=True).clamp_min(_MIN_ENERGY).sqrt()
         relative = response / (response.mean(self._channel, keepdim=True) + self._eps)
         return torch.addcmul(self.bias.view(self._shape), x, 1 + self.weight.view(self._shape) * relative)
 
 
 def replace_response_norms(network: torch.nn.Module) -> None:
-    """Put a faster global response normalisation, of the same weights, in the place of each one of a network."""
+    """Replace each global response normalisation of a network by a faster one with the same weights."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child).__name__ == "GlobalResponseNorm":

@@ -1,4 +1,4 @@
-"""What a training is asked for, and what its arguments alone show to be wrong."""
+"""Options of a training, and the checks that need nothing but the options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,20 @@ from typing import Any, Literal, get_args
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.files import require_directory
 from image_translation.normalize import METHODS, Method
 
 SIMULATED = "simulated"
-"""Stands, in place of a store, for fields that are simulated while the network is trained."""
+"""Takes the place of a store: fields are simulated during training."""
 
-SIMULATED_SIDE = 256
-"""Side of a simulated field, in pixels."""
+SIMULATED_SIZE = 256
+"""Height and width of a simulated field, in pixels."""
 
 DEFAULT_NORMALIZATION: Method = "mean_std"
 STRIDE = 16
-SMALLEST_FOR_MS_SSIM = 176  # pixels: five scales of windows of 11
+"""Patches must be multiples of this number of pixels: the stride of the networks of `SIZES`."""
+
+_MIN_PATCH_MS_DSSIM = 176  # pixels: five scales with windows of 11 pixels
 
 Size = Literal["small", "full"]
 Augmentation = Literal["none", "weak", "strong"]
@@ -24,57 +27,57 @@ SIZES: dict[Size, dict[str, Any]] = {
     "small": {"encoder_blocks": [1, 1, 2, 1], "dims": [32, 64, 128, 256], "decoder_conv_blocks": 1},
     "full": {"encoder_blocks": [3, 3, 9, 3], "dims": [96, 192, 384, 768], "decoder_conv_blocks": 2},
 }
-"""Networks to begin from: one of a million weights that a laptop can train, and the size of VSCyto2D."""
+"""Architectures that start from random weights: a million weights for laptops, and the size of VSCyto2D."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Arguments of a training; see ``image-translation train --help``.
+    """Options of a training; see ``image-translation train --help``.
 
     Attributes
     ----------
     data
-        OME-Zarr store, or a name that `data.resolve` knows, or ``simulated``.
+        Path of an OME-Zarr store, a name that `data.resolve` knows, or ``simulated``.
     source, target
-        Names of the channels to predict from, and of those to predict.
+        Names of the channels to predict from, and of the channels to predict.
     output
         Directory for checkpoints, curves and logs.
     positions
         Names or glob patterns of the positions to train on; all when empty.
     validation
-        Names or glob patterns of the positions that are held out; a fifth of all when empty.
+        Names or glob patterns of the positions to hold out for validation; a fifth of all when empty.
     z
         ``middle``, ``all``, or an index.
     normalization
-        Of the source, over its field of view; None takes that of `initial`, else mean and standard deviation.
+        Normalisation method of the sources; None takes that of `initial`, else mean and standard deviation.
     size
-        Of a network that begins from random weights.
+        Size of a network that starts from random weights.
     initial
-        Checkpoint to begin from, in its size; None begins from random weights.
+        Checkpoint to start from, which also determines the size; None starts from random weights.
     steps
-        Optimiser steps, rounded up to whole rounds.
+        Number of optimiser steps, rounded up to complete rounds.
     round_steps
-        Steps between two looks at what was held out, each of which may be resumed from; None takes a twentieth.
+        Steps between two validations, each of which writes a checkpoint to resume from; None takes a twentieth.
     batch_size
-        Patches of a step, on each device.
+        Patches per step, on each device.
     patch
-        Side of a patch, in pixels.
+        Height and width of a patch, in pixels.
     rate
-        Highest learning rate; it is reached after a warm-up of a twentieth of the steps, and falls along a cosine.
+        Highest learning rate: linear warm-up over a twentieth of the steps, then cosine decay to 0.
     loss
         Weights of L1, L2 and MS-DSSIM.
     augmentation
-        How much patches are turned, dimmed, blurred and soiled.
+        Strength of the augmentation of patches.
     patience
-        Rounds without progress after which to stop; None never does.
+        Stop after this number of rounds without improvement; None never stops early.
     seed
-        Of weights, patches and augmentations.
+        Seed of initial weights, patches and augmentation.
     device, devices, precision, workers
-        Kind and number of devices, arithmetic of the network, and processes that read.
+        Device, number of devices, precision of the network, and number of data loading processes.
     half
-        Store the weights of the best checkpoint in half precision.
+        Store the best weights in half precision.
     overwrite
-        Replace a training of other options.
+        Replace a training with other options.
     """
 
     data: str
@@ -105,12 +108,12 @@ class TrainOptions:
 
     @property
     def steps_per_round(self) -> int:
-        """Number of steps from one validation to the next."""
+        """Number of steps between two validations."""
         return min(self.steps, self.round_steps or -(-self.steps // 20))
 
     @property
     def rounds(self) -> int:
-        """Number of validations of the whole training."""
+        """Total number of rounds, each of which ends with a validation."""
         return -(-self.steps // self.steps_per_round)
 
     @property
@@ -119,7 +122,7 @@ class TrainOptions:
         return self.data == SIMULATED
 
     def request(self) -> dict[str, Any]:
-        """Tell what decides the weights, as plain JSON values."""
+        """Return all options that determine the weights, as JSON values."""
         return {
             "data": self.data if self.simulated else str(data.locate(self.data).resolve()),
             "source": list(self.source),
@@ -144,7 +147,7 @@ class TrainOptions:
         }
 
     def check(self) -> None:
-        """Raise a ``UsageError`` if the arguments alone show that the training cannot be done."""
+        """Raise a ``UsageError`` if the options alone show that the training cannot be done."""
         self._check_channels()
         self._check_numbers()
         for name, value, allowed in (
@@ -159,17 +162,16 @@ class TrainOptions:
         if not self.simulated:
             data.locate(self.data, kind="movie")
         elif self.positions or self.validation:
-            raise UsageError(f"--position and --validation: the data {SIMULATED} have no positions; leave them out")
-        if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"-o {self.output}: is a file; give a directory, which is made where there is none")
+            raise UsageError(f"--position and --validation: {SIMULATED} data have no positions; leave them out")
+        require_directory(self.output)
 
     def _check_channels(self) -> None:
         for flag, names in (("--source", self.source), ("--target", self.target)):
             if not names or len(set(names)) < len(names):
-                raise UsageError(f"{flag} {' '.join(names)}: give the name of one or more channels, each once")
+                raise UsageError(f"{flag} {' '.join(names)}: give one or more channels, each once")
         both = sorted({*self.source} & {*self.target})
         if both:
-            raise UsageError(f"--target {both[0]}: is a source, too; what is predicted cannot be what it is seen from")
+            raise UsageError(f"--target {both[0]}: is also a source; sources and targets must differ")
         if not self.simulated:
             return
         from image_translation.simulation.spec import CHANNELS
@@ -178,7 +180,7 @@ class TrainOptions:
         sides = ((self.source, self.target), (self.target, self.source))
         if not any(left == phase and {*right} <= {*stains} for left, right in sides):
             raise UsageError(
-                f"--source {' '.join(self.source)} --target {' '.join(self.target)}: {SIMULATED} fields have "
+                f"--source {' '.join(self.source)} --target {' '.join(self.target)}: {SIMULATED} fields need "
                 f"{phase[0]} on one side, and {' and '.join(stains)} on the other"
             )
 
@@ -197,8 +199,8 @@ class TrainOptions:
             raise UsageError("--seed and --workers must be 0 or more")
         if self.patch < STRIDE or self.patch % STRIDE:
             raise UsageError(f"--patch {self.patch}: must be a multiple of {STRIDE} pixels")
-        if self.simulated and self.patch > SIMULATED_SIDE:
-            raise UsageError(f"--patch {self.patch}: {SIMULATED} fields are {SIMULATED_SIDE} pixels wide")
+        if self.simulated and self.patch > SIMULATED_SIZE:
+            raise UsageError(f"--patch {self.patch}: {SIMULATED} fields have only {SIMULATED_SIZE} pixels")
         if not 0 < self.rate < 1:
             raise UsageError(f"--rate {self.rate:g}: must lie between 0 and 1, for instance 0.001")
         if min(self.loss) < 0 or not any(self.loss):
@@ -206,8 +208,8 @@ class TrainOptions:
                 f"--loss {' '.join(map('{:g}'.format, self.loss))}: weights of L1, L2 and MS-DSSIM "
                 "must not be negative, and one of them must be above 0"
             )
-        if self.loss[2] and self.patch < SMALLEST_FOR_MS_SSIM:
+        if self.loss[2] and self.patch < _MIN_PATCH_MS_DSSIM:
             raise UsageError(
-                f"--patch {self.patch}: MS-DSSIM looks at five scales and needs patches of {SMALLEST_FOR_MS_SSIM} "
-                "pixels; use larger ones, or leave it out with --loss 0.5 0.5 0"
+                f"--patch {self.patch}: MS-DSSIM has five scales and needs patches of at least {_MIN_PATCH_MS_DSSIM} "
+                "pixels; use larger patches, or omit it with --loss 0.5 0.5 0"
             )

@@ -1,4 +1,4 @@
-"""The directory of a training: one process at a time, what an earlier run left there, and what may be replaced."""
+"""Output directory of a training: file names, lock, results of an earlier run, and what may be replaced."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from image_translation.errors import DataError, UsageError
-from image_translation.files import remove
+from image_translation.files import remove, write_atomically
 from image_translation.network.loading import METADATA_KEY
 from image_translation.training.fields import Fields
 from image_translation.training.options import TrainOptions
@@ -23,84 +23,94 @@ _REQUEST, _STATISTICS = "training.json", "statistics.json"
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a directory; the processes of one training share it."""
+def lock(directory: Path) -> Iterator[None]:
+    """Lock the output directory, so that other trainings do not write to it; the processes of one training share it."""
     if rank_zero_only.rank:
         yield
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
+        directory.mkdir(parents=True, exist_ok=True)
+        file_lock = FileLock(directory / ".lock")
+        file_lock.acquire(timeout=0)
     except Timeout:
-        raise UsageError(f"another training is writing to {folder}; wait for it, or choose another -o") from None
+        raise UsageError(f"another training is writing to {directory}; wait for it, or choose another -o") from None
     except OSError as error:
-        raise DataError(f"cannot write to the output directory {folder}: {error.strerror}") from error
+        raise DataError(f"cannot write to the output directory {directory}: {error.strerror}") from error
     try:
         yield
     finally:
-        lock.release()
+        file_lock.release()
 
 
-def take_over(options: TrainOptions) -> Path | None:
-    """Make room for a training, unless it goes on.
+def find_resumable(options: TrainOptions, fields: Fields | None) -> Path | None:
+    """Check what an earlier training left in the output directory; write nothing.
+
+    Parameters
+    ----------
+    options
+        Options of the training, with the normalisation decided.
+    fields
+        Its images; None if they are simulated.
 
     Returns
     -------
     Path or None
-        The checkpoint to go on from, if an equal request left one.
+        Checkpoint to resume from; None if a new training must start.
 
     Raises
     ------
     UsageError
-        The directory holds a training of other options, which is not to be overwritten.
+        If there is a training with other options that must not be overwritten, or one with equal options that started
+        with other images.
     """
-    note, last = options.output / _REQUEST, options.output / LAST
+    last = options.output / LAST
     request = options.request()
-    earlier = _read(note)
-    if rank_zero_only.rank or (earlier == request and last.exists()):
-        return last if last.exists() else None
-    made = [options.output / name for name in (BEST, LAST)]
-    there = next((path for path in made if path.exists()), None)
-    if there and earlier != request and not options.overwrite:
-        was = earlier or {}
-        differing = [f"{name} was {was.get(name)!r}" for name in request if was.get(name) != request[name]]
+    earlier = _read_json(options.output / _REQUEST)
+    if rank_zero_only.rank or earlier == request:
+        if not last.exists():
+            return None
+        statistics = _read_json(options.output / _STATISTICS) or {}
+        if fields and statistics.get("sha256") != fields.sha256:
+            raise UsageError(f"-o {options.output}: its training started with other images; choose another -o")
+        return last
+    exists = any((options.output / name).exists() for name in (BEST, LAST))
+    if exists and not options.overwrite:
+        stored = earlier or {}
+        different = [f"{name} was {stored.get(name)!r}" for name in request if stored.get(name) != request[name]]
         raise UsageError(
-            f"-o {options.output}: holds a training of other options ({', '.join(differing)}); choose another -o, or "
-            "replace it with --overwrite"
+            f"-o {options.output}: contains a training with other options ({', '.join(different)}); choose another -o, "
+            "or replace it with --overwrite"
         )
-    for path in (*made, *(options.output / name for name in (HISTORY, CURVES, EXAMPLES, _STATISTICS, LOGS))):
-        remove(path)
-    note.write_text(json.dumps(request, indent=1), encoding="utf-8")
     return None
 
 
-def note_fields(folder: Path, fields: Fields, *, resumed: bool) -> None:
-    """Write the statistics of the images beside the checkpoints.
+def prepare(options: TrainOptions, fields: Fields | None) -> Path | None:
+    """Remove the results of an earlier training unless it is resumed, and write request and statistics.
 
-    Raises
-    ------
-    UsageError
-        The training goes on, but began with other images.
+    Parameters, return value and errors are those of `find_resumable`. The directory must be locked.
     """
-    path = folder / _STATISTICS
-    if resumed and (_read(path) or {}).get("sha256") != fields.sha256:
-        raise UsageError(f"-o {folder}: its training began with other images than there are now; choose another -o")
-    if rank_zero_only.rank == 0:
-        fields.write_statistics(path)
+    resumable = find_resumable(options, fields)
+    if rank_zero_only.rank:
+        return resumable
+    if resumable is None:
+        for name in (BEST, LAST, HISTORY, CURVES, EXAMPLES, _STATISTICS, LOGS):
+            remove(options.output / name)
+        (options.output / _REQUEST).write_text(json.dumps(options.request(), indent=1), encoding="utf-8")
+    if fields:
+        fields.write_statistics(options.output / _STATISTICS)
+    return resumable
 
 
-def halve(path: Path) -> None:
-    """Store the weights of a checkpoint in half precision."""
+def convert_to_half(path: Path) -> None:
+    """Convert the weights of a checkpoint to half precision, in place."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     kept = ("epoch", "global_step", "pytorch-lightning_version", "hyper_parameters", METADATA_KEY)
     weights = {name: weight.half() for name, weight in content["state_dict"].items()}
-    unfinished = path.with_name(f".{path.name}")
-    torch.save({name: content[name] for name in kept} | {"state_dict": weights}, unfinished)
-    unfinished.replace(path)
+    with write_atomically(path) as unfinished:
+        torch.save({name: content[name] for name in kept} | {"state_dict": weights}, unfinished)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Patches for a training, and whole fields to judge by, from a store or simulated, as Lightning takes them."""
+"""Lightning data modules: patches to train on and fields for validation, from a store or simulated."""
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -14,156 +14,180 @@ from viscy.transforms import CenterSpatialCropd
 
 from image_translation.normalize import STORED_KEYS
 from image_translation.training.augmentation import WEIGHT, augmentations, normalizations
-from image_translation.training.fields import Fields, Window
+from image_translation.training.fields import Fields, ImageRegion
 from image_translation.training.options import DEFAULT_NORMALIZATION, STRIDE, TrainOptions
-from image_translation.training.simulated_fields import Sample, SimulatedFields, SimulatedPatches, WholeFields
+from image_translation.training.simulated_fields import (
+    Sample,
+    SimulatedFields,
+    SimulatedPatches,
+    SimulatedValidationSet,
+)
 
-LARGEST_TO_JUDGE = 512
-"""Side, in pixels, of what is cut from the centre of a field that is held out."""
+MAX_VALIDATION_SIZE = 512
+"""Largest height and width of validation fields, in pixels; larger ones are cropped to their centre."""
 
-MOST_TO_JUDGE = 32
-"""Fields that are looked at in a round."""
+MAX_VALIDATION_FIELDS = 32
+"""Largest number of fields in a validation."""
 
-_SIMULATED_TO_JUDGE = 16
-_POOL = 64  # simulated fields in use
-_REMEMBERED = 2**30  # bytes of fields that are kept in memory
-_OTHER_SEED = 10**9  # far from the seeds that people choose
+_SIMULATED_VALIDATION_FIELDS = 16
+_POOL_SIZE = 64  # simulated fields that patches are cut from
+_CACHE_SIZE = 2**30  # bytes of images kept in memory
+_VALIDATION_SEED = 10**9  # offset of the seed; far from seeds that users choose
 
 
-class FieldPatches(Dataset[list[Sample]]):
-    """Random patches of the fields of a store, endless: all windows come in random order, then again in another.
+class StorePatches(Dataset[list[Sample]]):
+    """Random patches of the images of a store, without end: all regions in random order, then in another order.
 
     Item n is a list of ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32; it is a function of the
-    arguments and of n. Every random transform is seeded for each item: else all processes that read would draw alike.
+    arguments and of n. Random transforms are seeded for each item, because otherwise all worker processes would use the
+    same random numbers.
 
     Parameters
     ----------
-    images
-        The windows, as samples by channel.
+    samples
+        Regions to cut patches from.
     transform
-        What makes patches of a sample.
+        Transform from a sample to a list of patches.
     source, target
         Names of the channels.
     seed
-        Another seed, other patches.
+        Seed of order and transforms.
     """
 
     def __init__(
-        self, images: "Images", transform: Compose, source: Sequence[str], target: Sequence[str], seed: int
+        self, samples: "RegionSamples", transform: Compose, source: Sequence[str], target: Sequence[str], seed: int
     ) -> None:
-        self._images, self._transform, self._source, self._target = images, transform, source, target
+        self._samples, self._transform, self._source, self._target = samples, transform, source, target
         self._seed = seed
 
     def __getitem__(self, number: int) -> list[Sample]:
-        """Read a field, and cut patches of it."""
-        cycle, index = divmod(number, len(self._images))
-        order = np.random.default_rng([self._seed, 2, cycle]).permutation(len(self._images))
+        """Read a region and cut patches from it."""
+        cycle, index = divmod(number, len(self._samples))
+        order = np.random.default_rng([self._seed, 2, cycle]).permutation(len(self._samples))
         self._transform.set_random_state(seed=int(np.random.default_rng([self._seed, 3, number]).integers(2**31)))
-        patches = self._transform(self._images[int(order[index])])
-        return [_stacked(patch, self._source, self._target) for patch in patches]
+        patches = self._transform(self._samples[int(order[index])])
+        return [_stack_channels(patch, self._source, self._target) for patch in patches]
 
 
-class HeldOut(Dataset[Sample]):
-    """Fields that no gradient sees, as ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32."""
+class StoreValidationSet(Dataset[Sample]):
+    """Held-out regions as ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32."""
 
-    def __init__(self, images: "Images", transform: Compose, source: Sequence[str], target: Sequence[str]) -> None:
-        self._images, self._transform, self._source, self._target = images, transform, source, target
+    def __init__(
+        self, samples: "RegionSamples", transform: Compose, source: Sequence[str], target: Sequence[str]
+    ) -> None:
+        self._samples, self._transform, self._source, self._target = samples, transform, source, target
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._samples)
 
     def __getitem__(self, number: int) -> Sample:
-        """Read a field and normalise it."""
-        return _stacked(self._transform(self._images[number]), self._source, self._target)
+        """Read a region and normalise it."""
+        return _stack_channels(self._transform(self._samples[number]), self._source, self._target)
 
 
-class Images:
-    """Windows as samples of VisCy's: one image (1, 1, Y, X) float32 a channel, the statistics, and the weight."""
-
-    def __init__(self, fields: Fields, windows: Sequence[Window], weight: str) -> None:
-        self._fields, self._windows, self._weight = fields, windows, weight
-        self._known: dict[int, torch.Tensor] = {}
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        window, channels = self._windows[number], self._fields.channels
-        images = self._known.get(number)
-        if images is None:
-            images = torch.from_numpy(self._fields.read(window))
-            if len(self._known) * images.nbytes < _REMEMBERED:
-                self._known[number] = images
-        content: dict[str, Any] = {name: image[None, None] for name, image in zip(channels, images, strict=True)}
-        weight = content[self._weight] - content[self._weight].min()  # a camera's offset is no reason to look there
-        return content | {WEIGHT: weight, "norm_meta": self._statistics(window.position)}
-
-    def _statistics(self, position: str) -> dict[str, Any]:
-        found = {"fov_statistics": self._fields.inputs[position], "dataset_statistics": self._fields.outputs}
-        meta: dict[str, Any] = {}
-        for level, channels in found.items():
-            for channel, statistics in channels.items():
-                centre, scale = (torch.tensor(value, dtype=torch.float32) for value in _pair(statistics))
-                meta[channel] = {level: dict.fromkeys(_CENTRES, centre) | dict.fromkeys(_SCALES, scale)}
-        return meta
-
-
-class StoreData(LightningDataModule):  # type: ignore[misc]  # Lightning is not checked
-    """Training data from a store.
-
-    VisCy's `HCSDataModule` reads plates alone, takes dropped frames in, and draws from random states that neither
-    survive an interruption nor differ between the processes that read; its transforms are used here as they are.
+class RegionSamples:
+    """Samples for VisCy's transforms: images (1, 1, Y, X) float32 by channel, the statistics, and the sampling map.
 
     Parameters
     ----------
     fields
-        The images.
+        Images and statistics.
+    regions
+        Regions to read.
+    weight
+        Name of the channel that the sampling map is made from.
+    """
+
+    def __init__(self, fields: Fields, regions: Sequence[ImageRegion], weight: str) -> None:
+        self._fields, self._regions, self._weight = fields, regions, weight
+        self._cache: dict[int, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._regions)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        region, channels = self._regions[number], self._fields.channels
+        images = self._cache.get(number)
+        if images is None:
+            images = torch.from_numpy(self._fields.read(region))
+            if len(self._cache) * images.nbytes < _CACHE_SIZE:
+                self._cache[number] = images
+        content: dict[str, Any] = {name: image[None, None] for name, image in zip(channels, images, strict=True)}
+        weight = content[self._weight] - content[self._weight].min()  # without the offset of the camera
+        return content | {WEIGHT: weight, "norm_meta": self._statistics(region.position)}
+
+    def _statistics(self, position: str) -> dict[str, Any]:
+        levels = {
+            "fov_statistics": self._fields.source_statistics[position],
+            "dataset_statistics": self._fields.target_statistics,
+        }
+        meta: dict[str, Any] = {}
+        for level, channels in levels.items():
+            for channel, statistics in channels.items():
+                center = torch.tensor(statistics.center, dtype=torch.float32)
+                scale = torch.tensor(statistics.scale, dtype=torch.float32)
+                meta[channel] = {level: dict.fromkeys(_CENTER_KEYS, center) | dict.fromkeys(_SCALE_KEYS, scale)}
+        return meta
+
+
+class StoreDataModule(LightningDataModule):  # type: ignore[misc]  # Lightning is not checked
+    """Training and validation data from a store.
+
+    It replaces VisCy's `HCSDataModule`, which reads only plates, includes dropped frames, and whose random state is
+    neither restored after an interruption nor different between worker processes.
+
+    Parameters
+    ----------
+    fields
+        Images and statistics.
     options
-        Of the training.
+        Options of the training, with the normalisation decided.
     """
 
     def __init__(self, fields: Fields, options: TrainOptions) -> None:
         super().__init__()
         self._fields, self._options = fields, options
-        self._samples = next(count for count in (4, 2, 1) if options.batch_size % count == 0)
+        self._patches_per_image = next(count for count in (4, 2, 1) if options.batch_size % count == 0)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches of random patches."""
         source, target = self._options.source, self._options.target
-        images = Images(self._fields, self._fields.train, target[0])
+        samples = RegionSamples(self._fields, self._fields.train, target[0])
         transform = self._transform(self._fields.train, train=True)
-        patches = FieldPatches(images, transform, source, target, self._options.seed)
-        return _training_loader(self, patches, self._options, self._options.batch_size // self._samples)
+        patches = StorePatches(samples, transform, source, target, self._options.seed)
+        return _training_loader(self, patches, self._options, self._options.batch_size // self._patches_per_image)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return what is held out, field by field."""
-        spread = np.linspace(0, len(self._fields.held_out) - 1, min(MOST_TO_JUDGE, len(self._fields.held_out)))
-        windows = [self._fields.held_out[number] for number in spread.round().astype(int)]
-        images = Images(self._fields, windows, self._options.target[0])
-        transform = self._transform(windows, train=False)
-        return DataLoader(HeldOut(images, transform, self._options.source, self._options.target), batch_size=1)
+        """Return validation fields, one per batch."""
+        held_out = self._fields.held_out
+        evenly_spaced = np.linspace(0, len(held_out) - 1, min(MAX_VALIDATION_FIELDS, len(held_out)))
+        regions = [held_out[number] for number in evenly_spaced.round().astype(int)]
+        samples = RegionSamples(self._fields, regions, self._options.target[0])
+        transform = self._transform(regions, train=False)
+        validation_set = StoreValidationSet(samples, transform, self._options.source, self._options.target)
+        return DataLoader(validation_set, batch_size=1)
 
-    def _transform(self, windows: Sequence[Window], *, train: bool) -> Compose:
-        set_track_meta(False)  # MONAI then works on plain tensors
+    def _transform(self, regions: Sequence[ImageRegion], *, train: bool) -> Compose:
+        set_track_meta(False)  # MONAI then returns plain tensors
         source, target = self._options.source, self._options.target
         steps = normalizations(source, target, self._options.normalization or DEFAULT_NORMALIZATION)
-        shape = self._smallest(windows)
-        cut = (self._options.patch,) * 2
+        shape = self._smallest_shape(regions)
+        size = (self._options.patch,) * 2
         if train:
             steps += augmentations(
-                source, target, self._options.augmentation, shape=shape, patch=cut[0], samples=self._samples
+                source, target, self._options.augmentation, shape=shape, patch=size[0], samples=self._patches_per_image
             )
         else:
-            cut = (_whole(shape[0]), _whole(shape[1]))
-        return Compose([*steps, CenterSpatialCropd([*source, *target], roi_size=(1, *cut))])
+            size = (_validation_size(shape[0]), _validation_size(shape[1]))
+        return Compose([*steps, CenterSpatialCropd([*source, *target], roi_size=(1, *size))])
 
-    def _smallest(self, windows: Sequence[Window]) -> tuple[int, int]:
-        heights = [self._fields.positions[window.position].shape[3] for window in windows]
-        return min(heights), min(stop - start for start, stop in (window.columns for window in windows))
+    def _smallest_shape(self, regions: Sequence[ImageRegion]) -> tuple[int, int]:
+        heights = [self._fields.positions[region.position].shape[3] for region in regions]
+        return min(heights), min(stop - start for start, stop in (region.columns for region in regions))
 
 
-class SimulatedData(LightningDataModule):  # type: ignore[misc]
-    """Training data that is simulated while the network is trained."""
+class SimulatedDataModule(LightningDataModule):  # type: ignore[misc]
+    """Training and validation data that are simulated during the training."""
 
     def __init__(self, options: TrainOptions) -> None:
         super().__init__()
@@ -172,41 +196,39 @@ class SimulatedData(LightningDataModule):  # type: ignore[misc]
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches of random patches."""
         options = self._options
-        fields = SimulatedFields(options.source, options.target, seed=options.seed, keep=_POOL + 1)
-        together = options.batch_size * _ranks(self)[1]
-        patches = SimulatedPatches(fields, batch_size=together, patch=options.patch, pool=_POOL, seed=options.seed)
+        fields = SimulatedFields(options.source, options.target, seed=options.seed, cache_size=_POOL_SIZE + 1)
+        total_batch = options.batch_size * _rank_and_world_size(self)[1]
+        patches = SimulatedPatches(
+            fields, batch_size=total_batch, patch=options.patch, pool=_POOL_SIZE, seed=options.seed
+        )
         return _training_loader(self, patches, options, options.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return fields of other seeds."""
-        options, count = self._options, _SIMULATED_TO_JUDGE
-        fields = SimulatedFields(options.source, options.target, seed=options.seed + _OTHER_SEED, keep=count)
-        return DataLoader(WholeFields(fields, count), batch_size=1)
+        """Return validation fields, which have other seeds, one per batch."""
+        options, count = self._options, _SIMULATED_VALIDATION_FIELDS
+        fields = SimulatedFields(options.source, options.target, seed=options.seed + _VALIDATION_SEED, cache_size=count)
+        return DataLoader(SimulatedValidationSet(fields, count), batch_size=1)
 
 
-_CENTRES, _SCALES = zip(*(keys for method, keys in STORED_KEYS.items() if method != "none"), strict=True)
+_CENTER_KEYS, _SCALE_KEYS = zip(*(keys for method, keys in STORED_KEYS.items() if method != "none"), strict=True)
 
 
-def _whole(side: int) -> int:
-    """Return how much is judged of a field of this side."""
-    return min(side, LARGEST_TO_JUDGE) // STRIDE * STRIDE
+def _validation_size(side: int) -> int:
+    """Return the side of the centre crop of a validation field: limited, and a multiple of the stride."""
+    return min(side, MAX_VALIDATION_SIZE) // STRIDE * STRIDE
 
 
-def _pair(statistics: Any) -> tuple[float, float]:
-    return statistics.center, statistics.scale
-
-
-def _stacked(images: dict[str, torch.Tensor], source: Sequence[str], target: Sequence[str]) -> Sample:
+def _stack_channels(images: dict[str, torch.Tensor], source: Sequence[str], target: Sequence[str]) -> Sample:
     return {
         side: torch.cat([images[name] for name in names]) for side, names in (("source", source), ("target", target))
     }
 
 
-def _flattened(items: Sequence[list[Sample]]) -> Any:
+def _collate(items: Sequence[list[Sample]]) -> Any:
     return default_collate([sample for item in items for sample in item])
 
 
-def _ranks(module: LightningDataModule) -> tuple[int, int]:
+def _rank_and_world_size(module: LightningDataModule) -> tuple[int, int]:
     trainer = module.trainer
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
@@ -214,50 +236,51 @@ def _ranks(module: LightningDataModule) -> tuple[int, int]:
 def _training_loader(
     module: LightningDataModule, patches: Dataset[list[Sample]], options: TrainOptions, items: int
 ) -> DataLoader[Any]:
-    rank, world = _ranks(module)
+    rank, world_size = _rank_and_world_size(module)
     workers = options.workers or 0
     return DataLoader(
         patches,
         batch_size=items,
-        sampler=Draws(options.steps_per_round, items, rank=rank, world=world),
-        collate_fn=_flattened,
+        sampler=PatchSampler(options.steps_per_round, items, rank=rank, world_size=world_size),
+        collate_fn=_collate,
         num_workers=workers,
-        # tensorstore's threads do not survive a fork
+        # tensorstore does not work after a fork
         multiprocessing_context=multiprocessing.get_context("spawn") if workers else None,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-class Draws(Sampler[int]):
-    """Numbers of the items of each round, counted on from round to round and dealt out to the devices.
+class PatchSampler(Sampler[int]):
+    """Consecutive item numbers for each round, divided among the devices.
 
-    Lightning tells the number of the round by `set_epoch`.
+    The numbers of a round depend only on the number of the round, which Lightning passes to `set_epoch`, so that a
+    resumed training continues with the same patches.
 
     Parameters
     ----------
     steps
-        Steps of a round.
+        Steps per round.
     batch_size
-        Items of a step, on each device.
-    rank, world
-        Number of this device, and of all.
+        Items per step, on each device.
+    rank, world_size
+        Index of this device, and number of devices.
     """
 
-    def __init__(self, steps: int, batch_size: int, *, rank: int = 0, world: int = 1) -> None:
-        self._steps, self._batch_size, self._rank, self._world = steps, batch_size, rank, world
+    def __init__(self, steps: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self._steps, self._batch_size, self._rank, self._world_size = steps, batch_size, rank, world_size
         self._round = 0
 
     def set_epoch(self, number: int) -> None:
-        """Say which round comes next."""
+        """Set the number of the next round."""
         self._round = number
 
     def __len__(self) -> int:
         return self._steps * self._batch_size
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the numbers for one device, step by step."""
+        """Yield the item numbers of this device for one round."""
         first = self._round * self._steps
         for step in range(first, first + self._steps):
-            start = (step * self._world + self._rank) * self._batch_size
+            start = (step * self._world_size + self._rank) * self._batch_size
             yield from range(start, start + self._batch_size)

@@ -1,4 +1,4 @@
-"""Simulated fields and random patches of them to train on: a wide range of cells, optics and normalisations."""
+"""Simulated training data: fields with random cells, optics and normalisation, and random patches of them."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -11,89 +11,89 @@ from torch.utils.data import Dataset
 
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
-from image_translation.training.options import SIMULATED_SIDE
+from image_translation.training.options import SIMULATED_SIZE
 
 Image = NDArray[np.float32]
 Sample = dict[str, torch.Tensor]
 
-_MOVIE, _FRAMES = 8, 2  # frames of a simulated movie, and how many of them are drawn
-_REUSE = 2  # steps for each new field: simulating one costs half a step on a CPU
+_MOVIE_LENGTH, _FRAMES = 8, 2  # frames of a simulated movie, and how many of them become fields
+_STEPS_PER_FIELD = 2  # steps between new fields: simulating one takes half as long as a step on a CPU
 
 
 class SimulatedFields:
-    """Simulated fields of view, each normalised over the whole of it, and drawn when it is first asked for.
+    """Simulated fields of view, with normalised sources; each is simulated when it is first used.
 
-    Field n is a pair of source and target, (C, Y, X) float32 each; it is a function of the arguments and of n.
+    Field n is a pair of source and target, each (C, Y, X) float32; it is a function of the arguments and of n.
 
     Parameters
     ----------
     source, target
-        Names of the channels: ``Phase3D`` on one side, some of the stains on the other. Phase as a source has any
-        contrast, focus, noise and flicker; as a target it is always seen by the same steady optics.
+        Names of the channels: ``Phase3D`` on one side, one or both stains on the other. Phase as a source has random
+        contrast, focus, noise and flicker; as a target it has constant optics.
     seed
-        Another seed, other fields.
-    keep
-        Number of fields that are remembered.
+        Seed of cells, optics and normalisation.
+    cache_size
+        Number of fields to keep in memory.
     """
 
-    def __init__(self, source: Sequence[str], target: Sequence[str], *, seed: int, keep: int) -> None:
+    def __init__(self, source: Sequence[str], target: Sequence[str], *, seed: int, cache_size: int) -> None:
         self._phase_is_target = target[0] == CHANNELS[0]
         self._source, self._target = ([CHANNELS.index(name) for name in side] for side in (source, target))
-        self._seed, self._keep = seed, keep
-        self._known: OrderedDict[int, tuple[Image, Image]] = OrderedDict()
+        self._seed, self._cache_size = seed, cache_size
+        self._cache: OrderedDict[int, tuple[Image, Image]] = OrderedDict()
 
     def __getitem__(self, number: int) -> tuple[Image, Image]:
-        """Simulate a field, unless it is remembered."""
-        if number not in self._known:
+        """Return a field from the cache, or simulate it."""
+        if number not in self._cache:
             movie = number // _FRAMES
             for offset, pair in enumerate(self._simulate(movie)):
-                self._known[movie * _FRAMES + offset] = pair
-            while len(self._known) > self._keep + _FRAMES:
-                self._known.popitem(last=False)
-        return self._known[number]
+                self._cache[movie * _FRAMES + offset] = pair
+            while len(self._cache) > self._cache_size + _FRAMES:
+                self._cache.popitem(last=False)
+        return self._cache[number]
 
     def _simulate(self, movie: int) -> Iterator[tuple[Image, Image]]:
         rng = np.random.default_rng([self._seed, 0, movie])
-        drawn = Movie(_random_spec(rng, steady=self._phase_is_target))
-        for t in rng.choice(_MOVIE, _FRAMES, replace=False):
-            image = drawn.frame(int(t))
+        simulated = Movie(_random_spec(rng, constant_optics=self._phase_is_target))
+        for t in rng.choice(_MOVIE_LENGTH, _FRAMES, replace=False):
+            image = simulated.frame(int(t))
             source, target = image[self._source], image[self._target]
-            seen = _soiled_stains(source, rng) if self._phase_is_target else _exported_phase(source, rng)
-            yield _normalise(seen, rng), target
+            acquired = _degrade_stains(source, rng) if self._phase_is_target else _quantise_phase(source, rng)
+            yield _normalise(acquired, rng), target
 
 
 class SimulatedPatches(Dataset[list[Sample]]):
-    """Random patches of simulated fields, endless: some fields are in use, and every second step replaces one.
+    """Random patches of a pool of simulated fields, without end; every second step replaces a field of the pool.
 
-    Item n is a list of one ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32, as `VSUNet` takes
-    them; it is a function of the arguments and of n, so that a training can go on from any step.
+    Item n is a list of one ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32, as `VSUNet`
+    needs them; it is a function of the arguments and of n, so that a training can be resumed at any step.
 
     Parameters
     ----------
     fields
-        Where the patches are cut from; it should remember more fields than are in use.
+        Fields to cut patches from; their cache must be larger than the pool.
     batch_size
-        Patches of a step, of all devices together.
+        Patches per step, on all devices together.
     patch
-        Side of a patch in pixels.
+        Height and width of a patch, in pixels.
     pool
-        Number of fields in use.
+        Number of fields in the pool.
     seed
-        Another seed, other patches.
+        Seed of the patches.
     """
 
     def __init__(self, fields: SimulatedFields, *, batch_size: int, patch: int, pool: int, seed: int) -> None:
         self._fields, self._batch_size, self._patch, self._pool, self._seed = fields, batch_size, patch, pool, seed
 
     def __getitem__(self, number: int) -> list[Sample]:
-        """Draw one of the fields in use, and a patch of it."""
+        """Cut a random patch from a random field of the pool."""
         rng = np.random.default_rng([self._seed, 1, number])
-        oldest = number // self._batch_size // _REUSE
-        return [sample(*_cut(self._fields[oldest + int(rng.integers(self._pool))], self._patch, rng))]
+        oldest = number // self._batch_size // _STEPS_PER_FIELD
+        return [to_sample(*_random_patch(self._fields[oldest + int(rng.integers(self._pool))], self._patch, rng))]
 
 
-class WholeFields(Dataset[Sample]):
-    """The first `count` simulated fields, uncut, to judge by."""
+class SimulatedValidationSet(Dataset[Sample]):
+    """The first `count` simulated fields, uncropped, for validation."""
 
     def __init__(self, fields: SimulatedFields, count: int) -> None:
         self._fields, self._count = fields, count
@@ -103,19 +103,19 @@ class WholeFields(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         """Return a field as ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32."""
-        return sample(*self._fields[number])
+        return to_sample(*self._fields[number])
 
 
-def sample(source: Image, target: Image) -> Sample:
-    """Turn a pair of images (C, Y, X) into what a network is trained on: tensors of shape (C, 1, Y, X)."""
+def to_sample(source: Image, target: Image) -> Sample:
+    """Convert images (C, Y, X) of source and target into a sample of tensors (C, 1, Y, X)."""
     return {"source": torch.from_numpy(source[:, None]), "target": torch.from_numpy(target[:, None])}
 
 
-def _random_spec(rng: np.random.Generator, *, steady: bool) -> MovieSpec:
-    """Draw cells and optics from a wide range."""
+def _random_spec(rng: np.random.Generator, *, constant_optics: bool) -> MovieSpec:
+    """Choose random cells and optics from wide ranges."""
     cells = {
-        "shape": (SIMULATED_SIDE, SIMULATED_SIDE),
-        "frames": _MOVIE,
+        "shape": (SIMULATED_SIZE, SIMULATED_SIZE),
+        "frames": _MOVIE_LENGTH,
         "seed": int(rng.integers(2**31)),
         "density": rng.choice([rng.uniform(0.03, 0.3), rng.uniform(0.3, 1.0), 1.0], p=[0.3, 0.45, 0.25]),
         "cell_radius": np.exp(rng.uniform(np.log(11), np.log(34))),
@@ -124,7 +124,7 @@ def _random_spec(rng: np.random.Generator, *, steady: bool) -> MovieSpec:
         "rounded": rng.choice([rng.uniform(0, 0.1), rng.uniform(0.1, 0.6)], p=[0.7, 0.3]),
         "debris": rng.exponential(0.5),
     }
-    if steady:
+    if constant_optics:
         return MovieSpec(**cells | {"flicker": 0.0, "background": 0.0, "noise": 0.0, "debris": 0.0})
     optics = {
         "contrast": np.exp(rng.uniform(np.log(0.3), np.log(3))),
@@ -139,8 +139,8 @@ def _random_spec(rng: np.random.Generator, *, steady: bool) -> MovieSpec:
     return MovieSpec(**cells | optics)
 
 
-def _exported_phase(phase: Image, rng: np.random.Generator) -> Image:
-    """Store some as 8 bits, with the darkest pixels clipped, as instruments export it."""
+def _quantise_phase(phase: Image, rng: np.random.Generator) -> Image:
+    """Quantise a quarter of the images to 8 bits, with the darkest pixels clipped, as some instruments export them."""
     if rng.random() >= 0.25:
         return phase
     low = np.percentile(phase, rng.uniform(0, 30))
@@ -148,24 +148,24 @@ def _exported_phase(phase: Image, rng: np.random.Generator) -> Image:
     return np.rint(np.clip((phase - low) / (phase.max() - low), 0, 1) * levels).astype(np.float32)
 
 
-def _soiled_stains(stains: Image, rng: np.random.Generator) -> Image:
-    """Dim, blur and soil the stains as a camera might."""
+def _degrade_stains(stains: Image, rng: np.random.Generator) -> Image:
+    """Add out-of-focus haze, blur and camera noise to stains."""
     blur, noise, haze = rng.uniform(0, 1.2), rng.uniform(0, 0.08), rng.uniform(0, 0.2)
     hazy = stains + haze * gaussian_filter(stains, (0, 12, 12))
     return gaussian_filter(hazy, (0, blur, blur)) + noise * rng.standard_normal(stains.shape, np.float32)
 
 
 def _normalise(image: Image, rng: np.random.Generator) -> Image:
-    """Mean 0 and standard deviation 1 over the field, each channel; nearly so, as another field would have it."""
+    """Normalise each channel to mean 0 and standard deviation 1, with random errors as between real fields."""
     mean, std = image.mean(axis=(1, 2), keepdims=True), image.std(axis=(1, 2), keepdims=True)
     gain = np.exp(rng.normal(0, 0.15, mean.shape))
     return np.asarray((image - mean) / (std + 1e-6) * gain + rng.normal(0, 0.1, mean.shape), np.float32)
 
 
-def _cut(pair: tuple[Image, Image], patch: int, rng: np.random.Generator) -> tuple[Image, Image]:
-    """Cut the same random patch from both images, turned and mirrored at random."""
-    y, x = rng.integers(0, SIMULATED_SIDE - patch + 1, 2)
-    turns, mirror = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
-    cut = (np.rot90(image[:, y : y + patch, x : x + patch], turns, (1, 2))[:, :, ::mirror] for image in pair)
+def _random_patch(pair: tuple[Image, Image], patch: int, rng: np.random.Generator) -> tuple[Image, Image]:
+    """Cut the same random patch from both images, with a random rotation by 90 degrees and a random flip."""
+    y, x = rng.integers(0, SIMULATED_SIZE - patch + 1, 2)
+    turns, step = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
+    cut = (np.rot90(image[:, y : y + patch, x : x + patch], turns, (1, 2))[:, :, ::step] for image in pair)
     first, second = (np.ascontiguousarray(image) for image in cut)
     return first, second

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import published
+from support import published
 import pytest
 from support.loopback_server import LoopbackServer, corrupt, status
 
@@ -17,15 +17,15 @@ from image_translation.data.file_list import read_file_list
 
 CHECKPOINT = published.checkpoint(size=123_000)
 MOVIE = published.directory()
-STORE = published.archive(published.zipped(published.below("tiny.ome.zarr", published.store_files())))
-THINGS = [CHECKPOINT, MOVIE, STORE]
+STORE = published.archive(published.make_zip(published.in_directory("tiny.ome.zarr", published.store_files())))
+ITEMS = [CHECKPOINT, MOVIE, STORE]
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
-    with LoopbackServer({path: content for thing in THINGS for path, content in thing.served.items()}) as running:
-        registry = published.write_registry(tmp_path / "own.toml", running.address, THINGS)
-        monkeypatch.setenv(registry.REGISTRY_VARIABLE, str(registry))
+    with LoopbackServer({path: content for item in ITEMS for path, content in item.served.items()}) as running:
+        own = published.write_registry(tmp_path / "own.toml", running.url, ITEMS)
+        monkeypatch.setenv(registry.REGISTRY_VARIABLE, str(own))
         monkeypatch.setenv(data.CACHE_VARIABLE, str(tmp_path / "cache"))
         monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
         yield running
@@ -39,12 +39,12 @@ def test_paths_are_printed_a_line_each(
     server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main(["fetch", "tiny_movie", "tiny_ckpt", "tiny_movie"]) == 0
-    assert f"fetching tiny_ckpt from {server.address.removeprefix('http://')} into " in caplog.text
+    assert f"fetching tiny_ckpt from {server.url.removeprefix('http://')} into " in caplog.text
     assert "its licence: CC0; to cite: nobody" in caplog.text
-    paths = [tmp_path / "cache" / thing.name / thing.final for thing in (MOVIE, CHECKPOINT)]
+    paths = [tmp_path / "cache" / item.name / item.final for item in (MOVIE, CHECKPOINT)]
     assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]
-    published.require_sound(tmp_path / "cache", THINGS)
-    server.forget()
+    published.check_cache(tmp_path / "cache", ITEMS)
+    server.reset()
     assert main(["fetch", "tiny_movie"]) == 0
     assert server.requests == []
 
@@ -52,10 +52,10 @@ def test_paths_are_printed_a_line_each(
 def test_the_list_says_what_is_here_and_how_large_the_rest_is(
     server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = {key: entry for key, entry in registry.entries().items() if key.startswith("tiny")}
+    own = {key: entry for key, entry in registry.load_registry().items() if key.startswith("tiny")}
     monkeypatch.setattr(registry, "BUILT_IN", tmp_path / "empty.toml")  # their servers are not to be asked
     (tmp_path / "empty.toml").touch()
-    assert set(registry.entries()) == set(own)
+    assert set(registry.load_registry()) == set(own)
 
     def listed() -> dict[str, list[str]]:
         assert main(["fetch", "--list"]) == 0
@@ -105,7 +105,7 @@ def test_one_that_fails_does_not_stop_the_others(
     assert main(["fetch", "tiny_ckpt", "tiny_zip", "tiny_movie"]) == 1
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "cache" / "tiny_movie" / MOVIE.final)]
     first, second, last = errors(caplog)
-    assert first.startswith(f"error: tiny_ckpt cannot be fetched: {server.address}/tiny.ckpt: the server answers 404")
+    assert first.startswith(f"error: tiny_ckpt cannot be fetched: {server.url}/tiny.ckpt: the server answers 404")
     assert "by hand" in first
     assert str(STORE.entry["sha256"]) in second
     assert last == "error: 2 of 3 could not be fetched: tiny_ckpt, tiny_zip"
@@ -117,12 +117,12 @@ def test_verify_finds_what_looks_as_before(server: LoopbackServer, tmp_path: Pat
     times = (chunk.stat().st_atime_ns, chunk.stat().st_mtime_ns)
     chunk.write_bytes(bytes(chunk.stat().st_size))
     os.utime(chunk, ns=times)
-    server.forget()
+    server.reset()
     assert main(["fetch", "tiny_movie"]) == 0
     assert server.requests == []
     assert main(["fetch", "tiny_movie", "--verify"]) == 0
     assert [request.path for request in server.requests] == ["/tiny.ome.zarr/0/3/0/0/0/0"]
-    published.require_sound(tmp_path / "cache", THINGS)
+    published.check_cache(tmp_path / "cache", ITEMS)
 
 
 def test_what_was_published_with_the_command_can_be_fetched(
@@ -144,7 +144,7 @@ def test_what_was_published_with_the_command_can_be_fetched(
     assert set(read_file_list(written)) == set(files)
 
     server.files = {f"/m/{name}": content for name, content in files.items()}
-    text = entry.replace('"https://..."', f'"{server.address}/m"')
+    text = entry.replace('"https://..."', f'"{server.url}/m"')
     assert tomllib.loads(text)["my_movie"]["size"] == sum(map(len, files.values()))
     (tmp_path / "mine.toml").write_text(text)
     monkeypatch.setenv(registry.REGISTRY_VARIABLE, str(tmp_path / "mine.toml"))
@@ -179,7 +179,7 @@ def test_a_list_is_not_written_where_it_does_harm(
 def test_a_dry_run_fetches_nothing(server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["smooth", "-c", "tiny_ckpt", "-m", "tiny_zip", "-o", str(tmp_path / "out"), "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert f"would fetch    tiny_ckpt: {server.address}/tiny.ckpt" in out
+    assert f"would fetch    tiny_ckpt: {server.url}/tiny.ckpt" in out
     assert "image-translation fetch tiny_ckpt tiny_zip" in out
     assert out.splitlines()[-1] == str(tmp_path / "out")
     assert server.requests == []
@@ -193,12 +193,12 @@ def test_every_command_takes_names(
 
     store = write_image(tmp_path / "m.ome.zarr", phase(5, (48, 48)))
     files = {path.relative_to(store).as_posix(): path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    things = [
+    items = [
         published.checkpoint("net", tiny_checkpoint.read_bytes(), file="net.ckpt"),
-        published.directory("cells", files, folder="cells.ome.zarr"),
+        published.directory("cells", files, store="cells.ome.zarr"),
     ]
-    server.files = {path: content for thing in things for path, content in thing.served.items()}
-    published.write_registry(tmp_path / "own.toml", server.address, things)
+    server.files = {path: content for item in items for path, content in item.served.items()}
+    published.write_registry(tmp_path / "own.toml", server.url, items)
     out = tmp_path / "out"
     arguments = ["-c", "net", "-m", "cells", "-o", str(out), "--methods", "raw", "window", "--device", "cpu"]
     assert main(["smooth", *arguments]) == 0

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import pooch
 import pytest
 
-from image_translation.data.file_list import format_file_list, list_files, read_file_list, require_safe
+from image_translation.data.file_list import compute_checksums, format_file_list, read_file_list, require_safe_names
 from image_translation.errors import DataError, UsageError
 
 FILES = {"0/.zarray": b"{}", ".zattrs": b"[]", "a name/with 'quotes' # and ümläuts": b"x"}
@@ -20,14 +20,14 @@ def lay(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def test_what_is_listed_is_read_again(tmp_path: Path) -> None:
-    sums = list_files(lay(tmp_path / "m.zarr", FILES))
+    sums = compute_checksums(lay(tmp_path / "m.zarr", FILES))
     assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
     (tmp_path / "list.txt").write_text("# a comment\n\n" + format_file_list(sums), encoding="utf-8")
     assert read_file_list(tmp_path / "list.txt") == sums
 
 
 def test_pooch_reads_the_list(tmp_path: Path) -> None:
-    sums = list_files(lay(tmp_path / "m.zarr", FILES))
+    sums = compute_checksums(lay(tmp_path / "m.zarr", FILES))
     (tmp_path / "list.txt").write_text(format_file_list(sums), encoding="utf-8")
     shelf = pooch.create(path=tmp_path, base_url="")
     shelf.load_registry(tmp_path / "list.txt")
@@ -37,31 +37,31 @@ def test_pooch_reads_the_list(tmp_path: Path) -> None:
 def test_a_list_that_pooch_made_is_read(tmp_path: Path) -> None:
     lay(tmp_path / "m.zarr", {"0/0": b"x", ".zattrs": b"{}"})
     pooch.make_registry(str(tmp_path / "m.zarr"), str(tmp_path / "list.txt"))
-    assert read_file_list(tmp_path / "list.txt") == list_files(tmp_path / "m.zarr")
+    assert read_file_list(tmp_path / "list.txt") == compute_checksums(tmp_path / "m.zarr")
 
 
 def test_what_file_managers_leave_is_not_listed(tmp_path: Path) -> None:
     lay(tmp_path, {".DS_Store": b"x", "0/Thumbs.db": b"x", ".zgroup": b"{}"})
-    assert list(list_files(tmp_path)) == [".zgroup"]
+    assert list(compute_checksums(tmp_path)) == [".zgroup"]
 
 
 def test_what_cannot_be_published_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="absent: no such directory"):
-        list_files(tmp_path / "absent")
+        compute_checksums(tmp_path / "absent")
     (tmp_path / "empty" / "folder").mkdir(parents=True)
     with pytest.raises(UsageError, match="empty: holds no file"):
-        list_files(tmp_path / "empty")
+        compute_checksums(tmp_path / "empty")
     (lay(tmp_path / "linked", {".zgroup": b"{}"}) / "0").symlink_to("/etc/hostname")
     with pytest.raises(UsageError, match="linked/0: is a link"):
-        list_files(tmp_path / "linked")
+        compute_checksums(tmp_path / "linked")
     (lay(tmp_path / "aliased", {".zgroup": b"{}"}) / "1").symlink_to(tmp_path / "linked", target_is_directory=True)
     with pytest.raises(UsageError, match="aliased/1: is a link"):
-        list_files(tmp_path / "aliased")
+        compute_checksums(tmp_path / "aliased")
     os.mkfifo(lay(tmp_path / "piped", {".zgroup": b"{}"}) / "pipe")
     with pytest.raises(UsageError, match="piped/pipe: is a link, or no ordinary file"):
-        list_files(tmp_path / "piped")
+        compute_checksums(tmp_path / "piped")
     with pytest.raises(UsageError, match=r"'a\\\\b' is no name of a file.*rename it"):
-        list_files(lay(tmp_path / "odd", {"a\\b": b"x"}))
+        compute_checksums(lay(tmp_path / "odd", {"a\\b": b"x"}))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_read_is_not_left_out() -> None:
             os.seteuid(65534)
         try:
             with pytest.raises(DataError, match="/0: cannot be read: Permission denied"):
-                list_files(folder)
+                compute_checksums(folder)
         finally:
             if is_root:
                 os.seteuid(0)
@@ -88,13 +88,34 @@ def test_a_folder_that_cannot_be_read_is_not_left_out() -> None:
 )
 def test_names_that_reach_out_are_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"list: .* is no name of a file inside the directory"):
-        require_safe(Path("list"), ["good", name])
+        require_safe_names(Path("list"), ["good", name])
 
 
 def test_names_that_no_directory_can_hold_are_refused() -> None:
     with pytest.raises(DataError, match="'0' is both a file and a folder"):
-        require_safe(Path("list"), ["0/1/2", "0"])
+        require_safe_names(Path("list"), ["0/1/2", "0"])
     for other in ("a", "A"):
         with pytest.raises(DataError, match=f"'{other}' is there twice, or differs from another in capitals alone"):
-            require_safe(Path("list"), ["a", other])
-    require_safe(Path("list"), ["0/1", "0/2", "...", "..a", ".zattrs", "a b", "ä"])
+            require_safe_names(Path("list"), ["a", other])
+    require_safe_names(Path("list"), ["0/1", "0/2", "...", "..a", ".zattrs", "a b", "ä"])
+
+
+@pytest.mark.parametrize("kind", hostile_lists(Path("/nowhere")))
+def test_a_hostile_list_is_not_followed(site: Site, tmp_path: Path, kind: str) -> None:
+    outside = tmp_path / "other"
+    outside.mkdir()
+    item = directory(files=store_files(), text=hostile_lists(outside)[kind])
+    site.publish(item)
+    site.fetch_fails(item)
+    assert site.server.counts() == {item.source: 1}
+    assert not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "/".join("n" * 100 for _ in range(60)), ".partial", ".lock"])
+def test_an_odd_name_in_a_list_is_fetched_or_refused(site: Site, name: str) -> None:
+    item = directory(files=store_files() | {name: b"x"})
+    site.publish(item)
+    if len(name) < 255:
+        site.fetch(item)
+    else:
+        site.fetch_fails(item)

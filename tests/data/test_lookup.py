@@ -4,8 +4,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import published
 import pytest
+from support import published
 from support.loopback_server import LoopbackServer
 
 from image_translation import data
@@ -13,11 +13,11 @@ from image_translation.data import registry
 from image_translation.errors import DataError, UsageError
 
 CHECKPOINT = published.checkpoint().with_entry(normalization="mean_std", output_channels=["Nucl", "Mem"])
-STORE = published.archive(published.zipped(published.below("tiny.ome.zarr", published.store_files())))
+STORE = published.archive(published.make_zip(published.in_directory("tiny.ome.zarr", published.store_files())))
 OTHER = published.noise(77)
 TRAINED = {f"phase2fluor/version_{n}/checkpoints/epoch={n}.ckpt": published.noise(50 + n) for n in (0, 1)}
 LOGS = published.archive(
-    published.tarred(published.below("data/logs", TRAINED | {"fluor2phase/other.ckpt": OTHER})),
+    published.make_tar(published.in_directory("data/logs", TRAINED | {"fluor2phase/other.ckpt": OTHER})),
     name="tiny_logs",
     file="logs.tar.gz",
     content=TRAINED | {"fluor2phase/other.ckpt": OTHER},
@@ -25,7 +25,7 @@ LOGS = published.archive(
     holds="phase2fluor/version_*/checkpoints/*.ckpt",
     normalization="none",
 )
-THINGS = [CHECKPOINT, STORE, LOGS]
+ITEMS = [CHECKPOINT, STORE, LOGS]
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
-    with LoopbackServer({path: content for thing in THINGS for path, content in thing.served.items()}) as running:
-        registry = published.write_registry(tmp_path / "own.toml", running.address, THINGS)
-        monkeypatch.setenv(registry.REGISTRY_VARIABLE, str(registry))
+    with LoopbackServer({path: content for item in ITEMS for path, content in item.served.items()}) as running:
+        own = published.write_registry(tmp_path / "own.toml", running.url, ITEMS)
+        monkeypatch.setenv(registry.REGISTRY_VARIABLE, str(own))
         yield running
 
 
@@ -101,7 +101,7 @@ def test_a_list_that_is_lost_harms_no_other_name(
     server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = published.directory("listed").with_entry(list="gone.txt")
-    published.write_registry(tmp_path / "own.toml", server.address, [entry, CHECKPOINT])
+    published.write_registry(tmp_path / "own.toml", server.url, [entry, CHECKPOINT])
     data.fetch("tiny_ckpt")
     assert data.cached_entry("tiny_ckpt").is_ready()
     assert not data.cached_entry("listed").is_ready()
@@ -128,8 +128,8 @@ def test_a_name_brings_a_file_or_a_store(server: LoopbackServer, cache: Path) ->
     assert data.resolve("tiny_ckpt") == cache / "tiny_ckpt" / "tiny.ckpt"
     assert data.resolve("tiny_zip").is_dir()
     assert data.resolve("tiny_zip/0/.zarray").is_file()
-    assert list(data.missing("tiny_ckpt", "tiny_zip", "tiny_logs")) == [registry.entries()["tiny_logs"]]
-    published.require_sound(cache, THINGS)
+    assert list(data.missing("tiny_ckpt", "tiny_zip", "tiny_logs")) == [registry.load_registry()["tiny_logs"]]
+    published.check_cache(cache, ITEMS)
     with pytest.raises(UsageError, match=r"tiny_zip/9: tiny_zip holds no 9; it lies in .*tiny\.ome\.zarr"):
         data.resolve("tiny_zip/9")
     with pytest.raises(UsageError, match=r"tiny_zip/\.\./x: must not lead out of tiny_zip"):
@@ -177,22 +177,22 @@ def test_without_network_the_error_says_what_can_be_done(
     with pytest.raises(DataError) as caught:
         data.fetch("tiny_zip")
     first, *others = str(caught.value).splitlines()
-    assert first == f"tiny_zip cannot be fetched: {server.address}/tiny.ome.zarr.zip: Connection refused"
+    assert first == f"tiny_zip cannot be fetched: {server.url}/tiny.ome.zarr.zip: Connection refused"
     text = "\n".join(others)
     assert "without network: demo_ckpt, demo_ckpt_fluor2phase, demo_movie, demo_plate, tiny_ckpt." in text
     assert f"{cache}; to use another, set IMAGE_TRANSLATION_DATA_DIR" in text
     assert f"copy the folder tiny_zip of the cache there to {cache / 'tiny_zip'}." in text
-    assert f"save {server.address}/tiny.ome.zarr.zip\n  as {cache / 'tiny_zip' / 'tiny.ome.zarr.zip'}" in text
+    assert f"save {server.url}/tiny.ome.zarr.zip\n  as {cache / 'tiny_zip' / 'tiny.ome.zarr.zip'}" in text
 
 
 def test_what_the_error_tells_to_do_works(server: LoopbackServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.close()
-    for thing in (CHECKPOINT, STORE):
-        (cache / thing.name).mkdir(parents=True)
-        (cache / thing.name / thing.source.strip("/")).write_bytes(thing.served[thing.source])
-        data.fetch(thing.name)
+    for item in (CHECKPOINT, STORE):
+        (cache / item.name).mkdir(parents=True)
+        (cache / item.name / item.source.strip("/")).write_bytes(item.served[item.source])
+        data.fetch(item.name)
     assert zipfile.is_zipfile(cache / "tiny_zip" / "tiny.ome.zarr.zip")
-    published.require_sound(cache, THINGS, carried=["tiny.ome.zarr.zip"])
+    published.check_cache(cache, ITEMS, added=["tiny.ome.zarr.zip"])
 
 
 def test_another_content_in_the_registry_is_fetched(
@@ -201,8 +201,42 @@ def test_another_content_in_the_registry_is_fetched(
     data.fetch("tiny_ckpt")
     newer = published.checkpoint(content=b"newer")
     server.files |= newer.served
-    published.write_registry(tmp_path / "own.toml", server.address, [newer])
+    published.write_registry(tmp_path / "own.toml", server.url, [newer])
     with caplog.at_level(logging.WARNING):
         assert data.fetch("tiny_ckpt").read_bytes() == b"newer"
     assert "the registry has another content by now; fetching it" in caplog.text
-    published.require_sound(cache, [newer])
+    published.check_cache(cache, [newer])
+
+
+def test_a_name_leads_into_a_dataset(site: Site) -> None:
+    item = archive(make_zip(in_directory("tiny.ome.zarr", store_files())))
+    site.publish(item)
+    assert data.resolve("tiny_zip/0/.zarray") == site.cache / "tiny_zip" / "tiny.ome.zarr" / "0" / ".zarray"
+    with pytest.raises(UsageError, match="absent"):
+        data.resolve("tiny_zip/absent")
+    with pytest.raises(UsageError):
+        data.resolve("tiny_zip/../../registry.toml")
+
+
+def test_the_error_without_network_lists_available_names_and_paths(site: Site) -> None:
+    item, cached, movie = (
+        checkpoint("far_ckpt", file="far.ckpt"),
+        checkpoint("near_ckpt", file="near.ckpt"),
+        directory(),
+    )
+    site.publish(item, cached, movie)
+    site.fetch(cached)
+    site.server.close()
+    for absent in (item, movie):
+        message = site.fetch_fails(
+            absent,
+            f"{site.server.url}{absent.source}",
+            "near_ckpt",
+            "demo_ckpt",
+            str(site.cache),
+            "IMAGE_TRANSLATION_DATA_DIR",
+            str(site.cache / absent.name),
+            "by hand",
+        )
+        assert "Connection refused" in message
+    site.fetch(cached)

@@ -23,7 +23,7 @@ def test_all_who_want_it_at_once_get_one_movie(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(simulated, "write_simulated_movie", counted)
     path = tmp_path / "cache" / "movie.ome.zarr"
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(simulated.require_demo_movie, [path] * 4))
+        list(pool.map(simulated.ensure_demo_movie, [path] * 4))
     assert made == [path]
     assert open_store(path).position("fov").read(5, 0, 0).std() > 0
 
@@ -32,9 +32,9 @@ def test_the_embedded_plate_has_fields_of_all_densities(tmp_path: Path, monkeypa
     monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0))
     monkeypatch.setattr(simulated, "DEMO_FIELDS", 10)
     path = tmp_path / "plate.ome.zarr"
-    simulated.require_demo_plate(path)
+    simulated.ensure_demo_plate(path)
     made = path.stat().st_mtime_ns
-    simulated.require_demo_plate(path)
+    simulated.ensure_demo_plate(path)
     assert path.stat().st_mtime_ns == made
     store = open_store(path)
     assert store.layout == "plate"

@@ -9,7 +9,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from image_translation.evaluation.image_scores import Scale, ScaleFit, object_scores, pixel_scores
 from image_translation.metrics.objects import find_objects
-from image_translation.metrics.rows import COUNTS, OBJECTS, PIXELS
+from image_translation.metrics.rows import COUNT_METRICS, OBJECT_METRICS, PIXEL_METRICS
 
 
 def image(seed, shape=(40, 51)):
@@ -90,7 +90,7 @@ def test_scores_of_pixels_equal_those_of_other_programs(offset):
         "mae": np.abs(a - b).mean(),
     }
     found = pixel_scores(predicted, truth, span)
-    assert tuple(found) == PIXELS
+    assert tuple(found) == PIXEL_METRICS
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -118,7 +118,7 @@ def test_a_constant_image_has_no_correlation(value, shape):
     constant = np.full_like(truth, value)
     for pair in ((constant, truth), (truth, constant), (constant, constant)):
         found = pixel_scores(*pair, 2.0)
-        assert np.isnan([found[name] for name in PIXELS]).tolist() == [True, False, False, False]
+        assert np.isnan([found[name] for name in PIXEL_METRICS]).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (10, 300), (300, 10)])
@@ -153,5 +153,5 @@ def test_objects_are_found_in_both_images_by_one_method():
     scores, found, true = object_scores(predicted, truth, 18.0, segment)
     assert asked == [(5, 18), (1, 18)]
     assert (found.max(), true.max()) == (2, 3)
-    assert tuple(scores) == (*OBJECTS, *COUNTS)
+    assert tuple(scores) == (*OBJECT_METRICS, *COUNT_METRICS)
     assert list(scores.values()) == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2 / 3, -1 / 3, 3, 2])

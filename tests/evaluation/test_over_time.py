@@ -115,7 +115,9 @@ def test_the_movie_that_the_results_name_is_used(
     movie = np.concatenate([cells.phase[:, np.newaxis], cells.truth], axis=1)
     store(tmp_path / "movie.zarr", movie, ("BF", *CHANNELS))
     out = tmp_path / "out"
-    request = {"input": {"movie": str(tmp_path / "movie.zarr"), "channel": "BF", "frames": {"fov": [2, 8]}}}
+    request = {
+        "input": {"movie": str(tmp_path / "movie.zarr"), "channel": "BF", "positions": {"fov": {"frames": [2, 8]}}}
+    }
     pairs = (cells.raw[2:-1] + cells.raw[3:]) / 2
     for name, frames, later in (("raw", cells.raw[2:], 0), ("steady", cells.steady[2:], 0), ("window", pairs, 0.5)):
         store(out / f"{name}.ome.zarr", frames, scale=(300.0, 1, 1, 1, 1))

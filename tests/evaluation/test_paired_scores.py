@@ -10,7 +10,7 @@ from image_translation.errors import UsageError
 from image_translation.evaluation.paired_scores import score_pairs
 from image_translation.evaluation.pairs import Pairing, find_pairs
 from image_translation.evaluation.report import format_scores
-from image_translation.metrics.rows import COUNTS, MEAN, OBJECTS, PIXELS
+from image_translation.metrics.rows import COUNT_METRICS, MEAN_OF_TRUTH, OBJECT_METRICS, PIXEL_METRICS
 from image_translation.omezarr.store import open_store
 
 SHAPE = (4, 2, 1, 20, 24)
@@ -47,13 +47,13 @@ def test_each_field_and_channel_has_a_row_of_each_score(score):
     truth, noise = movie(0), movie(1)
     rows = score(truth + noise, truth)
     for c, channel in enumerate(CHANNELS):
-        for method in ("net", MEAN):
-            for metric in PIXELS:
+        for method in ("net", MEAN_OF_TRUTH):
+            for metric in PIXEL_METRICS:
                 assert list(values(rows, metric, method, channel)) == [("fov", t) for t in range(4)]
         expected = [np.corrcoef(truth[t, c].ravel(), (truth + noise)[t, c].ravel())[0, 1] for t in range(4)]
         assert list(values(rows, "pearson", channel=channel).values()) == pytest.approx(expected, abs=1e-6)
-    assert {row.method for row in rows} == {"net", MEAN, "truth"}
-    assert {row.metric for row in rows} == {*PIXELS, "gain", "offset", "data_range"}
+    assert {row.method for row in rows} == {"net", MEAN_OF_TRUTH, "truth"}
+    assert {row.metric for row in rows} == {*PIXEL_METRICS, "gain", "offset", "data_range"}
 
 
 def test_what_all_images_share_is_stated(score):
@@ -80,9 +80,9 @@ def test_the_mean_of_the_truth_knows_nothing_else(score):
     truth = movie() + np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1, 1)
     rows = score(movie(1), truth)
     expected = [np.abs(truth[t, 0] - truth[:, 0].mean(dtype=float)).mean() for t in range(4)]
-    assert list(values(rows, "mae", MEAN).values()) == pytest.approx(expected, rel=1e-5)
-    assert np.isnan(list(values(rows, "pearson", MEAN).values())).all()
-    assert values(rows, "gain", MEAN) == {}
+    assert list(values(rows, "mae", MEAN_OF_TRUTH).values()) == pytest.approx(expected, rel=1e-5)
+    assert np.isnan(list(values(rows, "pearson", MEAN_OF_TRUTH).values())).all()
+    assert values(rows, "gain", MEAN_OF_TRUTH) == {}
 
 
 def test_fields_without_an_image_are_left_out(score):
@@ -91,7 +91,7 @@ def test_fields_without_an_image_are_left_out(score):
     predicted[0, 1, 0, 3, 4] = np.inf
     truth[2] = 0
     rows = score(predicted, truth)
-    for method in ("net", MEAN):
+    for method in ("net", MEAN_OF_TRUTH):
         assert list(values(rows, "mae", method)) == [("fov", 0), ("fov", 3)]
         assert list(values(rows, "mae", method, "Membrane")) == [("fov", 3)]
 
@@ -132,7 +132,7 @@ def test_stores_of_any_number_are_scored(score, dtype):
     rows = score(255 - truth, truth)
     assert list(values(rows, "pearson").values()) == pytest.approx([-1] * 4)
     assert values(rows, "gain") == {("*", None): 0}
-    assert list(values(rows, "psnr").values()) == pytest.approx(list(values(rows, "psnr", MEAN).values()))
+    assert list(values(rows, "psnr").values()) == pytest.approx(list(values(rows, "psnr", MEAN_OF_TRUTH).values()))
 
 
 def test_lines_of_pixels_are_scored_but_for_their_similarity(score):
@@ -143,7 +143,7 @@ def test_lines_of_pixels_are_scored_but_for_their_similarity(score):
 
 
 def test_names_that_mean_something_else_elsewhere_are_names(tmp_path):
-    channels = ("raw", "truth", "data_range", "$x$", MEAN)
+    channels = ("raw", "truth", "data_range", "$x$", MEAN_OF_TRUTH)
     truth = movie(shape=(2, 5, 1, 20, 24))
     write_image(tmp_path / "t", truth, channels=channels)
     pairs = [
@@ -171,7 +171,7 @@ def nuclei(*counts):
 def test_objects_are_sought_where_nuclei_are_or_where_they_are_asked_for(score, objects, found):
     rows = score(nuclei(3, 2), nuclei(3, 4), channels=("DAPI", "Membrane"), true_channels=("DAPI", "Membrane"),
                  objects=objects)  # fmt: skip
-    of_objects = [row for row in rows if row.metric in {*OBJECTS, *COUNTS, "diameter"}]
+    of_objects = [row for row in rows if row.metric in {*OBJECT_METRICS, *COUNT_METRICS, "diameter"}]
     assert {row.channel for row in of_objects} == found
     for channel in found:
         assert values(of_objects, "diameter", "truth", channel)["*", None] == pytest.approx(18, rel=0.1)
@@ -186,4 +186,4 @@ def test_a_prediction_without_likeness_is_scored_nonetheless(score):
     rows = score(noise, truth, channels=("DAPI",), true_channels=("DAPI",))
     expected = [np.corrcoef(noise[t].ravel(), truth[t].ravel())[0, 1] for t in range(2)]
     assert list(values(rows, "pearson", channel="DAPI").values()) == pytest.approx(expected, abs=1e-6)
-    assert np.isfinite([row.value for row in rows if row.metric in OBJECTS]).all()
+    assert np.isfinite([row.value for row in rows if row.metric in OBJECT_METRICS]).all()

@@ -13,11 +13,10 @@ from support.stores import write_image, write_plate
 
 from image_translation.cli.commands import main
 from image_translation.evaluation.options import EvaluationOptions
-from image_translation.evaluation.pairs import Pairing, find_pairs
-from image_translation.evaluation.predictions import find_predictions
-from image_translation.evaluation.report import _Sources, judge
+from image_translation.evaluation.plan import make_plan
+from image_translation.evaluation.report import _Sources
+from image_translation.evaluation.run import evaluate as run
 from image_translation.metrics.rows import read_csv
-from image_translation.omezarr.store import open_store
 
 CENTRES = [(12, 12), (12, 44), (44, 14), (46, 46)]
 
@@ -70,8 +69,8 @@ def test_stills_of_two_predictions_are_in_one_table(stills, capsys):
     }  # fmt: skip
     rows = read_csv(out / "scores.csv")
     assert {row.method for row in rows} == {"good", "po$r", "truth", "mean of the truth"}
-    assert repr(rows) == repr(judge(EvaluationOptions((stills / "good.zarr", stills / "po$r.zarr"),
-                                                      truth=stills / "true.zarr")))  # fmt: skip
+    options = EvaluationOptions((stills / "good.zarr", stills / "po$r.zarr"), truth=stills / "true.zarr")
+    assert repr(rows) == repr(run(make_plan(options)).against_truth)
     shown = np.mean([row.value for row in rows if (row.method, row.channel, row.metric) == ("good", "Nuclei", "mae")])
     assert lines[2].split()[4] == f"{shown:.4g}*"
 
@@ -166,12 +165,11 @@ def test_the_source_is_the_frame_that_was_predicted_from(tmp_path):
         shift = {"type": "translation", "translation": [float(start), 0, 0, 0, 0]}
         multiscales[0]["datasets"][0]["coordinateTransformations"].append(shift)
         group.attrs["multiscales"] = multiscales
-    predictions = find_predictions([tmp_path / "movie_a", tmp_path / "movie_b"])
-    sources = _Sources(predictions, EvaluationOptions(()))
-    for name, store in predictions.items():
-        request: Any = store.position("fov").attributes["image_translation"]["request"]
-        for pair in find_pairs(name, store, request, open_store(movie), Pairing()):
-            assert_array_equal(sources.read(pair, pair.field), truth[pair.field[1], 0, 0])
+    plan = make_plan(EvaluationOptions((tmp_path / "movie_a", tmp_path / "movie_b"), truth=movie))
+    sources = _Sources(plan)
+    assert len(plan.pairs) == 5 + 3
+    for pair in plan.pairs:
+        assert_array_equal(sources.read(pair, pair.field), truth[pair.field[1], 0, 0])
 
 
 def test_cellpose_must_be_installed_where_it_is_asked_for(stills, monkeypatch, caplog, capsys):

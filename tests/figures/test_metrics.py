@@ -4,9 +4,9 @@ from matplotlib.patches import Rectangle
 from support.figure_helpers import draw, metric_rows, overlapping_texts, texts_of
 
 from image_translation.figures.metrics import adjacent_pearson_figure, tradeoff_figure
-from image_translation.figures.style import _OTHER_LOOKS, RECOMMENDED, looks
+from image_translation.metrics.criteria import Entry
 from image_translation.metrics.rows import Row
-from image_translation.metrics.score_card import Entry, ScoreCard
+from image_translation.metrics.score_card import ScoreCard
 
 METHODS = ["raw", "window", "savgol", "median", "motion", "causal"]
 
@@ -50,7 +50,7 @@ def test_adjacent_pearson_has_a_panel_per_channel_and_a_line_per_movie():
     assert legends(figure) == [["raw", "savgol"]]
 
 
-def test_adjacent_pearson_line_is_broken_where_there_is_no_number():
+def test_adjacent_pearson_line_is_interrupted_where_there_is_no_value():
     figure = draw(adjacent_pearson_figure(metric_rows("raw", "adjacent_pearson", {4: 0.5, 7: 0.6, 8: np.nan, 9: 0.7})))
     line = figure.axes[0].lines[0]
     np.testing.assert_array_equal(line.get_xdata(), range(4, 10))
@@ -58,7 +58,7 @@ def test_adjacent_pearson_line_is_broken_where_there_is_no_number():
 
 
 @pytest.mark.parametrize("own_channel", ["Nuclei", "Phase3D"])
-def test_the_phase_is_the_yardstick_of_every_channel_without_a_truth(own_channel):
+def test_the_phase_is_the_reference_of_every_channel_without_truth(own_channel):
     rows = [
         *metric_rows("raw", "adjacent_pearson", {0: 0.5, 1: 0.6}),
         *metric_rows("raw", "adjacent_pearson", {0: 0.5, 1: 0.6}, channel="Membrane"),
@@ -72,7 +72,7 @@ def test_the_phase_is_the_yardstick_of_every_channel_without_a_truth(own_channel
     assert legends(draw(adjacent_pearson_figure(rows))) == [["raw", "truth"]]
 
 
-def test_methods_keep_their_colours_and_all_differ():
+def test_methods_have_distinct_and_constant_colours():
     names = [*METHODS, "truth", "other", "another"]
     rows = [row for name in names for row in metric_rows(name, "adjacent_pearson", {0: 0.5, 1: 0.6})]
     lines = adjacent_pearson_figure(rows).axes[0].lines
@@ -82,7 +82,7 @@ def test_methods_keep_their_colours_and_all_differ():
     assert alone.axes[0].lines[0].get_color() == lines[2].get_color()
 
 
-def test_tradeoff_has_a_point_per_method_and_shades_what_is_better_than_raw():
+def test_tradeoff_has_a_point_per_method_and_shades_the_region_better_than_raw():
     unknown = scored("unknown", np.nan, 0.4), scored("unheard", 0.4, np.nan), Entry("empty", "Nuclei", {}, ())
     figure = plot(scored("raw", 1, 0.8), scored("motion", 0.25, 0.9), scored("savgol", 0.5, 0.7), *unknown)
     (axes,) = figure.axes
@@ -94,19 +94,19 @@ def test_tradeoff_has_a_point_per_method_and_shades_what_is_better_than_raw():
     assert axes.get_ylabel() == "Pearson correlation with truth"
 
 
-def test_tradeoff_without_a_truth_is_about_detail():
+def test_tradeoff_without_truth_shows_detail():
     (axes,) = plot(scored("raw", 1, 1), scored("window", 0.7, 0.6), truth=False).axes
     assert points(axes)["window"] == pytest.approx([70, 0.6])
     assert shaded(axes)[1] == pytest.approx(0.95)
     assert axes.get_ylabel() == "detail kept (raw = 1)"
 
 
-def test_tradeoff_does_not_blow_up_trifles():
+def test_tradeoff_axis_has_a_minimum_span():
     low, high = plot(scored("raw", 1, 0.9), scored("window", 0.7, 0.9001)).axes[0].get_ylim()
     assert high - low == pytest.approx(0.03)
 
 
-def test_markers_of_methods_that_fail_are_hollow_but_for_the_legend():
+def test_markers_of_failed_methods_are_hollow_except_in_the_legend():
     entries = [scored("raw", 1, 0.9, channel) for channel in ("Nuclei", "Membrane")]
     entries += [scored("savgol", 0.5, 0.95, "Nuclei", ["lag"]), scored("savgol", 0.5, 0.95, "Membrane")]
     figure = plot(*entries)
@@ -119,7 +119,7 @@ def test_markers_of_methods_that_fail_are_hollow_but_for_the_legend():
 
 @pytest.mark.parametrize("n_channels", [1, 2, 5])
 @pytest.mark.parametrize("n_methods", [1, 4, 6])
-def test_texts_are_readable(n_methods, n_channels):
+def test_texts_do_not_overlap(n_methods, n_channels):
     channels = ["Nuclei", "Membrane", "Mitochondria", "Actin", "Golgi"][:n_channels]
     rows: list[Row] = []
     entries = []
@@ -142,7 +142,7 @@ def test_texts_are_readable(n_methods, n_channels):
         [Row("0", "raw", "Nuclei", None, "adjacent_pearson", 0.5)],
     ],
 )
-def test_metrics_of_a_single_frame_or_undefined_can_be_drawn(rows):
+def test_missing_or_undefined_values_can_be_drawn(rows):
     draw(adjacent_pearson_figure(rows))
 
 
@@ -157,17 +157,17 @@ def test_metrics_of_a_single_frame_or_undefined_can_be_drawn(rows):
         [scored("raw", 1, 1, "a"), scored("motion", np.nan, np.nan, "b")],
     ],
 )
-def test_cards_that_lack_something_can_be_drawn(entries, truth):
+def test_incomplete_cards_can_be_drawn(entries, truth):
     plot(*entries, truth=truth)
 
 
-def test_nothing_to_draw_is_said():
+def test_figures_without_data_have_a_placeholder():
     assert texts_of(adjacent_pearson_figure([]).axes[0]) == ["no adjacent frames"]
     assert texts_of(plot().axes[0]) == ["no flicker can be measured"]
 
 
 @pytest.mark.parametrize("name", [r"$\foo$", "a$b_c$^", "100 %", "{x}", "_hidden"])
-def test_names_are_no_formulas(name):
+def test_names_are_not_parsed_as_math(name):
     figures = [
         draw(adjacent_pearson_figure(metric_rows(name, "adjacent_pearson", {0: 0.5}, name))),
         plot(scored("raw", 1, 0.9, name), scored(name, 0.5, 0.9, name)),
@@ -175,11 +175,3 @@ def test_names_are_no_formulas(name):
     for figure in figures:
         assert figure.axes[0].get_title() == name
         assert name in [line.get_label() for line in figure.axes[0].lines]
-
-
-def test_the_recommended_method_is_the_one_of_the_options():
-    from image_translation.staining import options
-
-    assert options.RECOMMENDED == RECOMMENDED
-    assert set(looks(options.METHODS)) == set(options.METHODS)
-    assert not {look.colour for look in looks(options.METHODS).values()} & {look.colour for look in _OTHER_LOOKS}

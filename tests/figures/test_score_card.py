@@ -5,7 +5,8 @@ from matplotlib.patches import Rectangle
 from support.figure_helpers import draw, overlapping_texts
 
 from image_translation.figures.score_card import BEST, FAILED, LIMITS, score_card_figure
-from image_translation.metrics.score_card import COLUMNS, Entry, ScoreCard
+from image_translation.metrics.criteria import COLUMNS, Entry
+from image_translation.metrics.score_card import ScoreCard
 
 METHODS = ("motion", "causal", "median", "raw", "savgol", "window")
 
@@ -27,11 +28,11 @@ def colour_behind(figure, text):
     return np.array(to_rgb(box.get_facecolor()))
 
 
-def test_every_column_of_the_score_card_is_known():
+def test_every_column_of_the_score_card_has_a_target():
     assert {*BEST, *LIMITS} == set(COLUMNS)
 
 
-def test_methods_are_in_the_order_of_their_ranking_and_failures_have_a_sign():
+def test_methods_are_ranked_and_failures_are_marked():
     card = ScoreCard(
         "0",
         ("flicker", "sharpness"),
@@ -78,7 +79,7 @@ def test_better_than_raw_is_blue_and_worse_is_orange(column, raw, value, better)
     np.testing.assert_array_equal(colour_behind(figure, f"{raw:.3f}".replace("-", "\N{MINUS SIGN}")), [1, 1, 1])
 
 
-def test_likeness_to_raw_is_no_gain_or_loss():
+def test_similarity_to_raw_is_not_coloured():
     entries = (Entry("x", "c", {"pearson": 0.9}, ()), Entry("raw", "c", {"pearson": 1.0}, ()))
     figure = draw(score_card_figure(ScoreCard("0", ("pearson",), ("x", "raw"), entries)))
     np.testing.assert_array_equal(colour_behind(figure, "0.900"), [1, 1, 1])
@@ -87,7 +88,7 @@ def test_likeness_to_raw_is_no_gain_or_loss():
 @pytest.mark.parametrize("n_methods", [1, 4, 6])
 @pytest.mark.parametrize("channels", [("Nuclei",), ("Nuclei", "Membrane"), ("A", "B", "C", "D", "E")])
 @pytest.mark.parametrize("value", [-0.501, 1234.5])
-def test_texts_are_readable(n_methods, channels, value):
+def test_texts_do_not_overlap(n_methods, channels, value):
     card = make_card(METHODS[:n_methods], channels, value=value, failures=("lag", "pearson"))
     figure = draw(score_card_figure(card))
     assert overlapping_texts(figure) == []
@@ -107,10 +108,10 @@ def test_texts_are_readable(n_methods, channels, value):
         ScoreCard("0", ("flicker",), ("raw",), (Entry("raw", "c", {}, ()),)),
     ],
 )
-def test_cards_that_lack_something_can_be_drawn(card):
+def test_incomplete_cards_can_be_drawn(card):
     draw(score_card_figure(card))
 
 
-def test_names_are_no_formulas():
+def test_names_are_not_parsed_as_math():
     figure = draw(score_card_figure(make_card(methods=("$x$", "raw"), channels=(r"$\foo$",))))
     assert {"1. $x$", r"$\foo$"} <= set(texts_of(figure))

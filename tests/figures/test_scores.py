@@ -5,12 +5,12 @@ import pytest
 from matplotlib.colors import to_hex
 from support.figure_helpers import draw, overlapping_texts, random_stack
 
-from image_translation.figures.scores import FieldView, plot_boxes, plot_fields
-from image_translation.figures.style import looks
-from image_translation.metrics.rows import MEAN, OBJECTS, PIXELS, Row
+from image_translation.figures.scores import FieldView, box_plot_figure, field_figure
+from image_translation.figures.style import method_styles
+from image_translation.metrics.rows import MEAN_OF_TRUTH, OBJECT_METRICS, PIXEL_METRICS, Row
 
 
-def rows_of(*methods, channels=("Nuclei",), metrics=(*PIXELS, *OBJECTS), fields=5, values=None):
+def rows_of(*methods, channels=("Nuclei",), metrics=(*PIXEL_METRICS, *OBJECT_METRICS), fields=5, values=None):
     rng = np.random.default_rng(0)
     shared = [Row("*", "truth", channel, None, "data_range", 1.0) for channel in channels]
     return shared + [
@@ -42,17 +42,17 @@ def titles_of(figure):
     return [axes.get_title().replace("\n", " ") for axes in figure.axes]
 
 
-def readable(figure):
-    """Tell whether no title lies on another; the numbers at axes that are off are not drawn."""
+def is_readable(figure):
+    """Return whether no texts overlap, ignoring tick labels, which are not drawn here."""
     draw(figure)
     for axes in figure.axes:
         axes.set(xticks=[], yticks=[])
     return overlapping_texts(figure) == []
 
 
-def test_each_channel_has_a_panel_of_each_score():
-    pixels = rows_of("net", channels=("Membrane",), metrics=PIXELS)
-    figure = draw(plot_boxes(rows_of("net") + pixels))
+def test_each_channel_has_a_panel_per_score():
+    pixels = rows_of("net", channels=("Membrane",), metrics=PIXEL_METRICS)
+    figure = draw(box_plot_figure(rows_of("net") + pixels))
     panels = drawn_panels(figure)
     assert [axes.get_title() for axes in panels] == [
         "Pearson", "SSIM", "PSNR / dB", "mean abs. error",
@@ -63,8 +63,8 @@ def test_each_channel_has_a_panel_of_each_score():
     assert figure.legends == []
 
 
-def test_boxes_reach_from_quartile_to_quartile_and_points_are_the_fields():
-    figure = draw(plot_boxes(rows_of("net", metrics=["pearson"], values=[0.1, 0.4, 0.2, 0.3, 0.5])))
+def test_boxes_span_the_quartiles_and_points_are_the_fields():
+    figure = draw(box_plot_figure(rows_of("net", metrics=["pearson"], values=[0.1, 0.4, 0.2, 0.3, 0.5])))
     (axes,) = [axes for axes in drawn_panels(figure) if axes.get_title() == "Pearson"]
     (box,) = axes.patches
     heights = box.get_path().vertices[:, 1]
@@ -74,45 +74,45 @@ def test_boxes_reach_from_quartile_to_quartile_and_points_are_the_fields():
     assert np.ptp(points.get_xdata()) < 0.4
 
 
-def test_each_prediction_has_a_box_of_its_colour_and_a_name():
+def test_each_prediction_has_a_box_in_its_colour_and_a_legend_entry():
     methods = ("raw", "my$net$", "motion")
-    figure = draw(plot_boxes(rows_of(*methods, MEAN)))
+    figure = draw(box_plot_figure(rows_of(*methods, MEAN_OF_TRUTH)))
     for axes in drawn_panels(figure):
         assert [to_hex(box.get_edgecolor()) for box in axes.patches] == [
-            look.colour.lower() for look in looks(methods).values()
+            look.colour.lower() for look in method_styles(methods).values()
         ]
     assert [text.get_text().replace(r"\$", "$") for text in figure.legends[0].texts] == list(methods)
 
 
-def test_what_the_mean_of_the_truth_scores_is_below():
-    rows = rows_of("net", metrics=["mae"]) + rows_of(MEAN, metrics=["mae"], fields=2, values=[1, 2])
-    (axes,) = [axes for axes in drawn_panels(draw(plot_boxes(rows))) if axes.get_title() == "mean abs. error"]
-    assert axes.get_xlabel() == f"{MEAN}:\n1.5"
+def test_score_of_the_mean_of_the_truth_is_given_below():
+    rows = rows_of("net", metrics=["mae"]) + rows_of(MEAN_OF_TRUTH, metrics=["mae"], fields=2, values=[1, 2])
+    (axes,) = [axes for axes in drawn_panels(draw(box_plot_figure(rows))) if axes.get_title() == "mean abs. error"]
+    assert axes.get_xlabel() == f"{MEAN_OF_TRUTH}:\n1.5"
 
 
 @pytest.mark.parametrize("values", [[np.nan] * 3, [np.inf] * 3, [np.nan, 1, np.inf], [1, 1, 1], [0, 0, 1e6]])
-def test_scores_that_are_not_defined_or_all_the_same_can_be_drawn(values):
-    draw(plot_boxes(rows_of("net", "other", MEAN, fields=3, values=values)))
+def test_undefined_or_equal_scores_can_be_drawn(values):
+    draw(box_plot_figure(rows_of("net", "other", MEAN_OF_TRUTH, fields=3, values=values)))
 
 
 @pytest.mark.parametrize("fields", [1, 2, 41, 200])
 def test_any_number_of_fields_can_be_drawn(fields):
-    axes = drawn_panels(draw(plot_boxes(rows_of("net", fields=fields, metrics=PIXELS))))[0]
+    axes = drawn_panels(draw(box_plot_figure(rows_of("net", fields=fields, metrics=PIXEL_METRICS))))[0]
     assert any(line.get_marker() == "." for line in axes.lines) == (fields <= 40)
 
 
 @pytest.mark.parametrize(
     "methods", [("_a", "$b", "$c"), ("a",), tuple(f"model_with_a_rather_long_name_{n}" for n in range(7))]
 )
-def test_texts_beside_boxes_are_readable(methods):
-    figure = draw(plot_boxes(rows_of(*methods, MEAN, channels=("_$N$",), values=[0, 1e3, 2e3, 5e3, 2e4])))
+def test_texts_of_box_plots_do_not_overlap(methods):
+    figure = draw(box_plot_figure(rows_of(*methods, MEAN_OF_TRUTH, channels=("_$N$",), values=[0, 1e3, 2e3, 5e3, 2e4])))
     assert overlapping_texts(figure) == []
 
 
-def test_fields_are_shown_source_first():
+def test_source_truth_and_predictions_are_shown_in_this_order():
     views = [view_of(("a", "b"), title=f"{word}, fov 0") for word in ("best", "median", "worst")]
-    figure = plot_fields(views)
-    assert readable(figure)
+    figure = field_figure(views)
+    assert is_readable(figure)
     assert titles_of(figure) == [
         title for view in views for title in (view.title, "truth", "a, r = 0.123", "b, r = 0.123")
     ]
@@ -124,15 +124,15 @@ def test_fields_are_shown_source_first():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_without_a_source_the_truth_says_what_is_shown(count):
-    figure = plot_fields([view_of(source=False)] * count)
-    assert readable(figure)
+def test_without_a_source_the_title_is_above_the_truth(count):
+    figure = field_figure([view_of(source=False)] * count)
+    assert is_readable(figure)
     assert titles_of(figure) == ["worst, A/1/0 0: truth", "net, r = 0.123"] * count
 
 
-def test_a_source_that_is_known_of_some_fields_leaves_room_beside_the_others():
+def test_missing_source_of_some_fields_leaves_an_empty_panel():
     for order in ((True, False), (False, True)):
-        figure = draw(plot_fields([view_of(source=known) for known in order]))
+        figure = draw(field_figure([view_of(source=known) for known in order]))
         assert titles_of(figure) == ["worst, A/1/0 0", "truth", "net, r = 0.123"] * 2
         assert [bool(axes.images) for axes in figure.axes[::3]] == list(order)
 
@@ -140,7 +140,7 @@ def test_a_source_that_is_known_of_some_fields_leaves_room_beside_the_others():
 def test_objects_are_outlined():
     labels = np.zeros((40, 60), np.int32)
     labels[5:15, 10:20], labels[5:15, 20:30] = 1, 2
-    truth, predicted = draw(plot_fields([view_of(source=False, objects={"": labels})])).axes
+    truth, predicted = draw(field_figure([view_of(source=False, objects={"": labels})])).axes
     assert len(predicted.images) == 1
     outline = np.asarray(truth.images[1].get_array())[..., 3] > 0
     assert outline[5, 10:30].all()
@@ -151,22 +151,22 @@ def test_objects_are_outlined():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (40, 900), (2000, 40)])
 @pytest.mark.parametrize("source", [True, False])
-def test_strips_can_be_drawn(shape, source):
+def test_fields_of_any_aspect_ratio_can_be_drawn(shape, source):
     objects = dict.fromkeys(("", "net"), np.ones(shape, np.int32))
-    figure = plot_fields([view_of(shape=shape, source=source, objects=objects)] * 3)
-    assert readable(figure)
+    figure = field_figure([view_of(shape=shape, source=source, objects=objects)] * 3)
+    assert is_readable(figure)
     assert figure.get_figheight() < 30
 
 
 def test_fields_of_different_sizes_can_be_drawn():
-    assert readable(plot_fields([view_of(shape=shape) for shape in ((40, 60), (90, 12), (7, 70))]))
+    assert is_readable(field_figure([view_of(shape=shape) for shape in ((40, 60), (90, 12), (7, 70))]))
 
 
 @pytest.mark.parametrize(
     "methods",
     [("$a$b$", "_c"), tuple(f"m{n}" for n in range(8)), ("a_model_with_a_long_name", "another_such_model")],
 )
-def test_titles_of_fields_are_readable(methods):
-    figure = plot_fields([view_of(methods, title="median, B/12/003 117")] * 3)
-    assert readable(figure)
+def test_titles_of_fields_do_not_overlap(methods):
+    figure = field_figure([view_of(methods, title="median, B/12/003 117")] * 3)
+    assert is_readable(figure)
     assert [title.split(",")[0].replace(" ", "") for title in titles_of(figure)[2 : 2 + len(methods)]] == list(methods)

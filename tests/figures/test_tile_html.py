@@ -15,8 +15,8 @@ def colours(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
 
 
-def pictures(html: str) -> list[np.ndarray]:
-    """Decode all pictures of a page: grey, or red, green, blue and what more there is."""
+def decode_images(html: str) -> list[np.ndarray]:
+    """Decode all images of a page: grey, RGB or RGBA."""
     found = []
     for code in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html):
         image = cv2.imdecode(np.frombuffer(base64.b64decode(code), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -24,29 +24,29 @@ def pictures(html: str) -> list[np.ndarray]:
     return found
 
 
-def test_colours_reach_the_page_unchanged() -> None:
+def test_colours_are_embedded_unchanged() -> None:
     tile = Tile("stem", colours(8, 12), (48, 8, 12), (0.7, 0.2, 0.001))
     html = tile_html.grid([("encoder", [tile]), ("empty", [])], "what it means")
-    np.testing.assert_array_equal(pictures(html)[0], tile.image)
+    np.testing.assert_array_equal(decode_images(html)[0], tile.image)
     for words in ('alt="stem"', "48 x 8 x 12", "PC 70 + 20 + &lt;1 %", "aspect-ratio:12/8", "encoder", "what it means"):
         assert words in html
     assert "empty" not in html
 
 
-def test_greys_are_stretched_and_holes_let_the_ground_through() -> None:
+def test_grey_is_scaled_and_missing_pixels_are_transparent() -> None:
     image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(20, 50)
-    (grey,) = pictures(tile_html.figure(Tile("input", image)))
+    (grey,) = decode_images(tile_html.figure(Tile("input", image)))
     assert (grey.min(), grey.max()) == (0, 255)
     assert (np.diff(grey.ravel().astype(int)) >= 0).all()
-    holed = image.copy()
-    holed[3, 4] = np.nan
-    (shown,) = pictures(tile_html.figure(Tile("input", holed)))
+    incomplete = image.copy()
+    incomplete[3, 4] = np.nan
+    (shown,) = decode_images(tile_html.figure(Tile("input", incomplete)))
     assert shown.shape == (20, 50, 4)
     assert shown[3, 4, 3] == 0
     assert np.count_nonzero(shown[..., 3] == 0) == 1
 
 
-def test_a_scale_bar_is_as_long_as_it_says() -> None:
+def test_scale_bar_has_the_labelled_length() -> None:
     html = tile_html.figure(Tile("input", np.zeros((40, 160), np.float32), pixel_size=0.5))
     (share,) = re.findall(r'it-bar" style="width:([0-9.]+)%', html)
     assert "20 µm" in html
@@ -54,7 +54,7 @@ def test_a_scale_bar_is_as_long_as_it_says() -> None:
     assert "µm" not in tile_html.figure(Tile("input", np.zeros((40, 160), np.float32)))
 
 
-def test_names_are_no_html() -> None:
+def test_names_are_escaped() -> None:
     tile = Tile("<b>&\"'", colours(4, 4), note="<script>")
     for html in (
         tile_html.grid([("<i>", [tile])], "<u>"),
@@ -65,20 +65,20 @@ def test_names_are_no_html() -> None:
     assert 'alt="&lt;b&gt;&amp;&quot;&#x27;"' in tile_html.figure(tile)
 
 
-def test_greys_of_a_comparison_share_one_range_and_what_lacks_is_said() -> None:
+def test_grey_tiles_of_a_comparison_share_a_display_window_and_missing_ones_are_named() -> None:
     dark, bright = np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32)
     columns = [("one", [Tile("input", dark), Tile("truth", dark)]), ("other", [Tile("input", bright)])]
     html = tile_html.comparison(columns, "")
-    first, second, _ = pictures(html)
+    first, second, _ = decode_images(html)
     assert (first.max(), second.min()) == (0, 255)
     assert "other: none" in html
 
 
-def test_large_pictures_are_reduced() -> None:
-    assert pictures(tile_html.figure(Tile("input", np.ones((1000, 3000), np.float32))))[0].shape == (341, 1024)
-    assert pictures(tile_html.figure(Tile("input", np.ones((1, 4000), np.float32))))[0].shape == (1, 1024)
+def test_large_images_are_downscaled() -> None:
+    assert decode_images(tile_html.figure(Tile("input", np.ones((1000, 3000), np.float32))))[0].shape == (341, 1024)
+    assert decode_images(tile_html.figure(Tile("input", np.ones((1, 4000), np.float32))))[0].shape == (1, 1024)
     html = tile_html.field(np.ones((1000, 3000), np.uint16), Crop(100, 300, 500, 600), 0.1, "Phase")
-    assert pictures(html)[0].shape == (107, 320)
+    assert decode_images(html)[0].shape == (107, 320)
     for place in ("top:10.000%", "left:10.000%", "height:50.000%", "width:20.000%"):
         assert place in html
     (share,) = re.findall(r'it-bar" style="width:([0-9.]+)%', html)
@@ -86,20 +86,20 @@ def test_large_pictures_are_reduced() -> None:
     assert float(share) / 100 * 3000 * 0.1 == pytest.approx(50, rel=0.01)
 
 
-def test_a_map_lies_over_the_image_as_strongly_as_asked_for() -> None:
+def test_overlay_has_the_given_opacity_and_placement() -> None:
     image, stage = Tile("input", np.eye(16, dtype=np.float32)), Tile("stem, PC 1", colours(8, 8))
-    html = tile_html.detail(image, stage, 0.25, step=3, top=-4, left=-2)
+    html = tile_html.overlay(image, stage, 0.25, step=3, top=-4, left=-2)
     for place in ("opacity:0.25", "top:-25.000%", "left:-12.500%", "height:150.000%", "width:150.000%"):
         assert place in html
-    shown = pictures(html)
+    shown = decode_images(html)
     assert [picture.shape[:2] for picture in shown] == [(16, 16), (16, 16), (8, 8), (8, 8)]
     np.testing.assert_array_equal(shown[2], stage.image)
 
 
-def test_a_document_stands_alone() -> None:
+def test_a_document_is_self_contained() -> None:
     figure = Figure((2, 1))
-    html = tile_html.document("a title", tile_html.drawing(figure, "a drawing"))
+    html = tile_html.document("a title", tile_html.embed_figure(figure, "a drawing"))
     assert html.startswith("<!DOCTYPE html>")
     assert "<title>a title</title>" in html
     assert not re.search(r"(src|href)=\"(?!data:)", html)
-    assert pictures(html)[0].shape[:2] == (150, 300)
+    assert decode_images(html)[0].shape[:2] == (150, 300)

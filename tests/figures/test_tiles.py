@@ -4,7 +4,6 @@ from matplotlib.figure import Figure
 from support.figure_helpers import draw, is_hatched, overlapping_texts, panels_of, random_stack, texts_of
 
 from image_translation.errors import UsageError
-from image_translation.figures.stages import change_figure, component_figure
 from image_translation.figures.tiles import Tile, comparison_figure, overview_figure
 
 
@@ -32,7 +31,7 @@ def sizes_of(figure: Figure) -> list[tuple[float, float]]:
     return [axes.get_window_extent().size for axes in panels_of(draw(figure))]
 
 
-def test_overview_has_a_tile_per_picture_with_name_shape_and_variance_below():
+def test_overview_has_a_tile_per_image_with_name_shape_and_variance_below():
     figure = draw(overview_figure([("pictures", [picture("input")]), ("encoder", [stage("stem", 16, 24)])], "a movie"))
     assert [texts_of(axes)[-1] for axes in panels_of(figure)] == ["input", "stem\n48 x 16 x 24\nPC 1-3: 71 + 12 + 6 %"]
     words = words_of(figure)
@@ -42,7 +41,7 @@ def test_overview_has_a_tile_per_picture_with_name_shape_and_variance_below():
     assert "red, green, blue = first three principal components" in words
 
 
-def test_colours_are_shown_as_they_are_without_smoothing():
+def test_colours_are_shown_without_interpolation():
     tile = stage("stem")
     for figure in (overview_figure([("x", [tile])], "t"), comparison_figure([("a", [tile]), ("b", [tile])], "t")):
         for axes in panels_of(figure):
@@ -50,7 +49,7 @@ def test_colours_are_shown_as_they_are_without_smoothing():
             assert axes.images[0].get_interpolation() == "nearest"
 
 
-def test_colours_reach_the_page_unchanged():
+def test_colours_are_rendered_unchanged():
     figure = overview_figure([("x", [Tile("one colour", np.full((2, 2, 3), (10, 200, 77), np.uint8))])], "t")
     page = np.asarray(draw(figure).canvas.buffer_rgba())
     box = panels_of(figure)[0].get_window_extent()
@@ -59,7 +58,7 @@ def test_colours_reach_the_page_unchanged():
 
 
 @pytest.mark.parametrize("field", [(64, 64), (48, 96), (200, 100), (10, 100)])
-def test_all_tiles_have_one_size_and_the_proportions_of_the_field(field):
+def test_all_tiles_have_the_same_size_and_the_aspect_ratio_of_the_field(field):
     tiles = [picture("input", *field), stage("fine", field[0] // 2, field[1] // 2), stage("coarse", 2, 3)]
     for figure in (overview_figure([("x", tiles)], "t"), comparison_figure([("a", tiles), ("b", tiles)], "t")):
         sizes = sizes_of(figure)
@@ -67,7 +66,7 @@ def test_all_tiles_have_one_size_and_the_proportions_of_the_field(field):
         assert sizes[0][1] / sizes[0][0] == pytest.approx(max(1 / 8, field[0] / field[1]))
 
 
-def test_small_groups_share_a_line_and_large_ones_take_several():
+def test_small_groups_share_a_row_and_large_ones_take_several():
     rows = [("pictures", stages("picture", 3)), ("encoder", stages("encoder", 5)), ("decoder", stages("decoder", 4))]
     figure = draw(overview_figure([*rows, ("head", stages("head", 1))], "t"))
     heights = [round(axes.get_position().y0, 4) for axes in panels_of(figure)]
@@ -78,7 +77,7 @@ def test_small_groups_share_a_line_and_large_ones_take_several():
     assert words_of(figure).count("encoder (continued)") == 2
 
 
-def test_group_without_tiles_is_left_out():
+def test_group_without_tiles_is_omitted():
     figure = overview_figure([("truth", []), ("pictures", [picture("input")])], "t")
     assert len(panels_of(figure)) == 1
     assert "truth" not in words_of(figure)
@@ -88,12 +87,12 @@ def test_group_without_tiles_is_left_out():
 @pytest.mark.parametrize(
     "draw_nothing", [lambda: overview_figure([("x", [])], "t"), lambda: comparison_figure([], "t")]
 )
-def test_nothing_to_show_is_said(draw_nothing):
+def test_no_tiles_at_all_is_an_error(draw_nothing):
     with pytest.raises(UsageError, match="choose a picture or a stage"):
         draw_nothing()
 
 
-def test_pixels_that_are_not_finite_are_hatched_and_do_not_set_the_range_of_grey():
+def test_missing_pixels_are_hatched_and_do_not_affect_the_display_window():
     image = random_stack(64, 64)
     image[:10] = np.nan
     image[20, 20] = np.inf
@@ -104,7 +103,7 @@ def test_pixels_that_are_not_finite_are_hatched_and_do_not_set_the_range_of_grey
 
 
 @pytest.mark.parametrize(("pixel_size", "bars"), [(0.5, 1), (None, 0)])
-def test_scale_bar_is_as_long_as_it_says(pixel_size, bars):
+def test_scale_bar_has_the_labelled_length(pixel_size, bars):
     tile = Tile("input", random_stack(40, 160), pixel_size=pixel_size)
     axes = panels_of(draw(overview_figure([("x", [tile])], "t")))[0]
     assert len(axes.lines) == bars
@@ -114,14 +113,14 @@ def test_scale_bar_is_as_long_as_it_says(pixel_size, bars):
         assert (stop - start) * 160 * 0.5 == pytest.approx(20)
 
 
-def test_share_that_is_small_is_not_said_to_be_none():
+def test_small_explained_variance_is_not_rounded_to_zero():
     tile = Tile("x", colours(4, 4), explained=(0.996, 0.004, 0.0))
     assert texts_of(panels_of(overview_figure([("x", [tile])], "t"))[0]) == ["x\nPC 1-3: 100 + <1 + 0 %"]
     one = Tile("x", colours(4, 4), explained=(1.0,))
     assert texts_of(panels_of(overview_figure([("x", [one])], "t"))[0]) == ["x\nPC 1: 100 %"]
 
 
-def test_comparison_has_a_row_per_stage_and_says_what_colours_mean():
+def test_comparison_has_a_row_per_stage_and_a_legend():
     columns = [(label, [picture("input"), stage("stem")]) for label in ("before", "after", "later")]
     figure = draw(comparison_figure(columns, "t"))
     places = np.array([axes.get_position().bounds for axes in panels_of(figure)]).reshape(2, 3, 4)
@@ -133,7 +132,7 @@ def test_comparison_has_a_row_per_stage_and_says_what_colours_mean():
     assert "equal colours mean equal features" in words
 
 
-def test_many_stages_of_two_variants_lie_in_two_blocks():
+def test_many_stages_of_two_variants_are_split_into_two_blocks():
     columns = [(label, stages("stage", 7)) for label in "ab"]
     figure = draw(comparison_figure(columns, "t"))
     assert len({round(axes.get_position().x0, 4) for axes in panels_of(figure)}) == 4
@@ -141,14 +140,14 @@ def test_many_stages_of_two_variants_lie_in_two_blocks():
     assert words_of(figure).split().count("a") == 2
 
 
-def test_greys_of_a_row_share_one_range():
+def test_grey_tiles_of_a_row_share_a_display_window():
     columns = [("as it is", [picture("input")]), ("brighter", [Tile("input", random_stack(64, 64) + 100)])]
     one, other = [axes.images[0].get_clim() for axes in panels_of(comparison_figure(columns, "t"))]
     assert one == other
     assert one[1] - one[0] > 90
 
 
-def test_what_a_variant_lacks_keeps_its_place():
+def test_missing_tile_of_a_variant_leaves_an_empty_panel():
     with_truth = [picture("input"), picture("truth"), stage("stem")]
     without = [picture("input"), stage("stem")]
     panels = panels_of(draw(comparison_figure([("a", without), ("b", with_truth)], "t")))
@@ -163,7 +162,7 @@ LONG = "encoder_stages.3.blocks.11.conv_dw $with_dollars$ and many words, as mod
 
 @pytest.mark.parametrize("count", [1, 5, 12])
 @pytest.mark.parametrize("suffix", ["", LONG])
-def test_texts_of_tiles_are_readable(count, suffix):
+def test_texts_of_tiles_do_not_overlap(count, suffix):
     tiles = [Tile(f"{tile.name} {suffix}", tile.image, tile.shape, tile.explained) for tile in stages("encoder", count)]
     rows = [(f"pictures {suffix}", [picture("input")]), (f"encoder {suffix}", tiles), ("head", stages("head", 1))]
     assert overlapping_texts(draw(overview_figure(rows, f"title {suffix}"))) == []
@@ -172,121 +171,10 @@ def test_texts_of_tiles_are_readable(count, suffix):
         assert overlapping_texts(draw(comparison_figure(columns, f"title {suffix}"))) == []
 
 
-def movie(*factors: float, frames: int = 11) -> dict[str, np.ndarray]:
-    source = np.random.default_rng(1).uniform(0.1, 0.3, frames - 1)
-    return {"input": source} | {f"stage {number}": factor * source for number, factor in enumerate(factors)}
-
-
-def test_change_is_drawn_relative_to_the_input():
-    changes = {"a movie": movie(0.5, 3.0)}
-    figure = draw(change_figure(changes, range(20, 31)))
-    left, right = panels_of(figure)
-    mean = next(line for line in left.lines if line.get_label() == "mean")
-    np.testing.assert_allclose(mean.get_xdata(), [1, 0.5, 3])
-    np.testing.assert_allclose(mean.get_ydata(), [0, 1, 2])
-    assert [label.get_text() for label in left.get_yticklabels()] == ["input", "stage 0", "stage 1"]
-    assert left.get_xlabel() == "change from frame to frame,\nrelative to the input"
-    assert left.yaxis_inverted()
-    source = changes["a movie"]["input"] / changes["a movie"]["input"].mean()
-    np.testing.assert_allclose(right.collections[0].get_array(), np.outer([1, 0.5, 3], source))
-    assert right.get_ylim() == left.get_ylim()
-    assert left.get_title(loc="left") == "a movie"
-
-
-def test_band_holds_most_frames_and_is_within_the_panel():
-    stretch = np.linspace(0, 8, 101)
-    left = panels_of(draw(change_figure({"m": {"input": np.ones(101), "stem": stretch}}, range(102))))[0]
-    band = left.collections[0].get_paths()[0].vertices
-    ends = band[np.isclose(band[:, 1], 1), 0]
-    np.testing.assert_allclose([ends.min(), ends.max()], [0.8, 7.2])
-    assert left.get_xlim()[0] == 0
-    assert left.get_xlim()[1] > 7.2
-
-
-def test_more_and_less_change_than_the_input_are_equally_far_from_white():
-    figure = draw(change_figure({"m": movie(0.25, 4.0)}, range(11)))
-    image = panels_of(figure)[1].collections[0]
-    assert image.norm.vmin * image.norm.vmax == pytest.approx(1)
-    assert image.norm(1.0) == pytest.approx(0.5)
-
-
-def test_each_movie_has_its_panels_with_the_means_of_the_others():
-    figure = draw(change_figure({"one": movie(2.0), "two": movie(3.0), "other": movie(4.0, 5.0)}, range(11)))
-    panels = panels_of(figure)
-    assert len(panels) == 6
-    others = [line for line in panels[0].lines if line.get_linewidth() == 0.6]
-    means = sorted(line.get_xdata()[1] for line in others)
-    np.testing.assert_allclose(means, [3, 4])
-    assert overlapping_texts(figure) == []
-
-
-def test_changes_that_are_not_known_are_hatched_and_left_out():
-    changes = movie(2.0)
-    changes["input"][3] = changes["stage 0"][3] = np.nan
-    changes["gone"] = np.full(10, np.nan)
-    left, right = panels_of(draw(change_figure({"m": changes}, range(11))))
-    mean = next(line for line in left.lines if line.get_label() == "mean")
-    np.testing.assert_allclose(mean.get_xdata(), [1, 2, np.nan])
-    assert right.collections[0].get_array().mask.sum() == 12
-    assert right.patch.get_hatch()
-
-
-def test_change_lies_between_its_frames():
-    right = panels_of(draw(change_figure({"m": movie(2.0, frames=4)}, [10, 11, 15, 16])))[1]
-    np.testing.assert_array_equal(right.collections[0].get_coordinates()[0, :, 0], [10, 11, 15, 16])
-
-
-def test_single_frame_has_no_change_and_is_named():
-    with pytest.raises(UsageError, match="a movie: frame 7 alone has no change"):
-        change_figure({"a movie": movie(2.0, frames=1)}, [7])
-    with pytest.raises(UsageError, match="no frame"):
-        change_figure({"a movie": {}}, [])
-
-
-@pytest.mark.parametrize("value", [0, np.nan])
-def test_input_that_does_not_change_is_named(value):
-    with pytest.raises(UsageError, match="a movie: phase does not change"):
-        change_figure({"a movie": {"phase": np.full(3, value), "stem": np.ones(3)}}, range(4))
-
-
-@pytest.mark.parametrize("frames", [2, 300])
-@pytest.mark.parametrize("count", [1, 12])
-@pytest.mark.parametrize("factor", [1e-3, 1, 50])
-def test_texts_of_changes_are_readable(frames, count, factor):
-    changes = movie(*[factor] * count, frames=frames) | {LONG: np.zeros(frames - 1)}
-    figure = draw(change_figure({"m": changes, LONG: changes}, range(frames)))
-    assert overlapping_texts(figure) == []
-
-
-def test_components_share_one_range_around_zero():
-    components = random_stack(3, 16, 16) * np.array([3, 1, 0.1], np.float32)[:, None, None]
-    components[0, 0, 0] = np.nan
-    figure = draw(component_figure("stem", components, [0.6, 0.3, 0.002], [0.6, 0.3, 0.002, 0.098], pixel_size=1))
-    *tiles, spectrum = panels_of(figure)
-    assert [axes.get_title() for axes in tiles] == ["PC 1: 60 %", "PC 2: 30 %", "PC 3: <1 %"]
-    assert len({axes.images[0].get_clim() for axes in tiles}) == 1
-    low, high = tiles[0].images[0].get_clim()
-    assert low == -high
-    assert [is_hatched(axes) for axes in tiles] == [True, False, False]
-    assert [texts_of(axes) for axes in tiles] == [["2 µm"]] * 3
-    np.testing.assert_allclose(spectrum.lines[0].get_ydata(), [60, 90, 90.2, 100])
-    np.testing.assert_allclose(spectrum.lines[1].get_xydata(), [[1, 60], [2, 90], [3, 90.2]])
-
-
-@pytest.mark.parametrize("count", [1, 3, 4, 12])
-@pytest.mark.parametrize("shape", [(40, 10), (10, 40), (1, 1)])
-def test_texts_of_components_are_readable(count, shape):
-    spectrum = np.full(max(count, 384 if count > 3 else 1), 0.01)
-    figure = draw(component_figure(LONG, random_stack(count, *shape), spectrum[:count], spectrum, pixel_size=0.3))
-    assert len(panels_of(figure)) == count + 1
-    assert overlapping_texts(figure) == []
-
-
 @pytest.mark.parametrize("value", [0, np.nan])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (300, 2)])
-def test_pictures_without_contrast_and_of_odd_shapes_can_be_drawn(shape, value):
+def test_images_of_any_shape_and_without_contrast_can_be_drawn(shape, value):
     image = np.full(shape, value, np.float32)
     tiles = [Tile("input", image, pixel_size=0.5), Tile("stem", colours(1, 1), (8, 1, 1), (0.0, 0.0, 0.0), 16.0)]
     draw(overview_figure([("x", tiles)], "t"))
     draw(comparison_figure([("a", tiles), ("b", tiles)], "t"))
-    draw(component_figure("x", image[None], [0], [0]))

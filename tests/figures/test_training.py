@@ -1,9 +1,7 @@
-"""Figures of a training: curves of all rounds, and examples with their correlation."""
-
 import numpy as np
 import pytest
 
-from image_translation.figures.training import plot_curves, plot_examples
+from image_translation.figures.training import example_figure, learning_curve_figure
 
 
 def history(count):
@@ -22,8 +20,8 @@ def history(count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
-def test_curves_show_every_round_and_mark_the_best(count):
-    figure = plot_curves(history(count))
+def test_curves_show_every_validation_and_mark_the_best(count):
+    figure = learning_curve_figure(history(count))
     losses, scores, rates = figure.axes
     train, held_out, best = losses.lines
     assert len(train.get_xdata()) == len(held_out.get_xdata()) == count
@@ -34,11 +32,11 @@ def test_curves_show_every_round_and_mark_the_best(count):
     figure.canvas.draw()
 
 
-def test_examples_show_truth_and_prediction_in_one_scale():
+def test_truth_and_prediction_share_a_display_window():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(2, 32, 48)).astype(np.float32)
     example = {"source": truth[:1], "target": truth, "predicted": 2 * truth}
-    figure = plot_examples([example, example], ["Phase3D"], ["Nuclei", "Membrane"])
+    figure = example_figure([example, example], ["Phase3D"], ["Nuclei", "Membrane"])
     assert len(figure.axes) == 10
     assert figure.axes[2].get_title() == "predicted, r = 1.000"
     true, predicted = (axes.images[0].get_clim() for axes in figure.axes[1:3])

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter, laplace
 
-from image_translation.metrics.correlation import describe, pearson
+from image_translation.metrics.correlation import describe, pearson, pearson_at, ratio
 
 
 def random_image(seed, shape=(2, 40, 50)):
@@ -30,7 +30,7 @@ def test_norm_is_about_the_mean(offset):
     assert_allclose(describe(image).norm, np.sqrt((centred**2).sum(axis=(1, 2))), rtol=1e-5)
 
 
-def test_pearson_of_an_image_with_itself_its_scaled_self_and_its_negative():
+def test_pearson_of_an_image_with_itself_scaled_and_negated():
     image = describe(random_image(0))
     assert_allclose(pearson(image, image), 1, atol=1e-12)
     assert_allclose(pearson(image, describe(3 * random_image(0) + 7)), 1, atol=1e-6)
@@ -52,17 +52,17 @@ def test_pearson_with_a_constant_channel_is_nan(value):
 
 
 @pytest.mark.parametrize("value", [0.1, 12345.678, -7.7e-9, 3.3e12])
-def test_large_constant_has_no_norm(value):
+def test_norm_of_a_large_constant_is_zero(value):
     assert describe(np.full((1, 301, 307), value, dtype=np.float32)).norm == [0]
 
 
-def test_laplacian_energy_is_that_of_the_five_point_laplacian_inside():
+def test_laplacian_energy_is_that_of_the_five_point_laplacian_of_the_interior():
     image = random_image(0, (1, 275, 21)) + 100
     expected = (laplace(image[0].astype(np.float64))[1:-1, 1:-1] ** 2).sum()
     assert_allclose(describe(image).laplacian_energy, [expected], rtol=1e-5)
 
 
-def test_laplacian_energy_falls_with_blur():
+def test_laplacian_energy_decreases_with_blur():
     image = random_image(0)
     blurred = [gaussian_filter(image, (0, sigma, sigma)) for sigma in (0.0, 0.5, 1.0, 2.0)]
     energies = [describe(version).laplacian_energy[0] for version in blurred]
@@ -71,5 +71,21 @@ def test_laplacian_energy_falls_with_blur():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 9), (1, 9, 2), (1, 9, 1)])
-def test_image_without_an_inside_has_no_laplacian(shape):
+def test_laplacian_energy_is_zero_without_interior(shape):
     assert describe(random_image(0, shape)).laplacian_energy == [0]
+
+
+def test_pearson_over_some_pixels_equals_numpy():
+    first, second = random_image(0, (2, 40, 51)) + 100, random_image(0, (2, 40, 51)) + random_image(1, (2, 40, 51))
+    where = np.random.default_rng(2).random((40, 51)) < 0.3
+    expected = [
+        np.corrcoef(a[where].astype(float), b[where].astype(float))[0, 1] for a, b in zip(first, second, strict=True)
+    ]
+    assert_allclose(pearson_at(first, second, np.flatnonzero(where)), expected, atol=1e-9)
+    assert np.isnan(pearson_at(first, second, np.arange(29))).all()
+    assert np.isnan(pearson_at(first * 0, second, np.flatnonzero(where))).all()
+
+
+def test_ratio_is_nan_without_a_positive_denominator():
+    found = ratio(np.array([[1.0], [3.0]]), np.array([2.0, 0.0, -1.0, np.nan]))
+    assert_allclose(found, [[0.5, np.nan, np.nan, np.nan], [1.5, np.nan, np.nan, np.nan]])

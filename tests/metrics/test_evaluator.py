@@ -5,15 +5,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter
-from support.cells import cells_movie
+from support.cells import CHANNELS, cells_movie
 
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.flicker import change
 from image_translation.temporal.filter import apply
 from image_translation.temporal.linear import SavitzkyGolay, moving_average
-
-CHANNELS = ("Nuclei", "Membrane")
 
 
 def random_movie(n_frames, seed=0):
@@ -33,7 +31,7 @@ def frames_of(movie, invalid=()):
 
 
 def evaluate(movies, delays=None, first="raw"):
-    """Score whole movies, given as lists of frames, one movie after the other."""
+    """Score complete movies, given as lists of frames, one movie after the other."""
     methods = [name for name in movies if name not in {"raw", "truth"}]
     evaluator = Evaluator("0", CHANNELS, dict.fromkeys(methods, 0) | (delays or {}), truth="truth" in movies)
     order = sorted(movies, key=lambda name: name != first)
@@ -54,7 +52,7 @@ def table(rows):
     return {(row.position, row.method, row.channel, row.frame, row.metric): row.value for row in rows}
 
 
-def test_numbers_equal_numpy_for_every_frame_and_channel():
+def test_correlations_equal_numpy_for_every_frame_and_channel():
     raw, truth = drifting_movie(9) + random_movie(9, 1), drifting_movie(9)
     smoothed = apply(moving_average(3), raw)
     rows = evaluate({"raw": frames_of(raw), "truth": frames_of(truth), "mean": frames_of(smoothed)})
@@ -68,7 +66,7 @@ def test_numbers_equal_numpy_for_every_frame_and_channel():
                 assert_allclose(list(values(rows, name, reference, channel).values()), expected, atol=1e-6)
 
 
-def test_identical_frames_score_one_and_noise_about_zero():
+def test_identical_frames_score_one_and_noise_scores_about_zero():
     movie = random_movie(1).repeat(6, axis=0)
     rows = evaluate({"raw": frames_of(movie), "same": frames_of(movie), "noise": frames_of(random_movie(6, 1))})
     for metric in ("adjacent_pearson", "pearson_raw", "sharpness"):
@@ -77,7 +75,7 @@ def test_identical_frames_score_one_and_noise_about_zero():
     assert_allclose(list(values(rows, "noise", "pearson_raw").values()), 0, atol=0.15)
 
 
-def test_frozen_movie_is_steady_but_neither_faithful_nor_sharp():
+def test_frozen_movie_is_steady_but_has_low_fidelity_and_sharpness():
     raw = random_movie(12)
     frozen = raw.mean(axis=0, keepdims=True).repeat(12, axis=0)
     rows = evaluate({"raw": frames_of(raw), "frozen": frames_of(frozen)})
@@ -86,17 +84,7 @@ def test_frozen_movie_is_steady_but_neither_faithful_nor_sharp():
     assert max(values(rows, "frozen", "sharpness").values()) < 0.2
 
 
-def test_sharpness_falls_with_blur():
-    raw = random_movie(3)
-    blurred = {f"blur{s}": frames_of(gaussian_filter(raw, (0, 0, s, s))) for s in (0.4, 0.8, 1.6)}
-    rows = evaluate({"raw": frames_of(raw), **blurred})
-    for frame in range(3):
-        sharpness = [values(rows, name, "sharpness")[frame] for name in ("raw", *blurred)]
-        assert sharpness[0] == 1
-        assert all(after < before for before, after in pairwise(sharpness))
-
-
-def test_lag_of_a_late_movie_of_the_filters_and_of_the_pair_mean():
+def test_lag_of_a_delayed_movie_and_of_filters():
     raw = drifting_movie(20)
     movies = {
         "raw": frames_of(raw),
@@ -110,7 +98,7 @@ def test_lag_of_a_late_movie_of_the_filters_and_of_the_pair_mean():
     assert_allclose(list(lags.values()), [0, 1, 0, 0, -0.5], atol=0.02)
 
 
-def test_frames_half_an_interval_later_are_compared_with_both_neighbours():
+def test_delayed_frames_are_compared_with_both_reference_frames():
     raw, truth = random_movie(5), random_movie(5, 1)
     pairs = apply(moving_average(2), raw)
     movies = {"raw": frames_of(raw), "truth": frames_of(truth), "window": frames_of(pairs)}
@@ -124,19 +112,16 @@ def test_frames_half_an_interval_later_are_compared_with_both_neighbours():
     assert_allclose(list(values(rows, "window", "sharpness").values()), 0.5, atol=0.1)
 
 
-def test_invalid_frames_get_no_row_and_enter_no_number():
+def test_invalid_frames_get_no_row_and_affect_no_value():
     raw, invalid = random_movie(8), {0, 3, 4}
     smoothed = apply(moving_average(3), raw)
     movies = {"raw": frames_of(raw, invalid), "mean": frames_of(smoothed, invalid)}
     movies["window"] = frames_of(smoothed[:-1], {0, 2, 3, 4})
     rows = evaluate(movies, {"window": 0.5})
-    whole = table(
-        evaluate(
-            {"raw": frames_of(raw), "mean": frames_of(smoothed), "window": frames_of(smoothed[:-1])}, {"window": 0.5}
-        )
-    )
+    valid = {"raw": frames_of(raw), "mean": frames_of(smoothed), "window": frames_of(smoothed[:-1])}
+    complete = table(evaluate(valid, {"window": 0.5}))
     per_frame = [row for row in rows if row.frame is not None]
-    assert all(row.value == whole[row.position, row.method, row.channel, row.frame, row.metric] for row in per_frame)
+    assert all(row.value == complete[row.position, row.method, row.channel, row.frame, row.metric] for row in per_frame)
     for name in ("raw", "mean"):
         assert list(values(rows, name, "pearson_raw")) == [1, 2, 5, 6, 7]
         assert list(values(rows, name, "sharpness")) == [1, 2, 5, 6, 7]
@@ -144,7 +129,7 @@ def test_invalid_frames_get_no_row_and_enter_no_number():
     assert list(values(rows, "window", "pearson_raw")) == [1, 5, 6]
 
 
-def test_true_frame_that_is_invalid_takes_only_its_own_rows():
+def test_invalid_true_frame_has_no_rows_and_affects_no_others():
     movie = random_movie(4)
     rows = evaluate({"raw": frames_of(movie), "truth": frames_of(movie, {1})})
     assert list(values(rows, "raw", "pearson_truth")) == [0, 2, 3]
@@ -152,7 +137,7 @@ def test_true_frame_that_is_invalid_takes_only_its_own_rows():
 
 
 @pytest.mark.parametrize("first", ["raw", "truth", "window", "savgol"])
-def test_order_of_the_movies_does_not_matter(first):
+def test_result_is_independent_of_the_order_of_the_movies(first):
     raw = random_movie(14)
     movies = {
         "raw": frames_of(raw),
@@ -161,19 +146,15 @@ def test_order_of_the_movies_does_not_matter(first):
         "savgol": frames_of(apply(SavitzkyGolay(), raw)),
     }
     rows = evaluate(movies, {"window": 0.5}, first=first)
-    usual = {"adjacent_pearson", "pearson_raw", "pearson_truth", "sharpness", "lag"}
-    assert len([row for row in rows if row.metric in usual]) == 2 * (4 * (13 + 3 * 14 + 1) - 4)
+    metrics = {"adjacent_pearson", "pearson_raw", "pearson_truth", "sharpness", "lag"}
+    assert len([row for row in rows if row.metric in metrics]) == 2 * (4 * (13 + 3 * 14 + 1) - 4)
     expected = table(stream(raw, random_movie(14, 1))[0])
     assert table(rows).keys() == expected.keys()
     assert_allclose([expected[key] for key in table(rows)], list(table(rows).values()), atol=1e-6)
 
 
-class CountedFrame(Frame):
-    """A frame that weak references can point to."""
-
-
 def stream(raw, truth=None):
-    """Filter and score a movie frame by frame; return the rows, and how many images were alive at a time."""
+    """Filter and score a movie frame by frame; return the rows, and the number of images in memory after each frame."""
     filters = {"window": moving_average(2), "savgol": SavitzkyGolay()}
     evaluator = Evaluator("0", CHANNELS, {name: f.delay for name, f in filters.items()}, truth=truth is not None)
     rows, alive, held = [], [], []
@@ -197,7 +178,7 @@ def stream(raw, truth=None):
     return rows + evaluator.finish(), held
 
 
-def test_images_are_held_only_as_long_as_they_are_needed():
+def test_images_are_kept_only_as_long_as_they_are_needed():
     held = stream(random_movie(60), random_movie(60, 1))[1]
     assert max(held) <= 13 + 10 + 6
     assert max(held[40:]) == max(held)
@@ -233,7 +214,7 @@ def cell_rows(delays=None, *, truth=True, phase=True, invalid=(), first="raw", s
 
 
 @pytest.mark.parametrize("truth", [True, False])
-def test_order_does_not_matter_to_the_numbers_along_the_motion(truth):
+def test_metrics_along_the_motion_are_independent_of_the_order(truth):
     m = cells_movie()
     movies = {"steady": m.steady, "pairs": (m.raw[:-1] + m.raw[1:]) / 2}
     orders = ["raw", "steady", "pairs", *(["truth"] if truth else [])]
@@ -244,7 +225,7 @@ def test_order_does_not_matter_to_the_numbers_along_the_motion(truth):
         assert_allclose([other[key] for key in tables[0]], list(tables[0].values()), rtol=1e-9)
 
 
-def test_flicker_agrees_with_that_along_the_true_motion():
+def test_flicker_agrees_with_flicker_along_the_true_motion():
     m = cells_movie()
     for truth in (True, False):
         rows = cell_rows(truth=truth, steady=m.steady)
@@ -261,7 +242,7 @@ def test_flicker_agrees_with_that_along_the_true_motion():
         assert_allclose(list(values(rows, "raw", "flicker").values()), 1)
 
 
-def test_the_phase_is_a_yardstick_of_each_channel():
+def test_the_phase_has_an_adjacent_pearson_for_each_channel():
     m = cells_movie()
     rows = cell_rows(truth=False)
     for channel in CHANNELS:
@@ -271,14 +252,14 @@ def test_the_phase_is_a_yardstick_of_each_channel():
     assert not values(cell_rows(truth=False, phase=False), "raw", "flicker")
 
 
-def test_invalid_frames_break_the_motion_and_nothing_else():
-    whole, broken = cell_rows(truth=False), cell_rows(truth=False, invalid={5})
-    assert set(values(whole, "raw", "change")) - set(values(broken, "raw", "change")) == {4, 5}
+def test_invalid_frames_interrupt_only_the_motion():
+    complete, broken = cell_rows(truth=False), cell_rows(truth=False, invalid={5})
+    assert set(values(complete, "raw", "change")) - set(values(broken, "raw", "change")) == {4, 5}
     steps = values(broken, "raw", "change")
-    assert [steps[t] for t in range(4)] == [values(whole, "raw", "change")[t] for t in range(4)]
+    assert [steps[t] for t in range(4)] == [values(complete, "raw", "change")[t] for t in range(4)]
 
 
-def test_frames_half_an_interval_later_are_followed_along_both_steps():
+def test_delayed_frames_are_scored_along_both_steps():
     m = cells_movie()
     pairs = (m.raw[:-1] + m.raw[1:]) / 2
     rows = cell_rows({"pairs": 0.5}, truth=False, pairs=pairs)
@@ -286,7 +267,7 @@ def test_frames_half_an_interval_later_are_followed_along_both_steps():
     assert list(values(rows, "pairs", "pearson_raw_fast")) == list(range(len(m.raw) - 2))
 
 
-def test_gain_flickers_where_pearson_sees_nothing():
+def test_gain_flicker_is_detected_where_pearson_is_one():
     m = cells_movie()
     gain = np.where(np.arange(len(m.truth)) % 2, 1.1, 1.0)[:, None, None, None].astype(np.float32)
     rows = cell_rows(gain=m.truth * gain)
@@ -296,7 +277,7 @@ def test_gain_flickers_where_pearson_sees_nothing():
     assert values(rows, "gain", "intensity_jitter")[None] == pytest.approx(np.log(1.1), abs=0.05)
 
 
-def test_truth_in_another_unit_is_brought_to_that_of_the_prediction():
+def test_truth_in_another_unit_is_converted_to_that_of_the_prediction():
     m = cells_movie()
     plain = cell_rows(steady=m.steady)
     evaluator = Evaluator("0", CHANNELS, {"steady": 0}, truth=True)
@@ -305,33 +286,33 @@ def test_truth_in_another_unit_is_brought_to_that_of_the_prediction():
         rows += evaluator.add("truth", Frame(t, 1000 * m.truth[t] + 100))
         rows += evaluator.add("raw", Frame(t, m.raw[t]))
         rows += evaluator.add("steady", Frame(t, m.steady[t]))
-    for metric, apart in {"pearson_truth": 1e-3, "flicker": 0.15, "ssim_truth": 0.1}.items():
+    for metric, tolerance in {"pearson_truth": 1e-3, "flicker": 0.15, "ssim_truth": 0.1}.items():
         numbers = [np.mean(list(values(found, "steady", metric).values())) for found in (rows, plain)]
-        assert numbers[0] == pytest.approx(numbers[1], abs=apart)
+        assert numbers[0] == pytest.approx(numbers[1], abs=tolerance)
 
 
-def test_a_stain_that_trembles_with_its_phase_flickers():
+def test_jitter_of_the_stain_with_its_phase_is_flicker():
     m = cells_movie()
     shift = [2 * (-1) ** t for t in range(len(m.truth))]
-    trembling = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
+    jittered = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
     phase = np.stack([np.roll(frame, dx, axis=1) for frame, dx in zip(m.phase, shift, strict=True)])
     evaluator = Evaluator("0", CHANNELS, {"still": 0})
     rows = []
-    for t in range(len(trembling)):
-        rows += evaluator.add("raw", Frame(t, trembling[t], phase=phase[t]))
+    for t in range(len(jittered)):
+        rows += evaluator.add("raw", Frame(t, jittered[t], phase=phase[t]))
         rows += evaluator.add("still", Frame(t, m.truth[t]))
     for channel in CHANNELS:
         assert max(values(rows, "still", "flicker", channel).values()) < 0.6
 
 
-def test_channels_that_are_no_nuclei_have_no_tracks():
+def test_only_channels_of_nuclei_have_tracks():
     rows = cell_rows()
     assert values(rows, "raw", "count_jitter", "Nuclei")[None] == 0
     assert not values(rows, "raw", "count_jitter", "Membrane")
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3])
-def test_short_movies_have_the_numbers_that_they_can_have(n_frames):
+def test_short_movies_have_the_metrics_that_are_defined(n_frames):
     m = cells_movie()
     evaluator = Evaluator("0", CHANNELS, {"same": 0}, truth=True)
     rows = []
@@ -348,7 +329,7 @@ def test_short_movies_have_the_numbers_that_they_can_have(n_frames):
     ).all()
 
 
-def test_movie_may_begin_at_any_index():
+def test_first_index_is_arbitrary():
     frames = frames_of(random_movie(7))
     late = [Frame(frame.index + 5, frame.data) for frame in frames]
     for metric in ("adjacent_pearson", "pearson_raw", "lag"):
@@ -357,11 +338,11 @@ def test_movie_may_begin_at_any_index():
         assert values(evaluate({"raw": late, "same": late}), "same", metric) == shifted
 
 
-def test_frames_out_of_order_and_unknown_movies_are_refused():
+def test_frames_out_of_order_and_unknown_movies_are_rejected():
     evaluator = Evaluator("0", CHANNELS, {"window": 0.5})
     frame = frames_of(random_movie(1))[0]
     evaluator.add("raw", frame)
-    with pytest.raises(ValueError, match="raw: frame 0 came where frame 1 was due"):
+    with pytest.raises(ValueError, match="raw: got frame 0, expected frame 1: add frames in order"):
         evaluator.add("raw", frame)
     with pytest.raises(KeyError, match="truth"):
         evaluator.add("truth", frame)

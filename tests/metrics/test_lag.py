@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from image_translation.metrics.lag import LagMeter, thumbnail
+from image_translation.metrics.lag import LagEstimator, thumbnail
 
 
 def thumbnails(n_frames, n_channels=2):
@@ -13,12 +13,12 @@ def thumbnails(n_frames, n_channels=2):
 
 
 def lag_of(movie, reference):
-    meter = LagMeter(2)
+    estimator = LagEstimator(2)
     for index, values in enumerate(reference):
-        meter.add_reference(index, values)
+        estimator.add_reference(index, values)
     for index, values in enumerate(movie):
-        meter.add(index, values)
-    return meter.lag()
+        estimator.add(index, values)
+    return estimator.lag()
 
 
 def test_thumbnail_is_the_standardised_block_mean():
@@ -36,7 +36,7 @@ def test_thumbnail_of_a_constant_channel_is_nan():
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 0, 1, 2])
-def test_movie_that_is_late_by_whole_frames(shift):
+def test_movie_late_by_an_integer_number_of_frames(shift):
     frames = thumbnails(24)
     reference = frames[2:-2]
     late = frames[2 - shift : len(frames) - 2 - shift]
@@ -54,19 +54,19 @@ def test_still_movie_has_no_lag():
     assert_allclose(lag_of(frames, frames), 0)
 
 
-def test_invalid_frames_do_not_count():
+def test_invalid_frames_are_ignored():
     frames = thumbnails(20)
     broken = [None if index in {4, 11} else values for index, values in enumerate(frames)]
     assert_allclose(lag_of([None, *frames[:-1]], broken), 1, atol=0.02)
 
 
 @pytest.mark.parametrize("n_frames", [0, 1, 4])
-def test_short_movie_has_no_answer(n_frames):
+def test_short_movie_has_no_lag(n_frames):
     frames = thumbnails(n_frames)
     assert np.isnan(lag_of(frames, frames)).all()
 
 
-def test_constant_channel_has_no_answer_and_spares_the_other():
+def test_constant_channel_has_no_lag_and_does_not_affect_the_other():
     frames = thumbnails(8)
     for values in frames:
         values[0] = np.nan
@@ -74,39 +74,39 @@ def test_constant_channel_has_no_answer_and_spares_the_other():
 
 
 def test_thumbnails_are_released():
-    meter = LagMeter(1)
+    estimator = LagEstimator(1)
     for index, values in enumerate(thumbnails(50, n_channels=1)):
-        meter.add_reference(index, values)
-        meter.add(index, values)
-        assert len(meter._reference) <= 5
-        assert len(meter._frames) <= 2
+        estimator.add_reference(index, values)
+        estimator.add(index, values)
+        assert len(estimator._reference) <= 5
+        assert len(estimator._frames) <= 2
 
 
-def wave(place):
-    """A smooth pattern that has moved to a place, as thumbnail of one channel."""
+def wave(position):
+    """Draw a smooth pattern at a position, as thumbnail of one channel."""
     x = np.arange(64)
-    image = sum(np.cos(2 * np.pi * k * (x - place) / 64 + k * k) for k in range(1, 6))
+    image = sum(np.cos(2 * np.pi * k * (x - position) / 64 + k * k) for k in range(1, 6))
     return thumbnail(np.tile(image.astype(np.float32), (1, 8, 1)))
 
 
-def test_error_is_the_spread_of_the_lags_of_movies_that_tremble():
+def test_error_is_the_spread_of_the_lags_of_movies_with_jitter():
     lags, errors = [], []
     for seed in range(60):
-        tremble = np.random.default_rng(seed).normal(0, 0.5, 30)
-        meter = LagMeter(1)
+        jitter = np.random.default_rng(seed).normal(0, 0.5, 30)
+        estimator = LagEstimator(1)
         for t in range(30):
-            meter.add_reference(t, wave(2.0 * t + tremble[t]))
-            meter.add(t, wave(2.0 * t))
-        lags.append(meter.lag()[0])
-        errors.append(meter.error()[0])
+            estimator.add_reference(t, wave(2.0 * t + jitter[t]))
+            estimator.add(t, wave(2.0 * t))
+        lags.append(estimator.lag()[0])
+        errors.append(estimator.error()[0])
     assert abs(np.mean(lags)) < 0.02
     assert 0.5 < np.mean(errors) / np.std(lags) < 2
 
 
-def test_movies_that_do_not_tremble_have_hardly_an_error():
-    meter = LagMeter(1)
+def test_movies_without_jitter_have_a_small_error():
+    estimator = LagEstimator(1)
     for t in range(30):
-        meter.add_reference(t, wave(2.0 * t))
-        meter.add(t, wave(2.0 * t))
-    assert meter.error()[0] < 0.02
-    assert np.isnan(LagMeter(1).error()).all()
+        estimator.add_reference(t, wave(2.0 * t))
+        estimator.add(t, wave(2.0 * t))
+    assert estimator.error()[0] < 0.02
+    assert np.isnan(LagEstimator(1).error()).all()

@@ -24,7 +24,7 @@ def test_summary_is_the_mean_over_the_defined_frames():
     assert len(summary) == 4
 
 
-def test_csv_keeps_every_digit(tmp_path):
+def test_csv_keeps_full_precision(tmp_path):
     path = tmp_path / "metrics.csv"
     write_csv(ROWS, path)
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -36,7 +36,7 @@ def test_csv_keeps_every_digit(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "position,method\n"])
-def test_file_that_is_no_table_of_metrics_is_refused(tmp_path, text):
+def test_file_that_is_not_a_table_of_metrics_is_rejected(tmp_path, text):
     path = tmp_path / "metrics.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="its first line must be position,method,channel,frame,metric,value"):
@@ -44,8 +44,8 @@ def test_file_that_is_no_table_of_metrics_is_refused(tmp_path, text):
 
 
 @pytest.mark.parametrize("line", ["0,raw,Nuclei,0,lag", "0,raw,Nuclei,0,lag,high", "0,raw,Nuclei,x,lag,1"])
-def test_line_that_is_no_metric_is_refused(tmp_path, line):
+def test_invalid_line_is_rejected(tmp_path, line):
     path = tmp_path / "metrics.csv"
     path.write_text(f"position,method,channel,frame,metric,value\n{line}\n", encoding="utf-8")
-    with pytest.raises(DataError, match="has a line that is not a metric"):
+    with pytest.raises(DataError, match="has an invalid line"):
         read_csv(path)

@@ -1,4 +1,4 @@
-"""Our network against VisCy's, of the same weights."""
+"""The plain PyTorch network computes the same as VisCy's with the same weights."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ import torch
 
 from image_translation.data.lookup import resolve_checkpoint
 from image_translation.network.architecture import Architecture
-from image_translation.network.fcmae import Network
-from image_translation.network.loading import build, read_spec
+from image_translation.network.fcmae import FCMAE
+from image_translation.network.loading import build_network, read_spec
 
 PLAIN = Architecture(
     in_channels=1,
@@ -38,8 +38,8 @@ def viscy(network_class: Any, architecture: Architecture) -> torch.nn.Module:
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def ours(original: torch.nn.Module, architecture: Architecture) -> Network:
-    network = Network(architecture)
+def plain(original: torch.nn.Module, architecture: Architecture) -> FCMAE:
+    network = FCMAE(architecture)
     network.load_state_dict(original.state_dict())
     return network.eval().requires_grad_(requires_grad=False)
 
@@ -62,31 +62,29 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
         {"head_conv": True, "head_conv_expansion_ratio": 2, "stem_kernel_size": (1, 4, 4), "in_channels": 2},
     ],
 )
-def test_it_computes_what_viscy_computes(
+def test_output_is_equal_to_that_of_viscy(
     network_class: Any, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     architecture = Architecture(**asdict(PLAIN) | changes)
     original = viscy(network_class, architecture)
-    network = ours(original, architecture)
+    network = plain(original, architecture)
     x = images(2, architecture.in_channels, (2 * architecture.stride, 3 * architecture.stride))
     with torch.inference_mode():
         expected = original(x)
         tolerance = {"rtol": 1e-4, "atol": 1e-4 * float(expected.std())}
         torch.testing.assert_close(network(x), expected, **tolerance)
-        monkeypatch.setattr(
-            "image_translation.network.fcmae._PIECE", 300
-        )  # so that the pieces are many, the last one shorter
+        monkeypatch.setattr("image_translation.network.fcmae._CHUNK_SIZE", 300)  # many chunks, the last one shorter
         torch.testing.assert_close(network(x), expected, **tolerance)
-        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)  # all at once, as on a GPU
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)  # in one chunk, as on a GPU
         torch.testing.assert_close(network(x), expected, **tolerance)
 
 
 @pytest.mark.parametrize("name", ["demo_ckpt", "demo_ckpt_fluor2phase"])
-def test_the_bundled_networks_agree_with_viscy_in_every_precision(network_class: Any, name: str) -> None:
+def test_bundled_networks_agree_with_viscy_in_every_precision(network_class: Any, name: str) -> None:
     spec, state = read_spec(Path(resolve_checkpoint(name)))
     original = network_class(**asdict(spec.architecture), pretraining=False).eval()
     original.load_state_dict({key: weight.float() for key, weight in state.items()})
-    network = build(spec, state)
+    network = build_network(spec, state)
     rows, columns = torch.meshgrid(torch.arange(160), torch.arange(192), indexing="ij")
     cells = torch.sin(rows / 7) * torch.cos(columns / 9)
     x = (cells + 0.1 * images(1, spec.architecture.in_channels, cells.shape)).float()
@@ -98,18 +96,18 @@ def test_the_bundled_networks_agree_with_viscy_in_every_precision(network_class:
         assert correlation(rough, expected) > 0.999
 
 
-def test_a_large_image_is_as_exact_as_single_precision_allows(network_class: Any) -> None:
+def test_large_image_is_accurate_to_single_precision(network_class: Any) -> None:
     original = viscy(network_class, PLAIN)
     x = images(1, 1, (512, 768))
     with torch.inference_mode():
-        own = ours(original, PLAIN)(x)
+        own = plain(original, PLAIN)(x)
         exact = original.double()(x.double())
     assert (own - exact).abs().max() < 1e-5 * exact.std()
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_a_silent_channel_is_finite(network_class: Any, mixed: bool) -> None:
-    network = ours(viscy(network_class, PLAIN), PLAIN)
+def test_a_channel_that_is_zero_everywhere_gives_finite_output(network_class: Any, mixed: bool) -> None:
+    network = plain(viscy(network_class, PLAIN), PLAIN)
     for block in network.encoder.stages[0].blocks:
         block.mlp.fc1.weight.zero_()
         block.mlp.fc1.bias.zero_()
@@ -117,8 +115,8 @@ def test_a_silent_channel_is_finite(network_class: Any, mixed: bool) -> None:
         assert torch.isfinite(network(images(1, 1, (16, 16)))).all()
 
 
-def test_the_batch_does_not_change_an_image(network_class: Any) -> None:
-    network = ours(viscy(network_class, PLAIN), PLAIN)
+def test_prediction_does_not_depend_on_the_other_images_of_a_batch(network_class: Any) -> None:
+    network = plain(viscy(network_class, PLAIN), PLAIN)
     x = images(3, 1, (32, 48))
     x[1] *= 50
     with torch.inference_mode():
@@ -126,14 +124,14 @@ def test_the_batch_does_not_change_an_image(network_class: Any) -> None:
             torch.testing.assert_close(network(image[None])[0], predicted, rtol=1e-4, atol=1e-5)
 
 
-def test_building_it_imports_neither_viscy_nor_what_comes_with_it(tiny_checkpoint: Path) -> None:
+def test_building_does_not_import_viscy_or_its_dependencies(tiny_checkpoint: Path) -> None:
     heavy = ("viscy", "monai", "timm", "torchvision", "lightning", "sympy")
     code = (
         "import sys, torch\n"
         "before = set(sys.modules)\n"
         "from pathlib import Path\n"
-        "from image_translation.models import build, read_spec\n"
-        f"network = build(*read_spec(Path({str(tiny_checkpoint)!r})))\n"
+        "from image_translation.network.loading import build_network, read_spec\n"
+        f"network = build_network(*read_spec(Path({str(tiny_checkpoint)!r})))\n"
         "with torch.inference_mode():\n"
         "    network(torch.zeros(1, 1, 1, 8, 8))\n"
         f"print(*[name for name in {heavy!r} if name in set(sys.modules) - before])"

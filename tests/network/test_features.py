@@ -1,3 +1,5 @@
+"""Feature maps of the stages: names, shapes, placement in the image, and no side effects on the network."""
+
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ def image() -> Any:
     return np.random.default_rng(0).normal(size=(1, 30, 45)).astype(np.float32)
 
 
-def test_every_stage_is_there_in_the_order_of_the_way(network: Any, image: Any) -> None:
+def test_stages_are_listed_in_the_order_of_computation(network: Any, image: Any) -> None:
     extractor = FeatureExtractor(network, 4, device="cpu")
     _, features, _ = extractor.extract(image)
     assert tuple(features) == extractor.stages == STAGES
@@ -29,15 +31,15 @@ def test_every_stage_is_there_in_the_order_of_the_way(network: Any, image: Any) 
     assert {array.dtype for array in features.values()} == {np.dtype(np.float32)}
 
 
-def test_the_prediction_is_that_of_the_predictor_and_the_head_is_the_prediction(network: Any, image: Any) -> None:
+def test_prediction_and_head_are_equal_to_the_result_of_the_predictor(network: Any, image: Any) -> None:
     expected = Predictor(network, 4, device="cpu").predict([image])[0]
     predicted, features, _ = FeatureExtractor(network, 4, device="cpu").extract(image)
     np.testing.assert_array_equal(predicted, expected)
     np.testing.assert_array_equal(features["head"], expected)
 
 
-def test_padding_is_cut_off_but_for_pixels_that_are_partly_of_the_image(network: Any, image: Any) -> None:
-    """30 x 45 pixels are padded to 32 x 48 by 1 and 1, 1 and 2: 31 of 32 rows and 46 of 48 columns are reached."""
+def test_only_pixels_that_lie_entirely_in_the_padding_are_removed(network: Any, image: Any) -> None:
+    """30 x 45 pixels are padded to 32 x 48: by 1 pixel at the top, bottom and left, and 2 at the right."""
     _, features, placements = FeatureExtractor(network, 4, device="cpu").extract(image)
     assert placements["stem"] == Placement(2, -1, -1)
     assert placements["encoder 2"] == Placement(4, -1, -1)
@@ -49,7 +51,7 @@ def test_padding_is_cut_off_but_for_pixels_that_are_partly_of_the_image(network:
     np.testing.assert_array_equal(features["stem"], whole["stem"][:, :, :23])
 
 
-def test_the_network_is_left_as_it_was(network: Any, image: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_are_removed_and_weights_unchanged(network: Any, image: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     extractor = FeatureExtractor(network, 4, device="cpu")
     extractor.extract(image)
@@ -65,7 +67,7 @@ def test_the_network_is_left_as_it_was(network: Any, image: Any, monkeypatch: py
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
 
-def test_features_of_one_image_do_not_change_with_the_next(network: Any, image: Any) -> None:
+def test_features_are_not_overwritten_by_the_next_image(network: Any, image: Any) -> None:
     extractor = FeatureExtractor(network, 4, device="cpu")
     _, features, _ = extractor.extract(image)
     kept = {stage: array.copy() for stage, array in features.items()}

@@ -1,26 +1,15 @@
+"""Prediction: padding, batches, test-time augmentation, precision, and what happens when memory runs out."""
+
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.networks import Doubling, images
 
 from image_translation.errors import DataError, UsageError
-from image_translation.network import devices, predictor
-from image_translation.network.compilation import Compiled
-from image_translation.network.devices import resolve_device, resolve_precision
+from image_translation.network import predictor
 from image_translation.network.predictor import Predictor, pad
-
-
-class Doubling(torch.nn.Module):
-    """Two outputs: twice the input, and the row number of each pixel (which no symmetry of the square keeps)."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = torch.arange(x.shape[-2], dtype=x.dtype).reshape(-1, 1).expand_as(x)
-        return torch.cat([2 * x, rows], dim=1)
-
-
-def images(count: int, shape: tuple[int, int], seed: int = 0) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    return list(np.random.default_rng(seed).normal(size=(count, 1, *shape)).astype(np.float32))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (17, 33), (615, 615), (16, 32), (3, 2)])
@@ -34,19 +23,19 @@ def test_crop_of_pad_is_the_image(shape: tuple[int, int], stride: int) -> None:
     assert np.isin(padded, image).all()
 
 
-def test_padding_reflects_evenly() -> None:
+def test_padding_is_a_reflection_on_both_sides() -> None:
     padded, _ = pad(np.array([[0.0, 1.0, 2.0]], np.float32), 8)
     np.testing.assert_array_equal(padded, np.tile(np.float32([2, 1, 0, 1, 2, 1, 0, 1]), (8, 1)))
 
 
-def test_nothing_is_copied_where_nothing_is_to_be_added() -> None:
+def test_image_is_not_copied_if_no_padding_is_needed() -> None:
     image = np.ones((1, 8, 16), np.float32)
     assert pad(image, 8)[0] is image
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (17, 33), (32, 32)])
 @pytest.mark.parametrize("tta", [False, True])
-def test_a_known_network(shape: tuple[int, int], tta: bool) -> None:
+def test_prediction_of_a_known_network(shape: tuple[int, int], tta: bool) -> None:
     batch = images(3, shape)
     outputs = Predictor(Doubling(), 4, device="cpu", tta=tta).predict(batch)
     for image, output in zip(batch, outputs, strict=True):
@@ -56,13 +45,13 @@ def test_a_known_network(shape: tuple[int, int], tta: bool) -> None:
         np.testing.assert_allclose(output[0], 2 * image[0], rtol=1e-6)
 
 
-def test_augmentation_averages_the_eight_symmetries() -> None:
+def test_augmentation_averages_over_the_eight_symmetries() -> None:
     output = Predictor(Doubling(), 1, device="cpu", tta=True).predict([np.zeros((1, 6, 10), np.float32)])[0]
     # Each of the four sides is the first row twice: the mean row number is half of (height - 1 + width - 1) / 2.
     np.testing.assert_allclose(output[1], np.full((6, 10), (5 + 9) / 4), rtol=1e-6)
 
 
-def test_augmented_prediction_turns_with_the_image(tiny_model: Any) -> None:
+def test_augmented_prediction_rotates_with_the_image(tiny_model: Any) -> None:
     spec, network = tiny_model
     predictor = Predictor(network, spec.stride, device="cpu", tta=True)
     image = images(1, (24, 24))[0]
@@ -70,7 +59,7 @@ def test_augmented_prediction_turns_with_the_image(tiny_model: Any) -> None:
     np.testing.assert_allclose(turned, np.rot90(predictor.predict([image])[0], axes=(1, 2)), atol=1e-5)
 
 
-def test_a_prediction_depends_on_its_own_image_only(tiny_model: Any) -> None:
+def test_prediction_depends_only_on_its_own_image(tiny_model: Any) -> None:
     spec, network = tiny_model
     predictor = Predictor(network, spec.stride, device="cpu", batch_size=4)
     batch = images(4, (33, 47))
@@ -82,7 +71,7 @@ def test_a_prediction_depends_on_its_own_image_only(tiny_model: Any) -> None:
     assert not np.allclose(together[0], together[1])
 
 
-def test_the_network_sees_the_frame_without_a_border(tiny_model: Any) -> None:
+def test_frame_of_suitable_size_is_not_padded(tiny_model: Any) -> None:
     spec, network = tiny_model
     image = images(1, (32, 32))[0]
     with torch.inference_mode():
@@ -99,7 +88,7 @@ def test_bfloat16_is_close_to_float32(tiny_model: Any) -> None:
     assert 0 < np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
 
 
-def test_inputs_are_left_alone(tiny_model: Any) -> None:
+def test_inputs_are_not_modified(tiny_model: Any) -> None:
     spec, network = tiny_model
     image = images(1, (32, 32))[0]
     image.flags.writeable = False
@@ -108,46 +97,14 @@ def test_inputs_are_left_alone(tiny_model: Any) -> None:
     np.testing.assert_array_equal(image, before)
 
 
-def test_a_network_that_changes_the_size_is_an_error() -> None:
+def test_network_that_changes_the_image_size_is_refused() -> None:
     halving = torch.nn.AvgPool3d((1, 2, 2))
-    with pytest.raises(DataError, match="it is no 2D stain"):
+    with pytest.raises(DataError, match="they must be equal"):
         Predictor(halving, 4, device="cpu").predict(images(1, (8, 8)))
 
 
-@pytest.mark.parametrize("name", ["tpu", "cuda:99", "", "CPU"])
-def test_a_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(UsageError, match=f"--device {name}: .* there is .*cpu"):
-        resolve_device(name)
-
-
-def test_devices_are_chosen_best_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(UsageError, match="--device cuda: there is no such device here; there is cpu"):
-        resolve_device("cuda")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert resolve_device("auto") == torch.device("mps")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert resolve_device("auto") == torch.device("cuda")
-    assert resolve_device("cuda:1") == torch.device("cuda:1")
-
-
-def test_arguments_that_cannot_be_met() -> None:
-    with pytest.raises(UsageError, match="--precision fp16: not on the CPU; use fp32 or bf16"):
-        Predictor(Doubling(), 4, device="cpu", precision="fp16")
-    with pytest.raises(UsageError, match="--precision fp8: must be one of fp32, bf16, fp16"):
-        resolve_precision("fp8", torch.device("cuda"))
-    assert resolve_precision("fp16", torch.device("cuda")) == torch.float16
-    with pytest.raises(UsageError, match="--batch-size 0: must be 1 or more"):
-        Predictor(Doubling(), 4, device="cpu", batch_size=0)
-    assert Predictor(Doubling(), 4, device="cpu").batch_size((1, 8, 8)) == 1
-    assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size((1, 8, 8)) == 3
-
-
 class Greedy(torch.nn.Module):
-    """Twice the input; there is memory for so many images at once."""
+    """Twice the input, with memory for a limited number of images."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -160,27 +117,27 @@ class Greedy(torch.nn.Module):
         return 2 * x
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(caplog: pytest.LogCaptureFixture) -> None:
+def test_batch_that_does_not_fit_into_memory_is_halved(caplog: pytest.LogCaptureFixture) -> None:
     network = Greedy(2)
     predictor = Predictor(network, 4, device="cpu", batch_size=7)
     batch = images(7, (8, 7))
     for image, output in zip(batch, predictor.predict(batch), strict=True):
         np.testing.assert_array_equal(output, 2 * image)
     assert network.seen == [7, 3, 1, 1, 1, 1, 1, 1, 1]
-    assert "7 images at once do not fit into the memory of cpu: 3 are tried" in caplog.text
+    assert "a batch of 7 images does not fit into the memory of cpu; trying 3" in caplog.text
     network.seen.clear()
-    predictor.predict(batch[:2])  # it remembers
+    predictor.predict(batch[:2])  # the smaller batch size is kept
     assert network.seen == [1, 1]
 
 
-def test_an_image_that_does_not_fit_alone_is_an_error() -> None:
+def test_single_image_that_does_not_fit_into_memory_is_an_error() -> None:
     with pytest.raises(
-        UsageError, match="an image of 8 x 8 pixels does not fit into the memory of cpu, not even alone"
+        UsageError, match="an image of 8 x 8 pixels does not fit into the memory of cpu, even as a batch of one"
     ):
         Predictor(Greedy(0), 4, device="cpu", batch_size=2).predict(images(2, (8, 7)))
 
 
-def test_what_is_started_can_be_fetched_later(tiny_model: Any) -> None:
+def test_started_predictions_can_be_collected_in_any_order(tiny_model: Any) -> None:
     spec, network = tiny_model
     predictor = Predictor(network, spec.stride, device="cpu", batch_size=2)
     one, two = images(2, (24, 33)), images(2, (24, 33), seed=1)
@@ -190,56 +147,23 @@ def test_what_is_started_can_be_fetched_later(tiny_model: Any) -> None:
             np.testing.assert_array_equal(output, expected)
 
 
-@pytest.mark.parametrize(("free", "size"), [(0, 1), (1e6, 1), (40e6, 7), (1e12, predictor.MOST_AT_ONCE)])
-def test_the_batch_follows_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, free: float, size: int) -> None:
+@pytest.mark.parametrize(("free", "size"), [(0, 1), (1e6, 1), (40e6, 7), (1e12, predictor.MAX_BATCH_SIZE)])
+def test_batch_size_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch, free: float, size: int) -> None:
     predictor = Predictor(Doubling(), 16, device="cpu")
     predictor.device = torch.device("cuda")
     monkeypatch.setattr(predictor, "free_memory", lambda device: free)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5e6)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5e6 + 100 * 256**2)  # 100 bytes a pixel
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5e6 + 100 * 256**2)  # 100 bytes per pixel
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(Predictor, "_run", lambda self, batch: batch.numpy)
     assert predictor.batch_size((1, 200, 193)) == size  # padded to 208 x 208
     assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size((1, 200, 193)) == 3
 
 
-def test_a_network_that_cannot_be_compiled_runs_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(*arguments: Any, **options: Any) -> Any:
-        def fail(x: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("\n\nno working C++ compiler\nmore")
-
-        return fail
-
-    monkeypatch.setattr(torch, "compile", broken)
-    predictor = Predictor(Doubling(), 4, device="cpu", backend="compile")
-    batch = images(1, (8, 8))
-    for _ in range(2):
-        np.testing.assert_allclose(predictor.predict(batch)[0][0], 2 * batch[0][0])
-    assert caplog.text.count("the network cannot be compiled here, and runs as it is: no working C++ compiler") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_a_compiled_network_agrees_and_is_kept(tiny_model: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMAGE_TRANSLATION_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    spec, network = tiny_model
-    predictor = Predictor(network, spec.stride, device="cpu", backend="compile")
-    image = images(1, (32, 48))
-    (compiled,) = predictor.predict(image)
-    (expected,) = Predictor(network, spec.stride, device="cpu").predict(image)
-    np.testing.assert_allclose(compiled, expected, atol=1e-4 * expected.std())
-    assert isinstance(predictor._model, Compiled)
-    assert predictor._model._works
-    assert any((tmp_path / "compiled").rglob("*"))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-
-
-def test_there_may_be_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise OSError(name)
-
-    monkeypatch.setattr(devices.ctypes, "CDLL", missing)
-    assert Predictor(Doubling(), 4, device="cpu").device.type == "cpu"
+def test_invalid_precision_and_batch_size_are_refused() -> None:
+    with pytest.raises(UsageError, match="--precision fp16: not supported on the CPU; use fp32 or bf16"):
+        Predictor(Doubling(), 4, device="cpu", precision="fp16")
+    with pytest.raises(UsageError, match="--batch-size 0: must be 1 or more"):
+        Predictor(Doubling(), 4, device="cpu", batch_size=0)
+    assert Predictor(Doubling(), 4, device="cpu").batch_size((1, 8, 8)) == 1
+    assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size((1, 8, 8)) == 3

@@ -11,7 +11,7 @@ from support.stores import file_metric, phase, write_image, write_plate
 from image_translation.errors import DataError
 from image_translation.omezarr import output
 from image_translation.omezarr.output import ImageSpec, create_store, finish_image
-from image_translation.omezarr.plane_stack import PlaneStack, reduce_plane
+from image_translation.omezarr.plane_stack import PlaneStack, downsample_plane
 from image_translation.omezarr.store import Position, open_store
 
 WINDOW = {"min": 0.0, "max": 1.0, "start": 0.1, "end": 0.9}
@@ -106,11 +106,11 @@ def test_frames_are_read_back_and_reduced_into_every_level(tmp_path: Path) -> No
 
 def test_reducing_keeps_the_mean_and_marks_missing_frames() -> None:
     data = np.random.default_rng(2).normal(size=(2, 8, 12)).astype(np.float32)
-    np.testing.assert_allclose(reduce_plane(data, (4, 6)).mean(), data.mean(), rtol=1e-4)
-    np.testing.assert_allclose(reduce_plane(data, (8, 4))[0, 0, 0], data[0, 0, :3].mean(), rtol=1e-5)
-    assert reduce_plane(data, (8, 12)) is data
-    assert reduce_plane(data[:, :1, :1], (1, 1)).shape == (2, 1, 1)
-    assert np.isnan(reduce_plane(np.full((2, 8, 12), np.nan, np.float32), (4, 6))).all()
+    np.testing.assert_allclose(downsample_plane(data, (4, 6)).mean(), data.mean(), rtol=1e-4)
+    np.testing.assert_allclose(downsample_plane(data, (8, 4))[0, 0, 0], data[0, 0, :3].mean(), rtol=1e-5)
+    assert downsample_plane(data, (8, 12)) is data
+    assert downsample_plane(data[:, :1, :1], (1, 1)).shape == (2, 1, 1)
+    assert np.isnan(downsample_plane(np.full((2, 8, 12), np.nan, np.float32), (4, 6))).all()
 
 
 def test_a_frame_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def stained(frames: int, size: tuple[int, int] = (24, 36)) -> np.ndarray:
 
 
 def test_frames_share_shards_that_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "LONGEST_SHARD", 4)
+    monkeypatch.setattr(output, "MAX_SHARD_FRAMES", 4)
     source = write_image(tmp_path / "in.zarr", np.repeat(phase(10), 2, axis=2), version="0.5", names=("0", "1"))
     target = tmp_path / "out.ome.zarr"
     (image,) = make(source, target, planes=(0, 1))
@@ -154,7 +154,7 @@ def test_frames_share_shards_that_are_written_once(tmp_path: Path, monkeypatch: 
             np.testing.assert_array_equal(read["0"][number, :, 1], frame)
             np.testing.assert_array_equal(zarr.open_array(target / "0", mode="r")[number, :, 1], frame)
             np.testing.assert_array_equal(position.read(number, 1, 1), frame[1])
-            np.testing.assert_array_equal(read["1"][number, :, 0], reduce_plane(frame, (12, 18)))
+            np.testing.assert_array_equal(read["1"][number, :, 0], downsample_plane(frame, (12, 18)))
 
 
 def test_a_shard_is_no_longer_than_its_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,10 +163,10 @@ def test_a_shard_is_no_longer_than_its_bounds(tmp_path: Path, monkeypatch: pytes
     frame = 4 * 2 * 24 * 36
 
     def shard(length: int, largest: int, of: Position = like) -> int:
-        monkeypatch.setattr(output, "LARGEST_SHARD", largest)
+        monkeypatch.setattr(output, "MAX_SHARD_BYTES", largest)
         return ImageSpec(of, ("Nuclei", "Membrane"), range(length), length, (0,)).shard
 
-    assert shard(1000, 2**30) == output.LONGEST_SHARD
+    assert shard(1000, 2**30) == output.MAX_SHARD_FRAMES
     assert shard(7, 2**30) == 7
     assert shard(1000, 3 * frame) == shard(1000, 4 * frame - 1) == 3
     assert shard(1000, frame - 1) == 1

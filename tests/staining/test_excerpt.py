@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.drawn_run import DrawnRun
+from support.finished_run import FinishedRun
 
 from image_translation.staining.excerpt import CLOSE_UP, COLUMNS, SideBySide, choose_excerpt, choose_run
 
@@ -65,7 +65,7 @@ def test_a_single_frame_has_no_change() -> None:
 
 
 def test_frames_have_the_numbers_of_the_movie(tmp_path: Path) -> None:
-    run = DrawnRun(tmp_path, start=2, frames=4)
+    run = FinishedRun(tmp_path, start=2, frames=4)
     movies = SideBySide(run.plan, run.series, run.stores)
     assert movies.names == ("raw", "window", "motion", "truth")
     assert movies.delays == {"raw": 0.0, "window": 0.5, "motion": 0.0}
@@ -77,7 +77,7 @@ def test_frames_have_the_numbers_of_the_movie(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_nan(tmp_path: Path) -> None:
-    run = DrawnRun(tmp_path, frames=4, invalid=[1])
+    run = FinishedRun(tmp_path, frames=4, invalid=[1])
     movies = SideBySide(run.plan, run.series, run.stores)
     assert np.isnan(movies.phase(1)).all()
     assert np.isnan(movies.stain("raw", 1)).all()
@@ -88,5 +88,5 @@ def test_what_is_not_there_is_nan(tmp_path: Path) -> None:
 
 
 def test_without_a_truth_there_is_none(tmp_path: Path) -> None:
-    run = DrawnRun(tmp_path, truth=False)
+    run = FinishedRun(tmp_path, truth=False)
     assert "truth" not in SideBySide(run.plan, run.series, run.stores).names

@@ -6,7 +6,7 @@ from typing import Any
 import av
 import pytest
 from matplotlib.image import imread
-from support.drawn_run import DrawnRun
+from support.finished_run import FinishedRun
 
 from image_translation.metrics.rows import Row
 from image_translation.normalize import Statistics
@@ -17,7 +17,7 @@ from image_translation.staining.writer import SeriesResult
 ALWAYS = {"corrcoef.png", "tradeoff.png", "score_card.png", "comparison.mp4", "report.html"}
 
 
-def draw(run: DrawnRun, folder: Path) -> set[str]:
+def draw(run: FinishedRun, folder: Path) -> set[str]:
     write_figures(run.plan, run.stores, run.results, folder)
     return {path.name for path in folder.iterdir()}
 
@@ -29,7 +29,7 @@ def count_frames(path: Path) -> int:
 
 @pytest.mark.parametrize("truth", [True, False])
 def test_all_figures_are_there_and_in_the_report(tmp_path: Path, truth: bool) -> None:
-    names = draw(DrawnRun(tmp_path, truth=truth), tmp_path / "figures")
+    names = draw(FinishedRun(tmp_path, truth=truth), tmp_path / "figures")
     channels = {f"{c}_{kind}.png" for c in ("Nuclei", "Membrane") for kind in ("combined", "kymograph", "difference")}
     assert names == ALWAYS | channels
     for name in names:
@@ -47,7 +47,7 @@ def test_all_figures_are_there_and_in_the_report(tmp_path: Path, truth: bool) ->
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_short_movies_are_drawn(tmp_path: Path, frames: int) -> None:
-    run = DrawnRun(tmp_path, frames=frames, methods=("raw", "motion"))
+    run = FinishedRun(tmp_path, frames=frames, methods=("raw", "motion"))
     names = draw(run, tmp_path / "figures")
     assert names >= ALWAYS | {"Nuclei_combined.png", "Nuclei_kymograph.png"}
     assert ("Nuclei_difference.png" in names) is (frames > 1)
@@ -56,7 +56,7 @@ def test_short_movies_are_drawn(tmp_path: Path, frames: int) -> None:
 
 @pytest.mark.parametrize("invalid", [[0], [2, 3], range(6)])
 def test_missing_frames_are_drawn_as_such(tmp_path: Path, invalid: list[int]) -> None:
-    run = DrawnRun(tmp_path, invalid=invalid, start=3)
+    run = FinishedRun(tmp_path, invalid=invalid, start=3)
     assert draw(run, tmp_path / "figures") >= ALWAYS
     assert count_frames(tmp_path / "figures" / "comparison.mp4") == 6
     page = (tmp_path / "figures" / "report.html").read_text()
@@ -65,24 +65,24 @@ def test_missing_frames_are_drawn_as_such(tmp_path: Path, invalid: list[int]) ->
 
 @pytest.mark.parametrize("channels", [["GFP/EM 525 $x$"], ["<b>", "{}", "../c", "d", "C:\\e"]])
 def test_any_number_and_name_of_channels(tmp_path: Path, channels: list[str]) -> None:
-    names = draw(DrawnRun(tmp_path, frames=3, channels=channels), tmp_path / "figures")
+    names = draw(FinishedRun(tmp_path, frames=3, channels=channels), tmp_path / "figures")
     assert len([name for name in names if name.endswith("_combined.png")]) == len(channels)
     assert "<b>" not in (tmp_path / "figures" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 7)])
 def test_odd_sizes_without_metrics(tmp_path: Path, size: tuple[int, int]) -> None:
-    draw(DrawnRun(tmp_path, frames=3, size=size, metrics=False), tmp_path / "figures")
+    draw(FinishedRun(tmp_path, frames=3, size=size, metrics=False), tmp_path / "figures")
 
 
 def test_the_frames_with_most_flicker_are_shown() -> None:
     rows = [Row("fov", "raw", "c", t, "adjacent_pearson", 0.5 if t in {1, 4} else 0.9) for t in range(6)]
     rows += [Row("fov", "phase", "c", t, "adjacent_pearson", 0.4 if t == 1 else 0.9) for t in range(6)]
-    unrest = figures._unrest(rows)
-    assert max(unrest, key=unrest.__getitem__) == 4
-    assert unrest[1] < 0
+    excess = figures._excess_change(rows)
+    assert max(excess, key=excess.__getitem__) == 4
+    assert excess[1] < 0
     with_truth = [*rows, *(Row("fov", "truth", "c", t, "adjacent_pearson", 1.0) for t in range(6))]
-    assert figures._unrest(with_truth)[1] == pytest.approx(figures._unrest(with_truth)[4])
+    assert figures._excess_change(with_truth)[1] == pytest.approx(figures._excess_change(with_truth)[4])
 
 
 @pytest.mark.parametrize(

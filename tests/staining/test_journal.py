@@ -64,9 +64,9 @@ def test_a_request_may_gain_positions_and_lose_those_that_are_to_be_left_out(tmp
         with pytest.raises(UsageError, match="holds an unfinished run with other options"), opened(tmp_path, other):
             pass
     with Journal(tmp_path) as journal:
-        assert journal.open(positions(A="1", C="3"), overwrite=False, leave_out=["B", "D"]) == {"B"}
+        assert journal.open(positions(A="1", C="3"), overwrite=False, may_drop=["B", "D"]) == {"B"}
         assert journal.position("A").done("A z0", "raw") == 3
-        assert journal.open(positions(C="3"), overwrite=False, leave_out=["A"]) == {"A"}
+        assert journal.open(positions(C="3"), overwrite=False, may_drop=["A"]) == {"A"}
         assert journal.position("A").done("A z0", "raw") == 0
 
 
@@ -174,7 +174,7 @@ def test_a_position_with_damaged_notes_begins_again(tmp_path: Path, damage: str)
     with opened(tmp_path) as journal:
         fill(journal)
         journal.position("B").mark("B z0", {"raw": 5})
-        (journal.position("A").folder / "progress.json").write_text(damage)
+        (journal.position("A").directory / "progress.json").write_text(damage)
     with opened(tmp_path) as journal:
         assert journal.position("A").done("A z0", "raw") == 0
         assert journal.position("B").done("B z0", "raw") == 5

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
-from support.drawn_run import DrawnRun
+from support.finished_run import FinishedRun
 
-from image_translation.metrics.score_card import Entry, ScoreCard
+from image_translation.metrics.criteria import Entry
+from image_translation.metrics.score_card import ScoreCard
 from image_translation.staining.report import write_run_report
 
 
@@ -24,12 +25,12 @@ def card(*ranking: str, failures: dict[tuple[str, str], tuple[str, ...]] | None 
     ],
 )
 def test_the_verdict_is_that_of_the_score_card(tmp_path: Path, shown: ScoreCard, words: str) -> None:
-    run = DrawnRun(tmp_path, frames=2)
+    run = FinishedRun(tmp_path, frames=2)
     write_run_report(run.plan, run.series, run.results[0], shown, tmp_path)
     assert words in (tmp_path / "report.html").read_text()
 
 
 def test_without_a_card_nothing_is_claimed(tmp_path: Path) -> None:
-    run = DrawnRun(tmp_path, frames=2)
+    run = FinishedRun(tmp_path, frames=2)
     write_run_report(run.plan, run.series, run.results[0], ScoreCard("fov", (), (), ()), tmp_path)
     assert "By the score card" not in (tmp_path / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""A small movie of cells that move, drawn in a moment: phase, true stains, a prediction that flickers, a steady one."""
+"""A small synthetic movie of moving cells: phase, true stains, a prediction with flicker and one without."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,10 @@ CHANNELS = ("Nuclei", "Membrane")
 
 @dataclass(frozen=True)
 class CellMovie:
-    """Arrays over time: phase (T, Y, X), stains (T, 2, Y, X), and flow (T - 1, 2, Y, X) to the next frame."""
+    """Phase (T, Y, X), stains (T, 2, Y, X), and true flow to the next frame (T - 1, 2, Y, X), all float32.
+
+    `raw` is a prediction with flicker, `steady` is `raw` averaged along the true motion.
+    """
 
     phase: np.ndarray
     truth: np.ndarray
@@ -21,10 +24,10 @@ class CellMovie:
 
 
 def cells_movie(frames: int = 14, seed: int = 0, flicker: float = 1.0, speed: float = 1.5) -> CellMovie:
-    """Draw nine cells, each with a textured nucleus and a ring, that move in directions of their own.
+    """Render nine cells with textured nuclei and bright outlines, each with a constant velocity of its own.
 
-    The raw prediction errs by a gain of each cell and by a smooth field, new in each frame. The steady one is the mean
-    of raw over seven frames along the true motion: what an honest method can do at best.
+    The errors of the raw prediction are a gain of each cell and a smooth additive field, independent in each frame.
+    The steady prediction is the mean of raw over seven frames along the true motion: the best a filter can do.
     """
     rng = np.random.default_rng(seed)
     starts = np.stack(np.meshgrid(*[[32.0, 72.0, 112.0]] * 2, indexing="ij"), -1).reshape(-1, 2)
@@ -36,18 +39,18 @@ def cells_movie(frames: int = 14, seed: int = 0, flicker: float = 1.0, speed: fl
 
     def draw(t: float, gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         image = np.zeros((3, SIDE, SIDE))
-        for start, step, own, gain in zip(starts, velocity, texture, gains, strict=True):
+        for start, step, cell_texture, gain in zip(starts, velocity, texture, gains, strict=True):
             dy, dx = y - start[0] - (t - frames / 2) * step[0], x - start[1] - (t - frames / 2) * step[1]
             radius = np.hypot(dy, dx)
-            grain = map_coordinates(own, [dy + 32, dx + 32], order=3, mode="constant")
+            texture_value = map_coordinates(cell_texture, [dy + 32, dx + 32], order=3, mode="constant")
             inside = 1 / (1 + np.exp((radius - 11) / 0.7))
-            nucleus = 1 / (1 + np.exp((radius - 5.5) / 0.7)) * (1 + 0.25 * grain)
+            nucleus = 1 / (1 + np.exp((radius - 5.5) / 0.7)) * (1 + 0.25 * texture_value)
             ring = np.exp(-(((radius - 11) / 1.2) ** 2))
-            image += np.stack([inside * (1 + 0.3 * grain), gain * nucleus, gain * ring])
+            image += np.stack([inside * (1 + 0.3 * texture_value), gain * nucleus, gain * ring])
         return image[0], image[1:]
 
-    nobody = np.ones(len(starts))
-    drawn = [draw(t, nobody) for t in range(frames)]
+    unit_gains = np.ones(len(starts))
+    drawn = [draw(t, unit_gains) for t in range(frames)]
     phase = np.stack([p for p, _ in drawn]) + 0.02 * gaussian_filter(rng.normal(size=(frames, SIDE, SIDE)), (0, 1, 1))
     truth = np.stack([stains for _, stains in drawn])
     centres = starts + (np.arange(frames)[:, None, None] - frames / 2) * velocity
@@ -60,8 +63,8 @@ def cells_movie(frames: int = 14, seed: int = 0, flicker: float = 1.0, speed: fl
     for t in range(frames):
         near = range(max(0, t - 3), min(frames, t + 4))
         for other in near:
-            places = np.stack([y, x]) + (other - t) * motion[t]
+            points = np.stack([y, x]) + (other - t) * motion[t]
             for c in range(2):
-                steady[t, c] += map_coordinates(raw[other, c], places, order=3, mode="nearest") / len(near)
+                steady[t, c] += map_coordinates(raw[other, c], points, order=3, mode="nearest") / len(near)
     arrays = (phase, truth, raw, steady, motion[:-1])
     return CellMovie(*(array.astype(np.float32) for array in arrays))

@@ -1,4 +1,4 @@
-"""A server, a cache and a registry in which a test fetches things; what must hold after every fetch."""
+"""A server, a cache and a registry in which a test fetches items; what must hold after every fetch."""
 
 import os
 import time
@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.loopback_server import (
-    LoopbackServer,
-)
+from support.loopback_server import LoopbackServer
 from support.published import (
     Published,
     files_below,
@@ -21,46 +19,58 @@ from image_translation import data
 from image_translation.errors import DataError
 
 ATTEMPTS = 5
-needs_posix = pytest.mark.skipif(os.name != "posix", reason="permissions and signals are POSIX's")
+requires_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions and signals")
 
 
 class Site:
-    """A server, a cache, and a registry of what the server offers."""
+    """A server, a cache, and a registry of the items on the server.
+
+    Attributes
+    ----------
+    items
+        All published items.
+    added
+        Files that a user has added to the directory of an entry.
+    delays
+        Seconds that pooch would have slept before each further attempt.
+    """
 
     def __init__(self, server: LoopbackServer, cache: Path, registry: Path) -> None:
         self.server, self.cache, self.registry = server, cache, registry
-        self.things: list[Published] = []
-        self.carried: set[str] = set()
-        self.waits: list[float] = []
+        self.items: list[Published] = []
+        self.added: set[str] = set()
+        self.delays: list[float] = []
 
-    def offer(self, *things: Published) -> None:
-        self.things += things
-        for thing in things:
-            self.server.files |= thing.served
-        write_registry(self.registry, self.server.address, self.things)
+    def publish(self, *items: Published) -> None:
+        """Serve items and add them to the registry."""
+        self.items += items
+        for item in items:
+            self.server.files |= item.served
+        write_registry(self.registry, self.server.url, self.items)
 
-    def fetched(self, thing: Published, **options: Any) -> Path:
-        """Fetch something, and look whether it is all that it should be."""
-        path = data.fetch(thing.name, **options)
-        assert path == self.cache / thing.name / thing.final
-        found = published_files(self.cache, thing.name)
-        assert {key: found[key] for key in found if key not in self.carried} == thing.content
+    def fetch(self, item: Published, **options: Any) -> Path:
+        """Fetch an item, and check its files."""
+        path = data.fetch(item.name, **options)
+        assert path == self.cache / item.name / item.final
+        found = published_files(self.cache, item.name)
+        assert {key: found[key] for key in found if key not in self.added} == item.content
         return path
 
-    def refused(self, thing: Published, *needles: str) -> str:
-        """Fail to fetch something that was not there before; nothing may be there afterwards."""
+    def fetch_fails(self, item: Published, *needles: str) -> str:
+        """Check that an item cannot be fetched, leaves no files, and that the error contains all needles; return it."""
         with pytest.raises(DataError) as caught:
-            data.fetch(thing.name)
+            data.fetch(item.name)
         message = str(caught.value)
         for needle in needles:
             assert needle in message
         for internals in ("Traceback", "HTTPConnectionPool", "object at 0x", "urllib3"):
             assert internals not in message
-        found = published_files(self.cache, thing.name)
-        assert not {key: found[key] for key in found if key not in self.carried}
+        found = published_files(self.cache, item.name)
+        assert not {key: found[key] for key in found if key not in self.added}
         return message
 
     def unfinished(self, name: str) -> dict[str, bytes]:
+        """Return the files of an interrupted fetch."""
         return files_below(self.cache / name / ".partial")
 
 
@@ -69,4 +79,4 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         if condition():
             return
         time.sleep(0.02)
-    pytest.fail(f"waited in vain until {what}")
+    pytest.fail(f"timeout while waiting until {what}")

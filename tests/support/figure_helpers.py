@@ -1,4 +1,4 @@
-"""What tests of figures have in common."""
+"""Helpers for tests of figures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def random_stack(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def draw(figure: Figure) -> Figure:
-    """Draw, because much of what can go wrong does so only then; nothing may stick out of the page."""
+    """Render a figure, because many errors occur only then, and check its width."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     assert figure.get_figwidth() <= 180 / 25.4 + 1e-6
@@ -26,7 +26,7 @@ def draw(figure: Figure) -> Figure:
 
 
 def overlapping_texts(figure: Figure) -> list[tuple[str, str]]:
-    """Return the texts that lie on each other or stick out of the figure."""
+    """Return pairs of overlapping texts, and texts that extend beyond the figure."""
     renderer: Any = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     undrawn = set()
@@ -42,7 +42,7 @@ def overlapping_texts(figure: Figure) -> list[tuple[str, str]]:
 
 
 def panels_of(figure: Figure) -> list[Axes]:
-    """Return the axes that are no colour bars."""
+    """Return the axes other than colour bars."""
     return [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
 
 

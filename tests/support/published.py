@@ -1,6 +1,6 @@
-"""Small published datasets, made in memory: what is served of them, their registry entries, and what must come of it.
+"""Small datasets and checkpoints to publish on a test server, with registry entries and expected files in the cache.
 
-The OME-Zarr stores are written by hand, uncompressed, so that no test needs zarr for them.
+The OME-Zarr stores are written without zarr and uncompressed.
 """
 
 import gzip
@@ -19,16 +19,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-FACTS = {"licence": "CC0", "citation": "nobody"}
-KEPT_BESIDE = (".lock", "verified.json", ".verified.json", "files.txt", ".partial/")  # beginnings of other names
-PAGE = b"<!DOCTYPE html>\n<html><body><h1>Moved</h1><p>Please log in.</p></body></html>\n"
+LICENCE = {"licence": "CC0", "citation": "nobody"}
+INTERNAL_FILES = (
+    ".lock",
+    "verified.json",
+    ".verified.json",
+    "files.txt",
+    ".partial/",
+)  # in the directory of an entry, beside the data
+HTML_PAGE = b"<!DOCTYPE html>\n<html><body><h1>Moved</h1><p>Please log in.</p></body></html>\n"
 
-type_of: Mapping[str, bytes] = {
+TAR_TYPES: Mapping[str, bytes] = {
     "fifo": tarfile.FIFOTYPE,
     "device": tarfile.CHRTYPE,
     "link": tarfile.SYMTYPE,
     "hard link": tarfile.LNKTYPE,
-    "folder": tarfile.DIRTYPE,
+    "directory": tarfile.DIRTYPE,
 }
 
 
@@ -38,22 +44,22 @@ def sha256(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """Something that can be fetched by name.
+    """A dataset or checkpoint that is served and registered.
 
     Attributes
     ----------
     name
-        In the registry.
+        Name in the registry.
     served
-        Path on the server -> bytes.
+        Content by path on the server.
     entry
-        Keys of the registry; an address that begins with a slash is completed.
+        Keys of the registry entry; URLs that begin with a slash are relative to the server.
     final
-        Name of the file or directory in the dataset's folder of the cache.
+        Name of the file or directory in its cache directory.
     content
-        Path in the dataset's folder -> bytes, of all that is there in the end.
+        Expected content by path in its cache directory.
     source
-        Path on the server of the one file, archive or list that is fetched first.
+        Path on the server of the checkpoint, archive or list that is downloaded first.
     """
 
     name: str
@@ -70,20 +76,20 @@ class Published:
 def checkpoint(
     name: str = "tiny_ckpt", content: bytes = b"", *, size: int = 5000, file: str = "tiny.ckpt"
 ) -> Published:
-    """Make a file that stands for a checkpoint: bytes that do not repeat."""
+    """Publish a file of arbitrary bytes as a checkpoint."""
     content = content or noise(size)
     entry = {"kind": "checkpoint", "title": "a tiny checkpoint", "address": f"/{file}", "sha256": sha256(content)}
-    return Published(name, {f"/{file}": content}, entry | FACTS, file, {file: content}, f"/{file}")
+    return Published(name, {f"/{file}": content}, entry | LICENCE, file, {file: content}, f"/{file}")
 
 
 def noise(size: int) -> bytes:
-    """Return bytes in which no piece is like another."""
+    """Return pseudo-random bytes without repetitions."""
     blocks = (hashlib.sha256(struct.pack("<q", number)).digest() for number in range(size // 32 + 1))
     return b"".join(blocks)[:size]
 
 
 def store_files(frames: int = 3) -> dict[str, bytes]:
-    """Make a valid OME-Zarr 0.4 image of 16-bit integers, one chunk a frame: 3 files more than frames."""
+    """Return the files of a valid OME-Zarr 0.4 image, uint16: one chunk per frame and three files of metadata."""
     axes = [("t", "time"), ("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space")]
     multiscale = {
         "version": "0.4",
@@ -111,8 +117,8 @@ def store_files(frames: int = 3) -> dict[str, bytes]:
     return files
 
 
-def below(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {f"{folder}/{name}": content for name, content in files.items()}
+def in_directory(parent: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"{parent}/{name}": content for name, content in files.items()}
 
 
 def archive(
@@ -123,30 +129,30 @@ def archive(
     content: Mapping[str, bytes] | None = None,
     **entry: Any,
 ) -> Published:
-    """Publish an archive; `content` is what its root holds, by default that of `store_files`."""
+    """Publish an archive; `content` are the files below its root, by default `store_files`."""
     final = file.removesuffix(".zip").removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
-    facts = {"kind": "ome-zarr", "title": "a tiny archive", "address": f"/{file}", "sha256": sha256(packed)} | FACTS
-    held = below(final, store_files() if content is None else content)
+    facts = {"kind": "ome-zarr", "title": "a tiny archive", "address": f"/{file}", "sha256": sha256(packed)} | LICENCE
+    held = in_directory(final, store_files() if content is None else content)
     return Published(name, {f"/{file}": packed}, facts | entry, final, held, f"/{file}")
 
 
-def zipped(
+def make_zip(
     members: Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, bytes]], *, compress: bool = False
 ) -> bytes:
-    """Make a zip of any members, valid or not."""
+    """Make a zip archive with arbitrary members, valid or not."""
     pairs = members.items() if isinstance(members, Mapping) else members
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as file:
-        warnings.simplefilter("ignore")  # of names that come twice
+        warnings.simplefilter("ignore")  # about duplicate names
         for name, content in pairs:
             file.writestr(name, content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
     return buffer.getvalue()
 
 
-def tarred(
+def make_tar(
     members: Mapping[str, bytes] | Iterable[tuple[str, bytes] | tuple[str, str, str]], *, compress: bool = False
 ) -> bytes:
-    """Make a tar of any members: (name, content), or (name, kind, target) for what is no file."""
+    """Make a tar archive with arbitrary members: (name, content), or (name, kind, target) for links and the like."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
         for member in members.items() if isinstance(members, Mapping) else members:
@@ -155,8 +161,8 @@ def tarred(
                 info.size = len(member[1])
                 file.addfile(info, io.BytesIO(member[1]))
             else:
-                info.type, info.linkname = type_of[member[1]], member[2]
-                if member[1] == "folder":
+                info.type, info.linkname = TAR_TYPES[member[1]], member[2]
+                if member[1] == "directory":
                     info.mode = 0o755
                 file.addfile(info)
     packed = buffer.getvalue()
@@ -167,48 +173,49 @@ def directory(
     name: str = "tiny_movie",
     files: Mapping[str, bytes] | None = None,
     *,
-    folder: str = "tiny.ome.zarr",
+    store: str = "tiny.ome.zarr",
     text: str | None = None,
 ) -> Published:
-    """Publish a directory file by file, by default an OME-Zarr of 40 files; `text` replaces the list of its files."""
+    """Publish the files of a directory, by default an OME-Zarr store of 40 files; `text` replaces the list of files."""
     files = store_files(37) if files is None else files
     listed = (file_list(files) if text is None else text).encode()
     entry = {
         "kind": "ome-zarr",
         "title": "a tiny movie",
-        "address": f"/{folder}",
-        "list": f"/{folder}.txt",
+        "address": f"/{store}",
+        "list": f"/{store}.txt",
         "list_sha256": sha256(listed),
     }
-    served = {f"/{folder}/{key}": content for key, content in files.items()} | {f"/{folder}.txt": listed}
-    return Published(name, served, entry | FACTS, folder, below(folder, files), f"/{folder}.txt")
+    served = {f"/{store}/{key}": content for key, content in files.items()}
+    served[f"/{store}.txt"] = listed
+    return Published(name, served, entry | LICENCE, store, in_directory(store, files), f"/{store}.txt")
 
 
 def file_list(files: Mapping[str, bytes]) -> str:
     return "".join(f"{shlex.quote(name)} {sha256(content)}\n" for name, content in files.items())
 
 
-def write_registry(path: Path, server: str, things: Iterable[Published]) -> Path:
-    """Write the registry of what a server serves."""
+def write_registry(path: Path, server: str, items: Iterable[Published]) -> Path:
+    """Write the registry of the items on a server."""
     tables = []
-    for thing in things:
+    for item in items:
         values = {
             key: f"{server}{value}" if key in {"address", "list"} and value.startswith("/") else value
-            for key, value in thing.entry.items()
+            for key, value in item.entry.items()
         }
         rows = (f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
-        tables.append(f"[{thing.name}]\n{''.join(rows)}")
+        tables.append(f"[{item.name}]\n{''.join(rows)}")
     path.write_text("\n".join(tables), encoding="utf-8")
     return path
 
 
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Return what lies below a folder: links as what they say, other things by their kind."""
+def files_below(directory: Path) -> dict[str, bytes]:
+    """Return the content of all files below a directory; links and special files are described in words."""
     found = {}
-    for path in sorted(folder.rglob("*")) if folder.exists() else []:
+    for path in sorted(directory.rglob("*")) if directory.exists() else []:
         try:
-            name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
-        except FileNotFoundError:  # by now: somebody is working there
+            name, mode = path.relative_to(directory).as_posix(), path.lstat().st_mode
+        except FileNotFoundError:  # removed in the meantime by another thread or process
             continue
         if stat.S_ISLNK(mode):
             found[name] = f"link to {path.readlink()}".encode()
@@ -221,36 +228,36 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def published_files(cache: Path, name: str) -> dict[str, bytes]:
-    """Return what lies under final names in the folder of a dataset."""
+    """Return the files under final names in the cache directory of an entry."""
     found = files_below(cache / name)
-    return {key: content for key, content in found.items() if not key.startswith(KEPT_BESIDE)}
+    return {key: content for key, content in found.items() if not key.startswith(INTERNAL_FILES)}
 
 
-def require_sound(cache: Path, things: Iterable[Published], carried: Iterable[str] = ()) -> None:
-    """Fail unless every file under a final name has its right bytes, and what is there is whole.
+def check_cache(cache: Path, items: Iterable[Published], added: Iterable[str] = ()) -> None:
+    """Fail unless all files under final names are correct and all directories under final names are complete.
 
     Parameters
     ----------
     cache
         Cache directory.
-    things
-        What is published.
-    carried
-        Names in the folder of a dataset that a person has put there, such as an archive.
+    items
+        All published items.
+    added
+        Files that a user has added to the directory of an entry, such as an archive.
     """
-    known = {thing.name: thing for thing in things}
-    for folder in sorted(cache.iterdir()) if cache.exists() else []:
-        assert folder.name in known, f"{folder} is in the cache and belongs to nothing"
-        thing = known[folder.name]
-        found = {key: value for key, value in published_files(cache, thing.name).items() if key not in carried}
-        wrong = {key: value[:60] for key, value in found.items() if thing.content.get(key) != value}
-        assert not wrong, f"{folder} holds what was never published: {wrong}"
-        if (folder / thing.final).exists() or (folder / thing.final).is_symlink():
-            missing = set(thing.content) - set(found)
-            assert not missing, f"{folder / thing.final} is there without {sorted(missing)[:5]}"
+    known = {item.name: item for item in items}
+    for directory in sorted(cache.iterdir()) if cache.exists() else []:
+        assert directory.name in known, f"{directory} is in the cache without an entry in the registry"
+        item = known[directory.name]
+        found = {key: value for key, value in published_files(cache, item.name).items() if key not in added}
+        wrong = {key: value[:60] for key, value in found.items() if item.content.get(key) != value}
+        assert not wrong, f"{directory} contains files that were not published: {wrong}"
+        if (directory / item.final).exists() or (directory / item.final).is_symlink():
+            missing = set(item.content) - set(found)
+            assert not missing, f"{directory / item.final} exists without {sorted(missing)[:5]}"
 
 
-def _entry_of_mode(name: str, mode: int) -> zipfile.ZipInfo:
+def _member_of_mode(name: str, mode: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.create_system = 3
     info.external_attr = mode << 16
@@ -267,26 +274,26 @@ def _patched(packed: bytes, offset_local: int, offset_central: int, value: int) 
 
 
 def hostile_archives(outside: Path) -> dict[str, bytes]:
-    """Make archives that must not be unpacked; those with absolute names aim at a folder that must stay empty.
+    """Make archives that must be refused; absolute names and links point to `outside`, which must remain empty.
 
-    All but the last few hold a good store, too, which whoever looks for one finds.
+    All but the last few also contain a valid store.
     """
-    good = list(below("tiny.ome.zarr", store_files()).items())
+    valid = list(in_directory("tiny.ome.zarr", store_files()).items())
     link = stat.S_IFLNK | 0o777
-    first = good[0][0]
-    one_file = zipped([good[0]])
+    first = valid[0][0]
+    one_file = make_zip([valid[0]])
     zips: dict[str, list[tuple[Any, bytes]]] = {
         "parent": [("../evil", b"x")],
         "parent below the root": [("tiny.ome.zarr/../../evil", b"x")],
         "absolute": [(f"{outside}/evil", b"x")],
         "backslash": [("..\\evil", b"x")],
         "drive": [("C:/evil", b"x")],
-        "link": [(_entry_of_mode("tiny.ome.zarr/link", link), str(outside).encode())],
+        "link": [(_member_of_mode("tiny.ome.zarr/link", link), str(outside).encode())],
         "through a link": [
-            (_entry_of_mode("tiny.ome.zarr/link", link), str(outside).encode()),
+            (_member_of_mode("tiny.ome.zarr/link", link), str(outside).encode()),
             ("tiny.ome.zarr/link/evil", b"x"),
         ],
-        "fifo": [(_entry_of_mode("tiny.ome.zarr/fifo", stat.S_IFIFO | 0o666), b"")],
+        "fifo": [(_member_of_mode("tiny.ome.zarr/fifo", stat.S_IFIFO | 0o666), b"")],
         "file below a file": [(f"{first}/evil", b"x")],
         "duplicate": [(first, b"another content")],
     }
@@ -303,34 +310,34 @@ def hostile_archives(outside: Path) -> dict[str, bytes]:
         "file below a file": [(f"{first}/evil", b"x")],
         "duplicate": [(first, b"another content")],
     }
-    whole_tar = tarred(good, compress=True)
-    two = good + list(below("other.ome.zarr", store_files()).items())
-    found = {f"zip: {key}": zipped(good + extra) for key, extra in zips.items()}
-    found |= {f"tar: {key}": tarred(good + extra, compress=True) for key, extra in tars.items()}
+    complete_tar = make_tar(valid, compress=True)
+    two = valid + list(in_directory("other.ome.zarr", store_files()).items())
+    found = {f"zip: {key}": make_zip(valid + extra) for key, extra in zips.items()}
+    found |= {f"tar: {key}": make_tar(valid + extra, compress=True) for key, extra in tars.items()}
     return found | {
-        "zip: two stores": zipped(two),
-        "tar: two stores": tarred(two),
-        "zip: no store": zipped({"notes.txt": b"x"}),
-        "tar: no store": tarred({"notes.txt": b"x"}, compress=True),
-        "zip: empty": zipped({}),
-        "tar: empty": tarred({}),
-        "zip: cut": zipped(good)[:-40],
-        "zip: damaged": zipped(good).replace(good[-1][1], bytes(len(good[-1][1]))),
-        "zip: encrypted": _patched(zipped(good), 6, 8, 1),
-        "zip: unknown compression": _patched(zipped(good), 8, 10, 77),
+        "zip: two stores": make_zip(two),
+        "tar: two stores": make_tar(two),
+        "zip: no store": make_zip({"notes.txt": b"x"}),
+        "tar: no store": make_tar({"notes.txt": b"x"}, compress=True),
+        "zip: empty": make_zip({}),
+        "tar: empty": make_tar({}),
+        "zip: truncated": make_zip(valid)[:-40],
+        "zip: damaged": make_zip(valid).replace(valid[-1][1], bytes(len(valid[-1][1]))),
+        "zip: encrypted": _patched(make_zip(valid), 6, 8, 1),
+        "zip: unknown compression": _patched(make_zip(valid), 8, 10, 77),
         "zip: one file of a store": one_file[:-10],
-        "tar: cut": whole_tar[: len(whole_tar) // 2],
-        "tar: damaged": whole_tar[:60] + bytes([whole_tar[60] ^ 0xFF]) + whole_tar[61:],
-        "tar: cut without compression": tarred(good)[:1800],
-        "a page": PAGE,
-        "nothing": b"",
+        "tar: truncated": complete_tar[: len(complete_tar) // 2],
+        "tar: damaged": complete_tar[:60] + bytes([complete_tar[60] ^ 0xFF]) + complete_tar[61:],
+        "tar: truncated, uncompressed": make_tar(valid)[:1800],
+        "HTML page": HTML_PAGE,
+        "empty file": b"",
     }
 
 
 def hostile_lists(outside: Path) -> dict[str, str]:
-    """Make lists of files that must not be followed; they name good files, too."""
+    """Make lists of files that must be refused; they also contain valid lines."""
     files = store_files()
-    good, digest = file_list(files), sha256(files[".zattrs"])
+    valid, digest = file_list(files), sha256(files[".zattrs"])
     lines: dict[str, str] = {
         "parent": f"../evil {digest}",
         "parent below the root": f"0/../../evil {digest}",
@@ -342,50 +349,51 @@ def hostile_lists(outside: Path) -> dict[str, str]:
         "dot": f". {digest}",
         "dot inside": f"0/./evil {digest}",
         "two slashes": f"0//evil {digest}",
-        "folder": f"0/ {digest}",
+        "directory": f"0/ {digest}",
         "NUL": f"'e\0vil' {digest}",
         "line feed in a name": f"'e\nvil' {digest}",
         "file below a file": f".zattrs/evil {digest}",
-        "twice with two sums": f".zattrs {sha256(b'other')}",
+        "twice with two checksums": f".zattrs {sha256(b'other')}",
         "MD5": "evil d41d8cd98f00b204e9800998ecf8427e",
         "prefixed MD5": "evil md5:d41d8cd98f00b204e9800998ecf8427e",
-        "short sum": f"evil {digest[:-1]}",
-        "no hexadecimal": f"evil {'g' * 64}",
-        "no sum": "evil",
-        "another address": f"evil {digest} http://192.0.2.1/evil",
-        "a file's address": f"evil {digest} file:///etc/passwd",
+        "short checksum": f"evil {digest[:-1]}",
+        "not hexadecimal": f"evil {'g' * 64}",
+        "no checksum": "evil",
+        "another URL": f"evil {digest} http://192.0.2.1/evil",
+        "file URL": f"evil {digest} file:///etc/passwd",
         "four columns": f"evil {digest} a b",
-        "open quote": f"'evil {digest}",
+        "unclosed quote": f"'evil {digest}",
     }
-    return {key: f"{good}{line}\n" for key, line in lines.items()} | {
-        "a page": PAGE.decode(),
-        "nothing": "",
-        "comments alone": "# nothing\n\n",
+    return {key: f"{valid}{line}\n" for key, line in lines.items()} | {
+        "HTML page": HTML_PAGE.decode(),
+        "empty file": "",
+        "only comments": "# nothing\n\n",
     }
 
 
-def good_archives() -> dict[str, tuple[str, Callable[[], bytes]]]:
-    """Make archives in the ways in which people pack: name of the file, and how to make it."""
+def valid_archives() -> dict[str, tuple[str, Callable[[], bytes]]]:
+    """Return file name and maker of valid archives of all common kinds."""
     files = store_files()
-    top = below("tiny.ome.zarr", files)
+    top = in_directory("tiny.ome.zarr", files)
+    directories: list[Any] = [("./", "directory", ""), ("./tiny.ome.zarr", "directory", "")]
     junk = {"__MACOSX/tiny.ome.zarr/._.zattrs": b"junk"}
     return {
-        "zip": ("tiny.ome.zarr.zip", lambda: zipped(top)),
-        "deflated zip": ("tiny.ome.zarr.zip", lambda: zipped(top, compress=True)),
-        "zip with folders": (
+        "zip": ("tiny.ome.zarr.zip", lambda: make_zip(top)),
+        "deflated zip": ("tiny.ome.zarr.zip", lambda: make_zip(top, compress=True)),
+        "zip with directories": (
             "tiny.ome.zarr.zip",
-            lambda: zipped({"tiny.ome.zarr/": b"", "tiny.ome.zarr/0/": b""} | top),
+            lambda: make_zip({"tiny.ome.zarr/": b"", "tiny.ome.zarr/0/": b""} | top),
         ),
-        "zip without a folder": ("tiny.ome.zarr.zip", lambda: zipped(files)),
-        "zip of another name": ("tiny.ome.zarr.zip", lambda: zipped(below("data/export.zarr", files))),
-        "zip of a Macintosh": ("tiny.ome.zarr.zip", lambda: zipped(top | junk)),
-        "tar": ("tiny.ome.zarr.tar", lambda: tarred(top)),
-        "tar.gz": ("tiny.ome.zarr.tar.gz", lambda: tarred(top, compress=True)),
-        "tgz": ("tiny.ome.zarr.tgz", lambda: tarred(top, compress=True)),
-        "tar with folders": (
+        "zip without a directory": ("tiny.ome.zarr.zip", lambda: make_zip(files)),
+        "zip of another name": ("tiny.ome.zarr.zip", lambda: make_zip(in_directory("data/export.zarr", files))),
+        "zip from macOS": ("tiny.ome.zarr.zip", lambda: make_zip(top | junk)),
+        "tar": ("tiny.ome.zarr.tar", lambda: make_tar(top)),
+        "tar.gz": ("tiny.ome.zarr.tar.gz", lambda: make_tar(top, compress=True)),
+        "tgz": ("tiny.ome.zarr.tgz", lambda: make_tar(top, compress=True)),
+        "tar with directories": (
             "tiny.ome.zarr.tar.gz",
-            lambda: tarred([("./", "folder", ""), ("./tiny.ome.zarr", "folder", ""), *below(".", top).items()]),
+            lambda: make_tar([*directories, *in_directory(".", top).items()]),
         ),
-        "tar that is called tar.gz": ("tiny.ome.zarr.tar.gz", lambda: tarred(top)),
-        "tar that is called zip": ("tiny.ome.zarr.zip", lambda: tarred(top)),
+        "tar named tar.gz": ("tiny.ome.zarr.tar.gz", lambda: make_tar(top)),
+        "tar named zip": ("tiny.ome.zarr.zip", lambda: make_tar(top)),
     }

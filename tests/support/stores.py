@@ -1,4 +1,4 @@
-"""Movies on disk for the tests, written with zarr alone: all that writers in the wild leave out can be left out."""
+"""OME-Zarr stores for tests, written with zarr alone, so that any optional metadata can be left out."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "spa
 
 
 def phase(frames: int = 14, size: tuple[int, int] = (24, 36), seed: int = 0) -> np.ndarray:
-    """Random phase of shape (T, 1, 1, Y, X), float32, that changes a little from frame to frame."""
+    """Return a random phase movie of shape (T, 1, 1, Y, X), float32, with small changes between frames."""
     rng = np.random.default_rng(seed)
     steps = rng.normal(size=(frames, 1, 1, *size)).astype(np.float32)
     return rng.normal(size=(1, 1, 1, *size)).astype(np.float32) + 0.3 * steps
 
 
 def file_metric(name: str) -> int:
-    """Tell what tensorstore has done to files in this process until now: ``read``, ``write``, ``bytes_read``."""
+    """Return a counter of tensorstore for all files in this process: ``read``, ``write`` or ``bytes_read``."""
     prefix = "/tensorstore/kvstore/file/"
     metrics = ts.experimental_collect_matching_metrics(prefix, include_zero_metrics=True)
     return sum(value["value"] for metric in metrics if metric["name"] == prefix + name for value in metric["values"])
@@ -38,9 +38,9 @@ def write_image(
     keep_zero_chunks: bool = False,
     chunk: tuple[int, ...] = (),
 ) -> Path:
-    """Write an image of the given axes; further names are levels of half the size each.
+    """Write an image with the given axes; `names` are its levels, each of half the size of the one before.
 
-    A chunk is one plane, or as many frames, channels and planes as `chunk` says.
+    `chunk` is the number of frames, channels and planes in a chunk, by default 1.
     """
     zarr_format = 3 if version == "0.5" else 2
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
@@ -60,11 +60,11 @@ def write_image(
         array[...] = reduced
         factors = [*scale[:-2], scale[-2] * step, scale[-1] * step]
         datasets.append({"path": name, "coordinateTransformations": [{"type": "scale", "scale": factors}]})
-    described = [
+    axes_metadata = [
         {"name": axis, "type": AXIS_TYPES[axis]} | ({"unit": units[axis]} if units and axis in units else {})
         for axis in axes
     ]
-    ome: dict[str, Any] = {"multiscales": [{"axes": described, "datasets": datasets, "version": version}]}
+    ome: dict[str, Any] = {"multiscales": [{"axes": axes_metadata, "datasets": datasets, "version": version}]}
     if channels is not None:
         ome["omero"] = {"channels": [{"label": label} for label in channels]}
     group.attrs.update({"ome": {"version": version} | ome} if zarr_format == 3 else ome)
@@ -73,7 +73,7 @@ def write_image(
 
 
 def write_plate(path: Path, movies: dict[str, np.ndarray], *, version: str = "0.4", **options: Any) -> Path:
-    """Write a plate of movies, by position name such as ``A/1/0``."""
+    """Write a plate of movies by position name, such as ``A/1/0``."""
     zarr_format = 3 if version == "0.5" else 2
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
     wells: dict[str, list[str]] = {}

@@ -20,7 +20,7 @@ ODD_FILTERS = [
 
 
 class CountedFrame(Frame):
-    """A frame that weak references can point to."""
+    """Frame that supports weak references."""
 
 
 def random_movie(n_frames, shape=(2, 5, 7)):
@@ -53,12 +53,12 @@ def test_constant_movie_is_unchanged(make):
 
 
 @pytest.mark.parametrize("make", ODD_FILTERS)
-def test_linear_ramp_has_no_lag_ends_included(make):
+def test_linear_ramp_has_no_lag(make):
     assert_allclose(apply(make(), ramp(20)), ramp(20), atol=1e-5)
 
 
 @pytest.mark.parametrize("make", ODD_FILTERS)
-def test_impulse_keeps_its_centroid(make):
+def test_impulse_response_has_sum_one_and_no_shift(make):
     movie = np.zeros((31, 1, 1, 1), dtype=np.float32)
     movie[15] = 1
     response = apply(make(), movie).ravel().astype(np.float64)
@@ -68,7 +68,7 @@ def test_impulse_keeps_its_centroid(make):
 
 @pytest.mark.parametrize("make", ODD_FILTERS)
 @pytest.mark.parametrize("first", [0, 3])
-def test_output_frames_follow_the_input_frames_one_to_one(make, first):
+def test_output_frames_have_the_indices_of_the_input_frames(make, first):
     movie = random_movie(23)
     frames = stream(make(), movie, first=first)
     assert [frame.index for frame in frames] == list(range(first, first + 23))
@@ -78,7 +78,7 @@ def test_output_frames_follow_the_input_frames_one_to_one(make, first):
 
 
 @pytest.mark.parametrize("first", range(1, 5))
-def test_stream_that_starts_late_gives_the_same_numbers(first):
+def test_result_does_not_depend_on_the_first_index(first):
     movie = random_movie(30)
     late = [frame.data for frame in stream(SavitzkyGolay(), movie, first=first)]
     assert_allclose(late, apply(SavitzkyGolay(), movie), atol=1e-6)
@@ -89,25 +89,25 @@ def test_stream_that_starts_late_gives_the_same_numbers(first):
     [(1, 0), (3, 0), (3, 1), (3, 2), (5, 2), (5, 4), (7, 3), (9, 5), (11, 3), (11, 10), (21, 2), (21, 9)],
 )
 @pytest.mark.parametrize("extra", [0, 1, 2, 3, 4, 14])
-def test_savitzky_golay_equals_scipy_ends_included(window, polyorder, extra):
+def test_savitzky_golay_equals_scipy(window, polyorder, extra):
     movie = random_movie(window + extra)
     # In float64: SciPy's own fit at the ends is only good to 2e-5 in float32.
     expected = savgol_filter(movie.astype(np.float64), window, polyorder, axis=0, mode="interp")
     assert_allclose(apply(SavitzkyGolay(window, polyorder), movie), expected, atol=1e-5)
 
 
-def test_large_images_go_through_in_blocks():
+def test_large_images_are_processed_in_blocks():
     movie = random_movie(14, shape=(1, 203, 251))
     expected = savgol_filter(movie.astype(np.float64), 11, 3, axis=0, mode="interp")
     assert_allclose(apply(SavitzkyGolay(), movie), expected, atol=1e-5)
 
 
-def test_frames_that_are_not_contiguous_are_read_right():
+def test_non_contiguous_frames():
     movie = random_movie(6, shape=(4, 6, 2)).transpose(0, 3, 2, 1)
     assert_allclose(apply(moving_average(2), movie), (movie[:-1] + movie[1:]) / 2, atol=1e-6)
 
 
-def test_moving_average_shortens_symmetrically_at_the_ends():
+def test_moving_average_shrinks_symmetrically_at_the_ends():
     movie = random_movie(9)
     smoothed = apply(moving_average(5), movie)
     for index, reach in enumerate([0, 1, 2, 2, 2, 2, 2, 1, 0]):
@@ -115,12 +115,12 @@ def test_moving_average_shortens_symmetrically_at_the_ends():
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 4])
-def test_moving_average_of_a_movie_shorter_than_its_window_shrinks(n_frames):
+def test_moving_average_of_a_movie_shorter_than_its_window(n_frames):
     assert_allclose(apply(moving_average(9), ramp(n_frames)), ramp(n_frames), atol=1e-6)
 
 
 @pytest.mark.parametrize("n_frames", [0, 1, 2, 3, 10])
-def test_pair_mean_is_of_each_frame_and_the_next(n_frames):
+def test_window_of_two_averages_each_frame_and_the_next(n_frames):
     movie = random_movie(n_frames)
     smoothed = apply(moving_average(2), movie)
     assert smoothed.shape == (max(0, n_frames - 1), 2, 5, 7)
@@ -128,7 +128,7 @@ def test_pair_mean_is_of_each_frame_and_the_next(n_frames):
     assert moving_average(2).delay == 0.5
 
 
-def test_pair_with_an_invalid_frame_is_invalid():
+def test_window_of_two_with_an_invalid_frame_is_invalid():
     movie, valid = with_invalid(random_movie(6), 2)
     frames = stream(moving_average(2), movie, valid)
     assert [frame.valid for frame in frames] == [True, False, False, True, True]
@@ -140,7 +140,7 @@ def test_pair_with_an_invalid_frame_is_invalid():
 @pytest.mark.parametrize(
     "missing", [(0,), (1,), (0, 1, 2), (12,), (11, 13), (10, 11, 12), tuple(range(6, 14)), (23,), (21, 22, 23)]
 )
-def test_invalid_frames_stay_marked_and_leave_their_neighbours_alone(make, missing):
+def test_invalid_frames_stay_invalid_and_do_not_affect_others(make, missing):
     movie, valid = with_invalid(ramp(24), *missing)
     frames = stream(make(), movie, valid)
     assert_array_equal([frame.valid for frame in frames], valid)
@@ -149,7 +149,7 @@ def test_invalid_frames_stay_marked_and_leave_their_neighbours_alone(make, missi
         assert_allclose(frame.data, np.broadcast_to(expected, frame.data.shape), atol=1e-4)
 
 
-def test_moving_average_takes_the_symmetric_pairs_around_an_invalid_frame():
+def test_moving_average_uses_symmetric_pairs_around_an_invalid_frame():
     movie, valid = with_invalid(random_movie(9), 3)
     smoothed = apply(moving_average(5), movie, valid)
     assert_allclose(smoothed[4], movie[[2, 4, 6]].mean(axis=0), atol=1e-6)
@@ -166,13 +166,13 @@ def test_savitzky_golay_fits_the_valid_frames_of_the_window():
     assert_allclose(smoothed[[19, 24]], untouched[[19, 24]], atol=1e-6)
 
 
-def test_savitzky_golay_lowers_its_order_where_frames_are_few():
+def test_savitzky_golay_lowers_its_order_for_few_frames():
     movie, valid = with_invalid(random_movie(11), *range(1, 10))
     smoothed = apply(SavitzkyGolay(), movie, valid)
     assert_allclose(smoothed[[0, 10]], movie[[0, 10]], atol=1e-5)
 
 
-def test_movie_without_a_valid_frame_comes_out_invalid():
+def test_movie_without_valid_frames_is_invalid():
     movie, valid = with_invalid(random_movie(12), *range(12))
     assert not any(frame.valid for frame in stream(SavitzkyGolay(), movie, valid))
 
@@ -199,7 +199,7 @@ def test_only_a_window_of_frames_is_held(make, bound):
     assert not any(reference() for reference in pushed)
 
 
-def test_input_is_not_copied_nor_written_and_output_is_fresh():
+def test_input_is_not_modified_and_output_is_new():
     movie = random_movie(5)
     movie.flags.writeable = False
     for frame in stream(moving_average(1), movie):
@@ -208,7 +208,7 @@ def test_input_is_not_copied_nor_written_and_output_is_fresh():
         assert frame.data.flags.owndata
 
 
-def test_filter_can_be_used_for_another_movie():
+def test_filter_can_be_reused_for_another_movie():
     temporal_filter = SavitzkyGolay(5, 2)
     first, second = random_movie(8), random_movie(9)
     apply(temporal_filter, first)
@@ -216,29 +216,29 @@ def test_filter_can_be_used_for_another_movie():
 
 
 @pytest.mark.parametrize("index", [0, 1, 3])
-def test_frames_out_of_order_are_refused(index):
+def test_frames_out_of_order_are_an_error(index):
     temporal_filter = moving_average(3)
     image = np.zeros((1, 2, 2), dtype=np.float32)
     temporal_filter.push(Frame(0, image))
     temporal_filter.push(Frame(1, image))
-    with pytest.raises(ValueError, match=f"frame {index} came where frame 2 was due"):
+    with pytest.raises(ValueError, match=f"frame {index} was pushed instead of frame 2"):
         temporal_filter.push(Frame(index, image))
 
 
 @pytest.mark.parametrize("window", [-1, 0, 4, 10])
-def test_window_that_is_neither_two_nor_odd_is_refused(window):
+def test_window_must_be_two_or_odd(window):
     with pytest.raises(UsageError, match=f"--window {window}: must be 2 .* odd"):
         moving_average(window)
 
 
 @pytest.mark.parametrize("window", [-3, 0, 2, 10])
-def test_savitzky_golay_window_that_is_not_odd_is_refused(window):
+def test_savitzky_golay_window_must_be_odd(window):
     with pytest.raises(UsageError, match=f"--savgol-window {window}: must be an odd number"):
         SavitzkyGolay(window)
 
 
 @pytest.mark.parametrize("polyorder", [-1, 5, 6])
-def test_order_that_the_window_cannot_determine_is_refused(polyorder):
+def test_polynomial_order_must_be_less_than_the_window(polyorder):
     with pytest.raises(
         UsageError, match=f"--savgol-polyorder {polyorder}: must be 0 to 4, less than --savgol-window 5"
     ):
@@ -246,14 +246,14 @@ def test_order_that_the_window_cannot_determine_is_refused(polyorder):
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 10])
-def test_movie_shorter_than_the_savitzky_golay_window_is_refused(n_frames):
+def test_movie_shorter_than_the_savitzky_golay_window_is_an_error(n_frames):
     with pytest.raises(UsageError, match=rf"--savgol-window 11: .* movie \(frames: {n_frames}\)"):
         apply(SavitzkyGolay(), random_movie(n_frames))
 
 
-def test_filters_state_how_many_frames_they_need():
+def test_minimum_number_of_frames():
     filters: list[LinearFilter] = [moving_average(2), moving_average(5), SavitzkyGolay(7, 2)]
-    assert [temporal_filter.minimum for temporal_filter in filters] == [2, 2, 7]
+    assert [temporal_filter.min_frames for temporal_filter in filters] == [2, 2, 7]
     assert [temporal_filter.name for temporal_filter in filters] == ["window", "window", "savgol"]
 
 
@@ -264,5 +264,5 @@ def test_weighted_sums_equal_a_matrix_product(size):
     assert_allclose(weighted_sums(weights, list(images)), weights @ images, atol=1e-5)
 
 
-def test_no_sums_of_no_images():
+def test_weighted_sums_of_no_images():
     assert weighted_sums(np.empty((0, 0), dtype=np.float32), []) == []

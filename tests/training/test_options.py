@@ -1,4 +1,4 @@
-"""What the arguments of a training alone show to be wrong, before anything heavy is imported."""
+"""Options of a training: checks, rounds, and agreement with the command line."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +9,17 @@ from image_translation.cli.commands import main
 from image_translation.errors import UsageError
 from image_translation.training.options import TrainOptions
 
-GOOD = TrainOptions("simulated", ("Phase3D",), ("Nuclei",), Path("no/such/place"))
+VALID = TrainOptions("simulated", ("Phase3D",), ("Nuclei",), Path("no/such/place"))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "named"),
+    ("invalid", "message"),
     [
-        ({"source": ()}, "--source : give the name"),
-        ({"target": ("Nuclei", "Nuclei")}, "--target Nuclei Nuclei: give the name of one or more channels, each once"),
-        ({"target": ("Phase3D",)}, "--target Phase3D: is a source, too"),
-        ({"target": ("DAPI",)}, "--target DAPI: simulated fields have Phase3D on one side, and Nuclei and Membrane"),
-        ({"source": ("Nuclei",), "target": ("Membrane",)}, "simulated fields have Phase3D on one side"),
+        ({"source": ()}, "--source : give one or more channels"),
+        ({"target": ("Nuclei", "Nuclei")}, "--target Nuclei Nuclei: give one or more channels, each once"),
+        ({"target": ("Phase3D",)}, "--target Phase3D: is also a source"),
+        ({"target": ("DAPI",)}, "--target DAPI: simulated fields need Phase3D on one side, and Nuclei and Membrane"),
+        ({"source": ("Nuclei",), "target": ("Membrane",)}, "simulated fields need Phase3D on one side"),
         ({"steps": 0}, "--steps 0: must be 1 or more"),
         ({"round_steps": -3}, "--round -3: must be 1"),
         ({"batch_size": 0}, "--batch-size 0"),
@@ -27,8 +27,8 @@ GOOD = TrainOptions("simulated", ("Phase3D",), ("Nuclei",), Path("no/such/place"
         ({"patience": 0}, "--patience 0"),
         ({"seed": -1}, "--seed and --workers must be 0 or more"),
         ({"patch": 200}, "--patch 200: must be a multiple of 16"),
-        ({"patch": 288}, "--patch 288: simulated fields are 256 pixels wide"),
-        ({"patch": 160}, "--patch 160: MS-DSSIM looks at five scales and needs patches of 176"),
+        ({"patch": 288}, "--patch 288: simulated fields have only 256 pixels"),
+        ({"patch": 160}, "--patch 160: MS-DSSIM has five scales and needs patches of at least 176"),
         ({"rate": 0.0}, "--rate 0: must lie between 0 and 1"),
         ({"loss": (0.0, 0.0, 0.0)}, "--loss 0 0 0: weights"),
         ({"loss": (1.0, -1.0, 0.0)}, "--loss 1 -1 0: weights"),
@@ -37,31 +37,32 @@ GOOD = TrainOptions("simulated", ("Phase3D",), ("Nuclei",), Path("no/such/place"
         ({"augmentation": "wild"}, "--augmentation wild: must be one of none, weak, strong"),
         ({"initial": "no/such.ckpt"}, "no/such.ckpt"),
         ({"data": "no/such/store"}, "no/such/store"),
-        ({"positions": ("A/1/0",)}, "have no positions"),
+        ({"positions": ("A/1/0",)}, "simulated data have no positions"),
         ({"output": Path(__file__)}, "is a file; give a directory"),
     ],
 )
-def test_bad_argument_names_the_value_and_the_rule(wrong, named):
-    GOOD.check()
+def test_error_names_the_value_and_the_rule(invalid, message):
+    VALID.check()
     with pytest.raises(UsageError) as caught:
-        replace(GOOD, **wrong).check()
-    assert named in str(caught.value)
+        replace(VALID, **invalid).check()
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("steps", "asked", "expected"), [(4000, None, (20, 200)), (30, None, (15, 2)), (10, 4, (3, 4)), (3, 100, (1, 3))]
+    ("steps", "round_steps", "expected"),
+    [(4000, None, (20, 200)), (30, None, (15, 2)), (10, 4, (3, 4)), (3, 100, (1, 3))],
 )
-def test_steps_are_rounded_up_to_whole_rounds(steps, asked, expected):
-    options = replace(GOOD, steps=steps, round_steps=asked)
+def test_steps_are_rounded_up_to_complete_rounds(steps, round_steps, expected):
+    options = replace(VALID, steps=steps, round_steps=round_steps)
     assert (options.rounds, options.steps_per_round) == expected
     assert options.request()["steps"] >= steps
 
 
-def test_small_patches_will_do_without_ms_dssim():
-    replace(GOOD, patch=64, loss=(0.5, 0.5, 0.0)).check()
+def test_small_patches_are_allowed_without_ms_dssim():
+    replace(VALID, patch=64, loss=(0.5, 0.5, 0.0)).check()
 
 
-def test_the_command_line_has_the_defaults_of_the_options(monkeypatch):
+def test_command_line_has_the_defaults_of_the_options(monkeypatch):
     seen = []
 
     def stop(options):
@@ -70,4 +71,4 @@ def test_the_command_line_has_the_defaults_of_the_options(monkeypatch):
 
     monkeypatch.setattr(TrainOptions, "check", stop)
     assert main(["train", "simulated", "--source", "Phase3D", "--target", "Nuclei", "-o", "no/such/place"]) == 2
-    assert seen == [GOOD]
+    assert seen == [VALID]

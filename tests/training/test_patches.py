@@ -1,4 +1,4 @@
-"""Patches of a store: sources and targets stay together, and a patch is a function of seed and number alone."""
+"""Training patches: alignment of source and target, normalisation, and dependence on seed and number only."""
 
 import importlib
 import pickle
@@ -11,21 +11,21 @@ import torch
 from support.stores import write_image, write_plate
 
 from image_translation.omezarr.store import open_store
-from image_translation.training.fields import Choice, find_fields
+from image_translation.training.fields import FieldSelection, find_fields
 from image_translation.training.options import TrainOptions
-from image_translation.training.patches import Draws
+from image_translation.training.patches import PatchSampler
 
 CHANNELS = ("Phase3D", "Nuclei")
 
 
 @pytest.fixture(scope="module")
-def training_data():
+def patches_module():
     return importlib.import_module("image_translation.training.patches")
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Five fields; the target is the source, at another scale: 100 times, 1000 more."""
+    """Five fields; the target is 100 times the source plus 1000."""
     movies = {}
     for number in range(5):
         coarse = np.random.default_rng(number).normal(size=(2, 1, 1, 12, 14))
@@ -34,14 +34,14 @@ def store(tmp_path_factory):
     return write_plate(tmp_path_factory.mktemp("data") / "p.zarr", movies, channels=CHANNELS)
 
 
-def module(training_data, store, **changes):
+def data_module(patches_module, store, **changes):
     options = TrainOptions(
         str(store), CHANNELS[:1], CHANNELS[1:], store.parent / "out", patch=32, loss=(1.0, 0.0, 0.0), steps=6,
         round_steps=2, batch_size=4, augmentation="none",
     )  # fmt: skip
     options = replace(options, **changes)
-    fields = find_fields(open_store(store), Choice(options.source, options.target, patch=options.patch))
-    return training_data.StoreData(fields, options)
+    fields = find_fields(open_store(store), FieldSelection(options.source, options.target, patch=options.patch))
+    return patches_module.StoreDataModule(fields, options)
 
 
 def batches(data):
@@ -57,10 +57,10 @@ def correlation(batch):
 
 
 @pytest.mark.parametrize(("augmentation", "least"), [("none", 0.9), ("weak", 0.85), ("strong", 0.6)])
-def test_batches_have_the_layout_of_the_network_and_one_geometry(training_data, store, augmentation, least):
-    drawn = list(batches(module(training_data, store, augmentation=augmentation)))
-    assert len(drawn) == 6
-    for batch in drawn:
+def test_source_and_target_of_a_batch_are_aligned(patches_module, store, augmentation, least):
+    data = list(batches(data_module(patches_module, store, augmentation=augmentation)))
+    assert len(data) == 6
+    for batch in data:
         assert batch["source"].shape == batch["target"].shape == (4, 1, 1, 32, 32)
         assert batch["source"].dtype == batch["target"].dtype == torch.float32
         assert all(torch.isfinite(side).all() for side in batch.values())
@@ -68,84 +68,84 @@ def test_batches_have_the_layout_of_the_network_and_one_geometry(training_data, 
         assert correlation(batch) > least
 
 
-def test_intensities_of_targets_are_only_interpolated(training_data, store):
-    fields = find_fields(open_store(store), Choice(CHANNELS[:1], CHANNELS[1:], patch=32))
-    truths = np.stack([fields.read(window)[1] for window in (*fields.train, *fields.held_out)])
-    scale = fields.outputs["Nuclei"]
+def test_target_intensities_are_only_interpolated(patches_module, store):
+    fields = find_fields(open_store(store), FieldSelection(CHANNELS[:1], CHANNELS[1:], patch=32))
+    truths = np.stack([fields.read(region)[1] for region in (*fields.train, *fields.held_out)])
+    scale = fields.target_statistics["Nuclei"]
     low, high = ((value - scale.center) / scale.scale for value in (truths.min(), truths.max()))
-    for batch in batches(module(training_data, store, augmentation="strong")):
+    for batch in batches(data_module(patches_module, store, augmentation="strong")):
         assert batch["target"].min() >= low - 1e-3
         assert batch["target"].max() <= high + 1e-3
 
 
 @pytest.mark.parametrize("augmentation", ["none", "strong"])
-def test_batches_are_a_function_of_the_seed(training_data, store, augmentation):
-    def drawn(seed):
-        data = module(training_data, store, augmentation=augmentation, seed=seed)
+def test_batches_depend_on_the_seed(patches_module, store, augmentation):
+    def sources(seed):
+        data = data_module(patches_module, store, augmentation=augmentation, seed=seed)
         return torch.cat([batch["source"] for batch in batches(data)])
 
-    first, again, other = drawn(3), drawn(3), drawn(4)
+    first, again, other = sources(3), sources(3), sources(4)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_a_later_round_does_not_depend_on_those_before(training_data, store):
-    whole = list(batches(module(training_data, store, augmentation="strong")))
-    loader = module(training_data, store, augmentation="strong").train_dataloader()
+def test_rounds_do_not_depend_on_earlier_rounds(patches_module, store):
+    expected = list(batches(data_module(patches_module, store, augmentation="strong")))
+    loader = data_module(patches_module, store, augmentation="strong").train_dataloader()
     loader.sampler.set_epoch(2)
-    for batch, expected in zip(loader, whole[4:], strict=True):
-        assert torch.equal(batch["source"], expected["source"])
+    for batch, same in zip(loader, expected[4:], strict=True):
+        assert torch.equal(batch["source"], same["source"])
 
 
-def test_sources_are_normalised_by_field_and_targets_by_all(training_data, store):
-    held_out = list(module(training_data, store, batch_size=1).val_dataloader())
+def test_sources_are_normalised_by_field_and_targets_over_all_fields(patches_module, store):
+    held_out = list(data_module(patches_module, store, batch_size=1).val_dataloader())
     assert len(held_out) == 2
-    fields = find_fields(open_store(store), Choice(CHANNELS[:1], CHANNELS[1:], patch=32))
+    fields = find_fields(open_store(store), FieldSelection(CHANNELS[:1], CHANNELS[1:], patch=32))
     for batch in held_out:
         assert batch["source"].shape == (1, 1, 1, 96, 112)
         assert abs(batch["source"].mean()) < 0.1
         assert batch["source"].std() == pytest.approx(1, abs=0.1)
-    window, scale = fields.held_out[0], fields.outputs["Nuclei"]
-    expected = (fields.read(window)[1] - scale.center) / scale.scale
+    region, scale = fields.held_out[0], fields.target_statistics["Nuclei"]
+    expected = (fields.read(region)[1] - scale.center) / scale.scale
     np.testing.assert_allclose(held_out[0]["target"][0, 0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_all_fields_come_before_one_comes_again(training_data, store):
-    data = module(training_data, store, batch_size=1)
+def test_all_fields_are_used_before_one_is_repeated(patches_module, store):
+    data = data_module(patches_module, store, batch_size=1)
     patches = data.train_dataloader().dataset
     seen = {round(float(patches[number][0]["target"].mean()), 4) for number in range(8)}
     assert len(seen) == 8
 
 
-def test_bright_places_are_drawn_more_often(training_data, tmp_path):
+def test_patches_are_cropped_more_often_at_bright_places(patches_module, tmp_path):
     data = np.random.default_rng(0).normal(size=(6, 2, 1, 128, 128)).astype(np.float32)
     data[:, 1] = 0.01
     data[:, 1, 0, 100, 100] = 50.0
     path = write_image(tmp_path / "m.zarr", data, channels=CHANNELS)
-    bright = [bool((batch["target"] > 1).any()) for batch in batches(module(training_data, path, batch_size=1))]
-    assert sum(bright) >= 5  # a patch is a sixteenth of the field
+    bright = [bool((batch["target"] > 1).any()) for batch in batches(data_module(patches_module, path, batch_size=1))]
+    assert sum(bright) >= 5  # a patch covers a sixteenth of the field
 
 
-def test_held_out_fields_of_any_size_are_cut_to_the_stride_of_the_network(training_data, tmp_path):
+def test_validation_fields_are_cropped_to_multiples_of_the_stride(patches_module, tmp_path):
     rng = np.random.default_rng(0)
     sizes = {f"A/{n}/0": (1, 2, 1, 40 + 3 * n, 60) for n in range(1, 4)}
     movies = {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
     path = write_plate(tmp_path / "p.zarr", movies, channels=CHANNELS)
-    data = module(training_data, path)
+    data = data_module(patches_module, path)
     assert next(iter(data.train_dataloader()))["source"].shape == (4, 1, 1, 32, 32)
     for batch in data.val_dataloader():
         assert [side % 16 for side in batch["source"].shape[-2:]] == [0, 0]
 
 
-def test_what_processes_read_from_can_be_sent_to_them(training_data, store):
-    patches = module(training_data, store, augmentation="strong").train_dataloader().dataset
+def test_patches_can_be_pickled_for_worker_processes(patches_module, store):
+    patches = data_module(patches_module, store, augmentation="strong").train_dataloader().dataset
     sent = pickle.loads(pickle.dumps(patches))
     assert torch.equal(sent[5][0]["source"], patches[5][0]["source"])
 
 
-def test_simulated_data_have_the_layout_of_the_network(training_data, tmp_path):
+def test_simulated_data_have_the_shape_of_the_network_input(patches_module, tmp_path):
     options = TrainOptions("simulated", CHANNELS[:1], ("Nuclei", "Membrane"), tmp_path, patch=64, loss=(1.0, 0.0, 0.0))
-    data = training_data.SimulatedData(replace(options, steps=2, round_steps=1, batch_size=2))
+    data = patches_module.SimulatedDataModule(replace(options, steps=2, round_steps=1, batch_size=2))
     (batch,) = data.train_dataloader()
     assert batch["source"].shape == (2, 1, 1, 64, 64)
     assert batch["target"].shape == (2, 2, 1, 64, 64)
@@ -153,27 +153,29 @@ def test_simulated_data_have_the_layout_of_the_network(training_data, tmp_path):
     assert held_out["source"].shape == (1, 1, 1, 256, 256)
 
 
-def rounds(draws, count):
+def rounds(sampler, count):
     for number in range(count):
-        draws.set_epoch(number)
-        yield list(draws)
+        sampler.set_epoch(number)
+        yield list(sampler)
 
 
-def test_items_are_counted_on_from_round_to_round():
-    assert list(chain(*rounds(Draws(3, 2), 2))) == list(range(12))
+def test_item_numbers_continue_from_round_to_round():
+    assert list(chain(*rounds(PatchSampler(3, 2), 2))) == list(range(12))
 
 
-def test_a_round_is_the_same_whether_or_not_those_before_it_were_run():
-    whole = list(rounds(Draws(3, 2), 3))
-    late = Draws(3, 2)
+def test_items_of_a_round_do_not_depend_on_earlier_rounds():
+    expected = list(rounds(PatchSampler(3, 2), 3))
+    late = PatchSampler(3, 2)
     late.set_epoch(2)
-    assert list(late) == whole[2]
-    assert len(late) == len(whole[2])
+    assert list(late) == expected[2]
+    assert len(late) == len(expected[2])
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_devices_share_each_step_without_gap_or_overlap(world):
-    dealt = [list(chain(*rounds(Draws(4, 2, rank=rank, world=world), 2))) for rank in range(world)]
-    assert sorted(chain(*dealt)) == list(range(4 * 2 * 2 * world))
-    steps = [sorted(chain(*(items[2 * step : 2 * step + 2] for items in dealt))) for step in range(8)]
-    assert list(chain(*steps)) == sorted(chain(*dealt))
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_devices_share_the_items_of_each_step(world_size):
+    items_of_devices = [
+        list(chain(*rounds(PatchSampler(4, 2, rank=rank, world_size=world_size), 2))) for rank in range(world_size)
+    ]
+    assert sorted(chain(*items_of_devices)) == list(range(4 * 2 * 2 * world_size))
+    steps = [sorted(chain(*(items[2 * step : 2 * step + 2] for items in items_of_devices))) for step in range(8)]
+    assert list(chain(*steps)) == sorted(chain(*items_of_devices))

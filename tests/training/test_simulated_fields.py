@@ -1,21 +1,21 @@
-"""Simulated fields and patches: the layout of the network, and a function of the seed and the number alone."""
+"""Simulated fields and patches: shapes, and dependence on seed and number only."""
 
 import numpy as np
 import pytest
 import torch
 
-from image_translation.training.simulated_fields import SimulatedFields, SimulatedPatches, WholeFields
+from image_translation.training.simulated_fields import SimulatedFields, SimulatedPatches, SimulatedValidationSet
 
 PHASE, STAINS = ("Phase3D",), ("Nuclei", "Membrane")
 
 
 def patches(source=PHASE, target=STAINS, *, seed=0, batch_size=4, patch=64, pool=2):
-    fields = SimulatedFields(source, target, seed=seed, keep=pool + 1)
+    fields = SimulatedFields(source, target, seed=seed, cache_size=pool + 1)
     return SimulatedPatches(fields, batch_size=batch_size, patch=patch, pool=pool, seed=seed)
 
 
 @pytest.mark.parametrize(("source", "target"), [(PHASE, STAINS), (STAINS, PHASE), (PHASE, ("Membrane",))])
-def test_patches_have_the_layout_of_the_network(source, target):
+def test_patches_have_the_shape_of_the_network_input(source, target):
     (sample,) = patches(source, target)[0]
     assert sample["source"].shape == (len(source), 1, 64, 64)
     assert sample["target"].shape == (len(target), 1, 64, 64)
@@ -23,7 +23,7 @@ def test_patches_have_the_layout_of_the_network(source, target):
     assert all(torch.isfinite(side).all() for side in sample.values())
 
 
-def test_a_patch_is_a_function_of_seed_and_number_in_whatever_order():
+def test_patches_depend_only_on_seed_and_number():
     forwards, backwards, other = patches(seed=1), patches(seed=1), patches(seed=2)
     numbers = [0, 5, 17]
     first = [forwards[number][0]["source"] for number in numbers]
@@ -39,23 +39,21 @@ def test_source_and_target_show_the_same_place():
         assert np.corrcoef(nuclei, phase)[0, 1] > 0.4
 
 
-def test_the_stain_that_is_asked_for_is_the_target():
+def test_target_is_the_requested_stain():
     both, membrane = patches(PHASE, STAINS), patches(PHASE, ("Membrane",))
     assert torch.equal(both[3][0]["target"][1:], membrane[3][0]["target"])
 
 
-def test_every_second_step_brings_a_new_field():
-    drawn = patches(batch_size=1, patch=256, pool=1)
-    stains = [
-        torch.sort(drawn[number][0]["target"].flatten()).values for number in range(4)
-    ]  # whatever way it is turned
+def test_every_second_step_uses_a_new_field():
+    data = patches(batch_size=1, patch=256, pool=1)
+    stains = [torch.sort(data[number][0]["target"].flatten()).values for number in range(4)]
     assert torch.equal(stains[0], stains[1])
     assert torch.equal(stains[2], stains[3])
     assert not torch.equal(stains[1], stains[2])
 
 
-def test_fields_are_remembered_up_to_a_number():
-    fields = SimulatedFields(PHASE, STAINS, seed=0, keep=2)
+def test_cache_of_fields_is_limited():
+    fields = SimulatedFields(PHASE, STAINS, seed=0, cache_size=2)
     first = fields[0]
     assert fields[0] is first
     for number in (2, 4, 6):
@@ -64,17 +62,17 @@ def test_fields_are_remembered_up_to_a_number():
     np.testing.assert_array_equal(fields[0][0], first[0])
 
 
-def test_sources_are_normalised_nearly():
-    fields = SimulatedFields(STAINS, PHASE, seed=5, keep=4)
+def test_sources_are_approximately_normalised():
+    fields = SimulatedFields(STAINS, PHASE, seed=5, cache_size=4)
     for number in range(4):
         source = fields[number][0]
         assert np.abs(source.mean(axis=(1, 2))).max() < 0.5
         assert np.abs(np.log(source.std(axis=(1, 2)))).max() < 0.7
 
 
-def test_whole_fields_are_the_first_ones():
-    fields = SimulatedFields(PHASE, STAINS, seed=0, keep=4)
-    whole = WholeFields(fields, 2)
-    assert len(whole) == 2
-    assert whole[1]["source"].shape == (1, 1, 256, 256)
-    np.testing.assert_array_equal(whole[1]["target"][:, 0], fields[1][1])
+def test_validation_set_contains_the_first_fields():
+    fields = SimulatedFields(PHASE, STAINS, seed=0, cache_size=4)
+    validation_set = SimulatedValidationSet(fields, 2)
+    assert len(validation_set) == 2
+    assert validation_set[1]["source"].shape == (1, 1, 256, 256)
+    np.testing.assert_array_equal(validation_set[1]["target"][:, 0], fields[1][1])

@@ -1,0 +1,71 @@
+"""Arguments that several commands share: argument types, common options, and parsed arguments as options."""
+
+import argparse
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Options = TypeVar("_Options", bound="DataclassInstance")
+
+
+def collect(options: type[_Options], arguments: argparse.Namespace, **changes: object) -> _Options:
+    """Make options of the parsed arguments that have the names of their fields.
+
+    Parameters
+    ----------
+    options
+        Data class of the options.
+    arguments
+        Parsed arguments; lists become tuples.
+    changes
+        Values that replace those of the arguments.
+    """
+    names = {field.name for field in fields(options)}
+    given: dict[str, Any] = {name: value for name, value in vars(arguments).items() if name in names} | changes
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def add_positions(group: argparse._ActionsContainer, purpose: str = "", default: str = "all positions") -> None:
+    """Add ``--position``, which may be repeated."""
+    text = f"position or pattern such as 'B/*/0'{purpose}; may be repeated; {default} if not given"
+    group.add_argument("--position", dest="positions", action="append", default=[], metavar="NAME", help=text)
+
+
+def add_device(group: argparse._ActionsContainer) -> None:
+    """Add ``--device``."""
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def add_overwrite(group: argparse._ActionsContainer, what: str) -> None:
+    """Add ``--overwrite``."""
+    group.add_argument("--overwrite", action="store_true", help=f"replace {what}")
+
+
+def parse_path(text: str) -> Path:
+    """Parse a path; ``~`` is the home directory."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("give a path")
+    return Path(text).expanduser()
+
+
+def parse_frames(text: str) -> tuple[int | None, int | None]:
+    """Parse frames such as ``3:20``: the first frame, and the one after the last."""
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not START:STOP; numbers count from 0, and either may be left out"
+        )
+    start, stop = (int(number) if number else None for number in match.groups())
+    return start, stop
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Parse a size such as ``256x320``: height and width in pixels."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 256x256")
+    return int(match[1]), int(match[2])

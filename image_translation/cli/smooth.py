@@ -1,0 +1,126 @@
+"""The command ``smooth``: checkpoint and movie in, smoothed movies out."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from image_translation.cli.arguments import (
+    add_device,
+    add_overwrite,
+    add_positions,
+    collect,
+    parse_frames,
+    parse_path,
+)
+from image_translation.cli.program import PROGRAM, say
+
+if TYPE_CHECKING:
+    from image_translation.staining.options import SmoothOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    group = parser.add_argument_group("what")
+    group.add_argument(
+        "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or a name such as demo_ckpt"
+    )
+    group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or a name such as demo_movie (see fetch)")
+    group.add_argument(
+        "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for the results"
+    )
+    add_positions(group)
+    group.add_argument(
+        "--skip", action="append", default=[], metavar="NAME",
+        help="position or pattern to leave out; may be repeated",
+    )  # fmt: skip
+    group.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
+    group.add_argument("--z", default="middle", help="plane: an index, 'middle' or 'all'")
+    group.add_argument(
+        "--frames",
+        type=parse_frames,
+        default=(None, None),
+        metavar="START:STOP",
+        help="frames to process; all if not given",
+    )
+
+    # Literal defaults and choices: --help does not wait for the filters, and a test compares them with the options.
+    group = parser.add_argument_group("smoothing")
+    group.add_argument(
+        "--methods", nargs="+", default=["raw", "window", "savgol", "motion"], metavar="METHOD",
+        choices=["raw", "window", "savgol", "median", "motion", "causal"],
+        help="results to write: raw, window, savgol, median, motion (recommended), causal",
+    )  # fmt: skip
+    group.add_argument(
+        "--window", type=int, default=2, help="moving average: 2 (a frame and the next), or odd and centred"
+    )
+    group.add_argument("--savgol-window", type=int, default=11, help="Savitzky-Golay: frames in the window, odd")
+    group.add_argument("--savgol-polyorder", type=int, default=3, help="Savitzky-Golay: order of the polynomial")
+    group.add_argument("--median-window", type=int, default=5, help="median: frames in the window, odd")
+    group.add_argument("--motion-window", type=int, default=7, help="motion: frames in the window, odd")
+    group.add_argument("--causal-lag", type=int, default=1, help="causal: later frames to wait for")
+    group.add_argument(
+        "--keep-shake", action="store_true", help="motion, causal: do not remove the jitter of the whole image"
+    )
+
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--normalization", choices=["median_iqr", "mean_std", "none"],
+        help="of the phase, over the field of view; what the checkpoint says if not given",
+    )  # fmt: skip
+    add_device(group)
+    group.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"], help="of the network")
+    group.add_argument(
+        "--batch-size", type=int, help="frames per batch; 1 on a CPU and what fits into a GPU's memory if not given"
+    )
+    group.add_argument("--tta", action="store_true", help="mean over 8 rotations and flips of each frame")
+    group.add_argument(
+        "--backend", default="eager", choices=["eager", "compile"],
+        help="compile: optimise the network with PyTorch's compiler first, which takes a minute; for GPUs",
+    )  # fmt: skip
+    group.add_argument(
+        "--no-cache", dest="cache", action="store_false", help="compile again, and do not keep the compiled network"
+    )
+
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--scheduler", metavar="WHERE",
+        help="process the positions of a plate side by side, with Dask: local:N is N processes on this machine, "
+        "tcp://HOST:PORT any Dask cluster; one after the other in this process if not given",
+    )  # fmt: skip
+    add_overwrite(group, "results of other options")
+    group.add_argument("--dry-run", action="store_true", help="describe what would be done, and write nothing")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Stain and smooth the movie, or describe what would be done."""
+    from image_translation.staining.options import SmoothOptions
+
+    options = collect(SmoothOptions, arguments, methods=tuple(dict.fromkeys(arguments.methods)))
+    options.check()
+    if arguments.dry_run and _report_missing(options):
+        return
+    from image_translation.staining.plan import make_plan
+
+    plan = make_plan(options)
+    if arguments.dry_run:
+        from image_translation.staining.dry_run import describe
+        from image_translation.staining.output_directory import find_existing
+
+        say(describe(find_existing(plan).plan))
+    else:
+        from image_translation.staining.run import smooth_movie
+
+        smooth_movie(plan)
+    say(options.output)
+
+
+def _report_missing(options: "SmoothOptions") -> bool:
+    """Print what would be downloaded first, if anything: without it there is no plan to describe."""
+    from image_translation import data
+
+    missing = list(data.missing(options.checkpoint, options.movie))
+    for entry in missing:
+        say(f"would fetch    {entry.name}: {entry.address}")
+    if missing:
+        names = " ".join(dict.fromkeys(entry.name for entry in missing))
+        say(f"To see what would be done with it: {PROGRAM} fetch {names}, then the same command.\n{options.output}")
+    return bool(missing)

@@ -1,0 +1,227 @@
+"""The plan of an evaluation: every store opened, every frame paired; all errors of the options are found here."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from image_translation import data
+from image_translation.errors import UsageError, listing
+from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position
+from image_translation.evaluation.options import EvaluationOptions
+from image_translation.evaluation.pairs import Pair, Pairing, find_pairs
+from image_translation.evaluation.predictions import find_predictions, split_raw, stored_request
+from image_translation.metrics.rows import RAW, TRUTH
+from image_translation.omezarr.selection import select_channel
+from image_translation.omezarr.store import Position, Store, open_store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One plane of one position over time, of the raw prediction and of what it is compared with.
+
+    Attributes
+    ----------
+    position
+        Name of the position.
+    channels
+        Names of the channels.
+    frames
+        Frame numbers of the raw prediction.
+    planes
+        Planes to read, by method; ``truth`` is among them where it is known.
+    delays
+        Delay of each smoothed movie, 0 or 0.5 frames.
+    phase
+        The phase, if it is known.
+    """
+
+    position: str
+    channels: tuple[str, ...]
+    frames: range
+    planes: dict[str, Planes]
+    delays: dict[str, float]
+    phase: Planes | None
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """An evaluation that has been checked.
+
+    Attributes
+    ----------
+    options
+        Options, with paths instead of names.
+    predictions
+        All predictions, by name.
+    series
+        What is scored over time; empty for stills, and where none of several predictions is raw.
+    pairs
+        Images that are scored against their truth; empty without truth.
+    """
+
+    options: EvaluationOptions
+    predictions: Mapping[str, Store]
+    series: tuple[Series, ...]
+    pairs: tuple[Pair, ...]
+
+
+def make_plan(options: EvaluationOptions) -> EvaluationPlan:
+    """Check options against their stores.
+
+    Parameters
+    ----------
+    options
+        Options that have passed their own ``check``.
+
+    Returns
+    -------
+    EvaluationPlan
+        Input of ``run.evaluate``.
+
+    Raises
+    ------
+    UsageError
+        If the stores do not match each other.
+    DataError
+        If one of them cannot be read.
+    """
+    options = _with_paths(options)
+    listed = find_predictions(options.predictions)
+    predictions = listed if options.raw is None else find_predictions((options.raw, *options.predictions))
+    pairs = tuple(_pairs(options, predictions)) if options.truth else ()
+    series = tuple(_all_series(options, listed)) if _is_over_time(options, listed) else ()
+    return EvaluationPlan(options, predictions, series, pairs)
+
+
+def _with_paths(options: EvaluationOptions) -> EvaluationOptions:
+    """Replace names by paths."""
+
+    def resolve(path: Path | None) -> Path | None:
+        return None if path is None else data.resolve(path, kind="movie")
+
+    return replace(
+        options,
+        predictions=tuple(data.resolve(path, kind="movie") for path in options.predictions),
+        raw=resolve(options.raw),
+        truth=resolve(options.truth),
+        phase=resolve(options.phase),
+    )
+
+
+def _is_over_time(options: EvaluationOptions, predictions: Mapping[str, Store]) -> bool:
+    """Return whether metrics over time are wanted: not of stills, nor of several predictions of which none is raw.
+
+    Without a truth there is nothing else to score.
+    """
+    if not options.truth:
+        return True
+    movies = any(store.position(name).shape[0] > 1 for store in predictions.values() for name in store.names)
+    return movies and (options.raw is not None or RAW in predictions or len(predictions) == 1)
+
+
+def _pairs(options: EvaluationOptions, predictions: Mapping[str, Store]) -> Iterator[Pair]:
+    """Yield the images of all predictions that have a truth."""
+    truth = open_store(options.truth) if options.truth else None
+    if truth is None:
+        return
+    known = {channel for store in predictions.values() for channel in store.position(store.names[0]).channels}
+    for predicted, _ in options.same:
+        if predicted not in known:
+            raise UsageError(
+                f"--same {predicted}=...: no prediction has such a channel; there are {listing(sorted(known))}"
+            )
+    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
+    for name, store in predictions.items():
+        yield from find_pairs(name, store, stored_request(store), truth, wanted)
+
+
+@dataclass(frozen=True)
+class _References:
+    """What the raw prediction is compared with.
+
+    Attributes
+    ----------
+    truth, phase
+        Stores; None where they are not known.
+    channel
+        Name of the label-free channel; None chooses the obvious one.
+    truth_given
+        Whether the user named the truth, so that its channels must be there.
+    same
+        Names that channels of the prediction have in the truth, where they differ.
+    """
+
+    truth: Store | None
+    phase: Store | None
+    channel: str | None
+    truth_given: bool
+    same: Mapping[str, str]
+
+
+def _find_references(options: EvaluationOptions, raw: Store) -> _References:
+    """Open truth and phase: as named in the options, else the movie that the raw prediction was made from."""
+    truth = open_store(options.truth) if options.truth else None
+    phase = open_store(options.phase) if options.phase else None
+    given, same = truth is not None, dict(options.same)
+    source = stored_request(raw).get("input", {})
+    path = Path(source.get("movie", ""))
+    if (truth is None or phase is None) and source and path.exists():
+        movie = open_store(path)
+        _log.info("the prediction was made from %s, which is used for what is not given", path)
+        return _References(truth or movie, phase or movie, options.channel or source.get("channel"), given, same)
+    return _References(truth, phase, options.channel, given, same)
+
+
+def _all_series(options: EvaluationOptions, predictions: Mapping[str, Store]) -> Iterator[Series]:
+    raw, others = split_raw(predictions, options.raw)
+    references = _find_references(options, raw)
+    for name in raw.select(options.positions):
+        yield from _series(name, raw, others, references, options.channels)
+
+
+def _series(
+    name: str, raw_store: Store, predictions: Mapping[str, Store], references: _References, wanted: Sequence[str]
+) -> Iterator[Series]:
+    """Yield the series of one position, plane by plane."""
+    position = raw_store.position(name)
+    channels = tuple(wanted) or position.channels
+    raw = Movie("the raw prediction", position, _indices(position, channels, "the raw prediction"))
+    frames = frame_numbers(raw, stored_request(raw_store))
+    if len(frames) == 1:
+        _log.warning("%s has one frame: metrics over time need two", position.path)
+    others = {}
+    for method, store in predictions.items():
+        what = f"the prediction {method}"
+        other = matching_position(store, name, what)
+        others[method] = Movie(what, other, _indices(other, channels, what))
+    truth, phase = None, None
+    if references.truth:
+        other = matching_position(references.truth, name, "the truth")
+        named = [references.same.get(channel, channel) for channel in channels]
+        if references.truth_given or set(named) <= set(other.channels):
+            truth = Movie("the truth", other, _indices(other, named, "the truth"))
+    if references.phase:
+        other = matching_position(references.phase, name, "the phase")
+        phase = Movie("the phase", other, (select_channel(other, references.channel),))
+    for z in range(position.shape[2]):
+        planes = {RAW: Planes(raw, z, -frames.start)}
+        if truth:
+            planes[TRUTH] = align(truth, raw, z, frames, exact=False)[0]
+        delays = {}
+        for method, movie in others.items():
+            planes[method], delays[method] = align(movie, raw, z, frames, exact=True)
+        phase_planes = align(phase, raw, z, frames, exact=False)[0] if phase else None
+        yield Series(position.name, channels, frames, planes, delays, phase_planes)
+
+
+def _indices(position: Position, channels: Sequence[str], what: str) -> tuple[int, ...]:
+    missing = [channel for channel in channels if channel not in position.channels]
+    if missing:
+        raise UsageError(
+            f"{what} has no channel {', '.join(missing)}: {position.path} has {', '.join(position.channels)}; "
+            "choose with --channels NAME ..."
+        )
+    return tuple(position.channels.index(channel) for channel in channels)

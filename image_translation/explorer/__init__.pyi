@@ -1,0 +1,11 @@
+from .export import InspectionPlan as InspectionPlan
+from .export import make_plan as make_plan
+from .export import write_inspection as write_inspection
+from .inspector import Activations as Activations
+from .inspector import Inspector as Inspector
+from .options import InspectOptions as InspectOptions
+from .perturbation import PERTURBATIONS as PERTURBATIONS
+from .principal_components import fit_basis as fit_basis
+from .stage_tiles import stage_colours as stage_colours
+from .stage_tiles import tile_rows as tile_rows
+from .validity import sweep as sweep

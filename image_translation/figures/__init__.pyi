@@ -1,0 +1,12 @@
+from .html_report import Section as Section
+from .html_report import write_html_report as write_html_report
+from .metrics import adjacent_pearson_figure as adjacent_pearson_figure
+from .metrics import tradeoff_figure as tradeoff_figure
+from .movies import combined_figure as combined_figure
+from .movies import difference_figure as difference_figure
+from .movies import kymograph_figure as kymograph_figure
+from .score_card import score_card_figure as score_card_figure
+from .tiles import Tile as Tile
+from .tiles import comparison_figure as comparison_figure
+from .tiles import overview_figure as overview_figure
+from .video import write_video as write_video

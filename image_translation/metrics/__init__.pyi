@@ -1,0 +1,12 @@
+from .difference_maps import DifferenceMaps as DifferenceMaps
+from .evaluator import Evaluator as Evaluator
+from .flicker import change as change
+from .objects import compare_objects as compare_objects
+from .objects import find_objects as find_objects
+from .rows import Row as Row
+from .rows import read_csv as read_csv
+from .rows import summarize as summarize
+from .rows import write_csv as write_csv
+from .score_card import ScoreCard as ScoreCard
+from .score_card import format_score_card as format_score_card
+from .score_card import score_cards as score_cards

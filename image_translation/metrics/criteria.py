@@ -1,0 +1,223 @@
+"""Criteria of the score card: its columns, their limits, and which of them a method violates."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import isnan, nan
+from statistics import median
+
+import numpy as np
+
+from image_translation.metrics.rows import BANDS, PHASE, RAW, TRUTH, Row
+
+Values = Mapping[int | None, float]
+"""Values of one metric, method and channel, by frame."""
+Statistic = Callable[[Collection[float]], float]
+
+COLUMNS = (
+    "flicker", "flicker_fast", "pearson", "pearson_worst", "pearson_min", "pearson_ends", "pearson_events",
+    "pearson_fast", "ssim", "coherence", "detail", "sharpness", "over_smoothing", "lag", "drift", "gain_flicker",
+    "count_jitter", "area_jitter", "intensity_jitter",
+)  # fmt: skip
+
+ENDS = 3  # frames at the beginning and at the end, of ``pearson_ends``
+WORST_PERCENTILE = 5  # of ``pearson_worst``
+
+# Accepted loss of fidelity, for chance: a fifth of .01, the smallest gain worth having. Events are few pixels.
+FIDELITY_TOLERANCE = 0.002
+EVENTS_TOLERANCE = 0.005
+FLICKER_LIMIT = 1.02
+DETAIL_LIMIT = 0.95
+SHARPNESS_LIMIT = 1.15
+LAG_LIMIT = 0.1
+OVER_SMOOTHING_LIMIT = 0.02
+DRIFT_LIMIT = 0.1
+GAIN_FACTOR, GAIN_TOLERANCE = 1.1, 0.01
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Entry of a score card: the scores of one method in one channel.
+
+    Attributes
+    ----------
+    method, channel
+        Names.
+    values
+        Value of each column; NaN where it is not known.
+    failures
+        Columns that violate their limit. Empty for the raw prediction, the baseline of the limits.
+    """
+
+    method: str
+    channel: str
+    values: Mapping[str, float]
+    failures: tuple[str, ...]
+
+
+class MetricTable:
+    """Values of one position by method, channel, metric and frame; planes are averaged."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str, str], dict[int | None, list[float]]] = {}
+
+    def add(self, row: Row) -> None:
+        """Add a row, unless its value is NaN."""
+        if not isnan(row.value):
+            frames = self._values.setdefault((row.method, row.channel, row.metric), {})
+            frames.setdefault(row.frame, []).append(row.value)
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of all movies, including the truth and the phase."""
+        return list(dict.fromkeys(method for method, _, _ in self._values))
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the channels of the raw prediction."""
+        return list(dict.fromkeys(channel for method, channel, _ in self._values if method == RAW))
+
+    def has_metric(self, metric: str) -> bool:
+        """Return whether any movie has this metric."""
+        return any(metric == known for _, _, known in self._values)
+
+    def get(self, method: str, channel: str, metric: str) -> Values:
+        """Return the values of a metric; empty if it is not known."""
+        frames = self._values.get((method, channel, metric), {})
+        return {frame: sum(values) / len(values) for frame, values in frames.items()}
+
+
+class EntryScorer:
+    """Compute the columns of one method and channel, and check them against their limits.
+
+    Parameters
+    ----------
+    table
+        Values of the position.
+    method, channel
+        Names.
+    """
+
+    def __init__(self, table: MetricTable, method: str, channel: str) -> None:
+        self._table, self._method, self._channel = table, method, channel
+        self._reference = TRUTH if table.has_metric("pearson_truth") else RAW
+        self._values = dict.fromkeys(COLUMNS, nan)
+        self._failures: list[str] = []
+
+    def entry(self) -> Entry:
+        """Return the columns and the failures."""
+        self._score_steadiness()
+        self._score_fidelity()
+        self._score_sharpness()
+        self._score_complete_movie()
+        failures = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._failures)
+        return Entry(self._method, self._channel, self._values, failures)
+
+    def _score_steadiness(self) -> None:
+        for column in ("flicker", "flicker_fast"):
+            changes, raw_changes = (get(column.replace("flicker", "change")) for get in (self._own, self._raw))
+            own, raw = _common(changes, raw_changes)
+            self._set(column, mean(own) / mean(raw) if any(raw) else nan)
+            if self._values[column] > FLICKER_LIMIT:
+                self._failures.append(column)
+        self._set("over_smoothing", self._above_reference(self._own("adjacent_pearson")))
+        # The phase is another modality: its steadiness is shown for comparison, and is no limit. A network that
+        # predicts cells too smooth is no failure of the method.
+        inherited = max(0.0, self._above_reference(self._raw("adjacent_pearson")))
+        if self._reference == TRUTH and self._values["over_smoothing"] > inherited + OVER_SMOOTHING_LIMIT:
+            self._failures.append("over_smoothing")
+        own_gain, raw_gain = _common(self._own("gain_flicker"), self._raw("gain_flicker"))
+        self._set("gain_flicker", mean(self._own("gain_flicker").values()))
+        if mean(own_gain) > GAIN_FACTOR * mean(raw_gain) + GAIN_TOLERANCE:
+            self._failures.append("gain_flicker")
+
+    def _above_reference(self, correlations: Values) -> float:
+        """Return how far adjacent-frame correlations exceed those of the blurred truth, of the phase without truth."""
+        method, metric = (
+            (TRUTH, "adjacent_pearson_blurred") if self._reference == TRUTH else (PHASE, "adjacent_pearson")
+        )
+        own, reference = _common(correlations, self._table.get(method, self._channel, metric))
+        return mean(own) - mean(reference)
+
+    def _score_fidelity(self) -> None:
+        has_truth = self._reference == TRUTH
+        metric = f"pearson_{self._reference}"
+        values, required = self._own(metric), self._raw(metric if has_truth else "adjacent_pearson")
+        frames = sorted(frame for frame in self._raw(metric) if frame is not None)
+        ends = {*frames[:ENDS], *frames[-ENDS:]}
+        self._compare("pearson", values, required, mean)
+        self._compare("pearson_worst", values, required, _worst)
+        self._compare("pearson_ends", _at(ends, values), _at(ends, required), mean)
+        self._set("pearson_min", min(values.values(), default=nan))
+        for column, tolerance in (("pearson_events", EVENTS_TOLERANCE), ("pearson_fast", FIDELITY_TOLERANCE)):
+            name = column.replace("pearson", metric)
+            self._compare(column, self._own(name), self._raw(name) if has_truth else {}, mean, tolerance)
+        self._compare("ssim", self._own("ssim_truth"), self._raw("ssim_truth"), mean)
+        bands = [self._own(f"coherence_{self._reference}_{band}") for band in BANDS]
+        required_metric = "coherence_truth" if has_truth else "coherence_neighbour"
+        for band, values_of_band in zip(BANDS, bands, strict=True):
+            self._compare("coherence", values_of_band, self._raw(f"{required_metric}_{band}"), mean)
+        self._set("coherence", mean([mean(band.values()) for band in bands if band]))
+
+    def _score_sharpness(self) -> None:
+        # Median: two raw frames may share almost no detail where one of them was out of focus.
+        kept = [median(values.values()) for band in BANDS if (values := self._own(f"detail_{band}"))]
+        self._set("detail", min(kept, default=nan))
+        if self._values["detail"] < DETAIL_LIMIT:
+            self._failures.append("detail")
+        # A sharpness below that of raw is no failure if `detail` is known: part of the fine detail of raw is noise and
+        # flicker. A sharpness above it means artefacts.
+        self._set("sharpness", mean(self._own("sharpness").values()))
+        minimum = DETAIL_LIMIT if isnan(self._values["detail"]) else 0.0
+        if not minimum <= self._values["sharpness"] <= SHARPNESS_LIMIT and not isnan(self._values["sharpness"]):
+            self._failures.append("sharpness")
+
+    def _score_complete_movie(self) -> None:
+        for column in ("lag", "drift", "count_jitter", "area_jitter", "intensity_jitter"):
+            self._set(column, self._own(column).get(None, nan))
+        uncertainty = 2 * self._own("lag_error").get(None, 0.0)
+        if abs(self._values["lag"]) > LAG_LIMIT + uncertainty:
+            self._failures.append("lag")
+        if abs(self._values["drift"]) > DRIFT_LIMIT:
+            self._failures.append("drift")
+
+    def _own(self, metric: str) -> Values:
+        return self._table.get(self._method, self._channel, metric)
+
+    def _raw(self, metric: str) -> Values:
+        return self._table.get(RAW, self._channel, metric)
+
+    def _set(self, column: str, value: float) -> None:
+        self._values[column] = float(value)
+
+    def _compare(
+        self,
+        column: str,
+        values: Values,
+        required: Values,
+        statistic: Statistic,
+        tolerance: float = FIDELITY_TOLERANCE,
+    ) -> None:
+        """Set a column to a statistic over all frames, and check it on the frames that both have."""
+        self._set(column, statistic(values.values()))
+        own, minimum = _common(values, required)
+        if statistic(own) < statistic(minimum) - tolerance:
+            self._failures.append(column)
+
+
+def mean(values: Collection[float]) -> float:
+    """Return the mean, NaN for an empty collection."""
+    return sum(values) / len(values) if values else nan
+
+
+def _worst(values: Collection[float]) -> float:
+    return float(np.percentile(list(values), WORST_PERCENTILE)) if values else nan
+
+
+def _at(frames: Collection[int], values: Values) -> Values:
+    return {frame: value for frame, value in values.items() if frame in frames}
+
+
+def _common(first: Values, second: Values) -> tuple[list[float], list[float]]:
+    """Return the values of the frames that both have."""
+    frames = [frame for frame in first if frame in second]
+    return [first[frame] for frame in frames], [second[frame] for frame in frames]

@@ -1,0 +1,12 @@
+from .output import ImageSpec as ImageSpec
+from .output import create_store as create_store
+from .output import finish_image as finish_image
+from .plane_stack import PlaneStack as PlaneStack
+from .selection import select_channel as select_channel
+from .selection import select_frames as select_frames
+from .selection import select_planes as select_planes
+from .statistics import DisplayWindows as DisplayWindows
+from .statistics import field_statistics as field_statistics
+from .store import Position as Position
+from .store import Store as Store
+from .store import open_store as open_store

@@ -1,0 +1,3 @@
+from .movie import Movie as Movie
+from .spec import CHANNELS as CHANNELS
+from .spec import MovieSpec as MovieSpec

@@ -1,0 +1,9 @@
+from .filter import TemporalFilter as TemporalFilter
+from .filter import apply as apply
+from .linear import LinearFilter as LinearFilter
+from .linear import SavitzkyGolay as SavitzkyGolay
+from .linear import moving_average as moving_average
+from .median import MedianFilter as MedianFilter
+from .motion_filter import MotionFilter as MotionFilter
+from .motion_filter import causal as causal
+from .motion_filter import centred as centred

@@ -1,0 +1,162 @@
+"""Plan of a training: options checked against data, checkpoint and device, before anything is computed or written."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+from image_translation import data
+from image_translation.errors import UsageError
+from image_translation.network.checkpoint import StateDict
+from image_translation.network.devices import resolve_device, resolve_precision
+from image_translation.network.loading import METADATA_FORMAT, ModelSpec, read_spec
+from image_translation.omezarr.store import open_store
+from image_translation.training.fields import Fields, FieldSelection, find_fields
+from image_translation.training.options import DEFAULT_NORMALIZATION, SIZES, TrainOptions
+from image_translation.training.output_directory import find_resumable
+
+_LIBRARIES = ("image-translation", "viscy", "monai", "torch", "lightning", "numpy", "scipy")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training that has been checked.
+
+    Attributes
+    ----------
+    options
+        Options, with the normalisation decided.
+    device
+        Device to train on.
+    fields
+        Images and their statistics; None if they are simulated.
+    model_config
+        Hyper-parameters of VisCy's network.
+    weights
+        Weights to start from; None for random weights.
+    metadata
+        Metadata to store in checkpoints.
+    """
+
+    options: TrainOptions
+    device: torch.device
+    fields: Fields | None
+    model_config: Mapping[str, Any]
+    weights: StateDict | None
+    metadata: Mapping[str, Any]
+
+
+def make_plan(options: TrainOptions) -> TrainingPlan:
+    """Check options against data, device, output directory and the checkpoint to start from; write nothing.
+
+    Parameters
+    ----------
+    options
+        Options that have passed their own ``check``.
+
+    Returns
+    -------
+    TrainingPlan
+        Input of ``run.train``.
+
+    Raises
+    ------
+    UsageError
+        If the options do not match the data, the device or the checkpoint to start from, or the output directory
+        contains a training with other options.
+    DataError
+        If the data or the checkpoint cannot be read.
+    """
+    device = resolve_device(options.device)
+    resolve_precision(options.precision, device)
+    if rank_zero_only.rank:  # with several devices, Lightning runs the command in each process: one of them logs
+        logging.getLogger("image_translation").setLevel(logging.ERROR)
+    initial = _read_initial(options, options.initial) if options.initial else None
+    if options.normalization is None:
+        stored = initial[0].normalization if initial else None
+        options = replace(options, normalization=stored or DEFAULT_NORMALIZATION)
+    fields, metadata = None, _common_metadata(options)
+    if options.simulated:
+        metadata |= _simulated_metadata(options)
+    else:
+        store = open_store(data.resolve(options.data, kind="movie"))
+        fields = find_fields(
+            store,
+            FieldSelection(
+                options.source, options.target, options.positions, options.validation, options.z,
+                options.normalization or DEFAULT_NORMALIZATION, options.patch, options.seed,
+            ),
+        )  # fmt: skip
+        metadata |= _store_metadata(options, store.path.name, fields)
+        _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
+    find_resumable(options, fields)
+    if initial:
+        return TrainingPlan(options, device, fields, asdict(initial[0].architecture), initial[1], metadata)
+    return TrainingPlan(options, device, fields, _new_config(options), None, metadata)
+
+
+def _read_initial(options: TrainOptions, name: str) -> tuple[ModelSpec, StateDict]:
+    """Read the checkpoint to start from."""
+    spec, weights = read_spec(data.resolve_checkpoint(name))
+    spec.require_in_channels(len(options.source))
+    if spec.architecture.out_channels != len(options.target):
+        raise UsageError(
+            f"--from {name}: predicts {spec.architecture.out_channels} channels "
+            f"({', '.join(spec.output_channels)}), and --target names {len(options.target)}"
+        )
+    return spec, weights
+
+
+def _new_config(options: TrainOptions) -> dict[str, Any]:
+    """Return the hyper-parameters of a network that starts from random weights."""
+    return SIZES[options.size] | {
+        "in_channels": len(options.source),
+        "out_channels": len(options.target),
+        "stem_kernel_size": [1, 2, 2],
+        "in_stack_depth": 1,
+    }
+
+
+def _common_metadata(options: TrainOptions) -> dict[str, Any]:
+    return {
+        "format": METADATA_FORMAT,
+        "normalization": options.normalization,
+        "input_channels": list(options.source),
+        "output_channels": list(options.target),
+        "training": options.request() | {"versions": {name: version(name) for name in _LIBRARIES}},
+    }
+
+
+def _simulated_metadata(options: TrainOptions) -> dict[str, Any]:
+    return {
+        "normalization": DEFAULT_NORMALIZATION,
+        "pixel_size_um": None,
+        "description": (
+            f"Demonstration, trained on simulated cells only, not for research: {_direction(options)}; unit of stains: "
+            "the typical intensity is 1, the background 0; unit of phase: radians, with constant optics."
+        ),
+    }
+
+
+def _store_metadata(options: TrainOptions, name: str, fields: Fields) -> dict[str, Any]:
+    statistics = {
+        channel: {"mean": found.center, "std": found.scale} for channel, found in fields.target_statistics.items()
+    }
+    return {
+        "pixel_size_um": fields.pixel_size,
+        "description": (
+            f"{_direction(options)}, trained on {name}; unit: one standard deviation of the training data."
+        ),
+        "output_statistics": statistics,
+        "data_sha256": fields.sha256,
+    }
+
+
+def _direction(options: TrainOptions) -> str:
+    return f"{' and '.join(options.source)} to {' and '.join(options.target)}"

@@ -1,0 +1,43 @@
+"""Fixtures: a small store to train on, options for it, and functions that import VisCy."""
+
+import importlib
+
+import numpy as np
+import pytest
+from support.stores import write_plate
+
+from image_translation.training.options import TrainOptions
+
+CHANNELS = ("Phase3D", "Nuclei")
+
+
+@pytest.fixture(scope="session")
+def plate(tmp_path_factory):
+    """Five fields of two frames; the target is the inverted source, 1000 times as bright."""
+    movies = {}
+    for number in range(5):
+        coarse = np.random.default_rng(number).normal(size=(2, 1, 1, 8, 8))
+        image = np.kron(coarse, np.ones((6, 6))).astype(np.float32)
+        movies[f"A/{number + 1}/0"] = np.concatenate([image, 5000 - 1000 * image], axis=1)
+    return write_plate(tmp_path_factory.mktemp("data") / "p.zarr", movies, channels=CHANNELS)
+
+
+@pytest.fixture
+def options(plate, tmp_path):
+    return TrainOptions(
+        str(plate), CHANNELS[:1], CHANNELS[1:], tmp_path / "out", patch=32, loss=(0.5, 0.5, 0.0), steps=6,
+        round_steps=2, batch_size=2, rate=3e-3, device="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def staining_module(network_class):
+    return importlib.import_module("image_translation.training.lightning_module").StainingModule
+
+
+@pytest.fixture(scope="session")
+def train(network_class):
+    """Plan and run a training."""
+    plan = importlib.import_module("image_translation.training.plan")
+    run = importlib.import_module("image_translation.training.run")
+    return lambda options: run.train(plan.make_plan(options))

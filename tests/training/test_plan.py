@@ -1,0 +1,65 @@
+"""Plan of a training: normalisation, metadata, and errors that are found before anything is written."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from image_translation.errors import DataError, UsageError
+from image_translation.training.plan import make_plan
+
+
+def test_plan_of_a_store(options):
+    plan = make_plan(options)
+    assert plan.options == replace(options, normalization="mean_std")
+    assert plan.device == torch.device("cpu")
+    assert (len(plan.fields.train), len(plan.fields.held_out)) == (8, 2)
+    assert plan.model_config["in_channels"] == plan.model_config["out_channels"] == 1
+    assert plan.weights is None
+    assert plan.metadata["input_channels"] == ["Phase3D"]
+    assert plan.metadata["output_channels"] == ["Nuclei"]
+    assert plan.metadata["data_sha256"] == plan.fields.sha256
+    assert not options.output.exists()
+
+
+def test_plan_of_simulated_fields(options):
+    plan = make_plan(replace(options, data="simulated"))
+    assert plan.fields is None
+    assert plan.metadata["normalization"] == "mean_std"
+    assert "not for research" in plan.metadata["description"]
+
+
+def test_network_and_normalization_are_those_of_the_initial_checkpoint(options, tiny_checkpoint, tmp_path):
+    content = torch.load(tiny_checkpoint, weights_only=True)
+    content["image_translation"]["normalization"] = "median_iqr"
+    torch.save(content, tmp_path / "initial.ckpt")
+    given = replace(options, data="simulated", target=("Nuclei", "Membrane"), initial=str(tmp_path / "initial.ckpt"))
+    plan = make_plan(given)
+    assert plan.options.normalization == "median_iqr"
+    assert plan.model_config["dims"] == (8, 16)
+    assert plan.weights is not None
+    assert make_plan(replace(given, normalization="none")).options.normalization == "none"
+
+
+def test_channels_of_the_initial_checkpoint_must_match(options, tiny_checkpoint):
+    given = replace(options, initial=str(tiny_checkpoint))
+    with pytest.raises(UsageError, match=r"predicts 2 channels \(Nuclei, Membrane\), and --target names 1"):
+        make_plan(given)
+    with pytest.raises(DataError, match="the network needs 1 channels"):
+        make_plan(replace(given, source=("Phase3D", "Nuclei"), target=("Membrane",)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"device": "cuda:9"}, "--device cuda:9: not available"),
+        ({"precision": "fp16"}, "not supported on the CPU"),
+        ({"target": ("DAPI",)}, "has no channel DAPI"),
+        ({"patch": 64}, "--patch 64: larger than the frames"),
+        ({"validation": ("A/*/0",)}, "no image is left to train on"),
+    ],
+)
+def test_errors_are_found_before_anything_is_written(options, wrong, message):
+    with pytest.raises(UsageError, match=message):
+        make_plan(replace(options, **wrong))
+    assert not options.output.exists()
