@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.zenodo_imitation import TOKEN, Stored, Zenodo
+from support.fake_zenodo import TOKEN, FakeZenodo, StoredFile
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "upload_zenodo.sh"
@@ -20,7 +20,7 @@ GUIDE = (ROOT / "docs" / "publishing.md").read_text()
 FILES = {"nuclei.bin": bytes(range(256)) * 40, "figures.txt": b"figures\n"}
 META = {"metadata": {"title": "t", "upload_type": "dataset", "description": "d", "creators": [{"name": "A, B"}]}}
 REDIRECT = "redirect http://127.0.0.1:1/x"
-FAILURES: dict[str, list[str | int]] = {  # every step, and how it goes wrong in one run after the other
+FAILURES: dict[str, list[str | int]] = {  # step and the failures of successive runs
     "create": [401, "truncated", "no id"],
     "newversion": [403, "hang up"],
     "read": [404, "list", "no bucket"],
@@ -32,15 +32,13 @@ FAILURES: dict[str, list[str | int]] = {  # every step, and how it goes wrong in
     "publish": [502, "list"],
 }
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("bash", "curl", "jq"))), reason="bash, curl and jq are needed to upload"
-)
+pytestmark = pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "jq"))), reason="needs bash, curl and jq")
 
 
-class Desk:
-    """A directory from which somebody uploads to a server. No run shows the token or leaves anything behind."""
+class Client:
+    """A home directory from which the script is run; checks that no run shows the token or leaves temporary files."""
 
-    def __init__(self, home: Path, server: Zenodo) -> None:
+    def __init__(self, home: Path, server: FakeZenodo) -> None:
         self.home = home
         self.server = server
         (home / "tmp").mkdir(parents=True)
@@ -54,7 +52,7 @@ class Desk:
             "HOME": str(self.home),
             "TMPDIR": str(self.home / "tmp"),
             "ZENODO_TOKEN": TOKEN,
-            "ZENODO_URL": self.server.address,
+            "ZENODO_URL": self.server.url,
             "ZENODO_STALL_SECONDS": "30",
             **changes,
         }
@@ -75,232 +73,232 @@ class Desk:
     def finish(self, process: "subprocess.Popen[str]") -> tuple[int, str, str]:
         out, err = process.communicate(timeout=60)
         assert TOKEN not in out + err
-        assert not [request for request in self.server.asked if TOKEN in request.path + request.query]
+        assert not [request for request in self.server.requests if TOKEN in request.path + request.query]
         assert list((self.home / "tmp").iterdir()) == []
         assert not [path for path in self.home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
-        assert "upload_zenodo.sh: line" not in err  # bash itself complains so
+        assert "upload_zenodo.sh: line" not in err  # an error of bash itself
         return process.returncode, out, err
 
     def run(self, *arguments: str, **changes: str) -> tuple[int, str, str]:
         return self.finish(self.start(*arguments, **changes))
 
     def upload(self, *arguments: str, **changes: str) -> str:
-        """Upload, and it works: the address that is printed."""
+        """Upload successfully, and return the URL that is printed."""
         code, out, err = self.run(*(arguments or FILES), **changes)
         assert code == 0, err
         return out.removesuffix("\n")
 
-    def refuse(self, *arguments: str, code: int = 1, **changes: str) -> str:
-        """Upload, and it fails: what is said."""
-        before = len(self.server.asked)
+    def fail(self, *arguments: str, code: int = 1, **changes: str) -> str:
+        """Fail to upload, and return the error output."""
+        before = len(self.server.requests)
         found, out, err = self.run(*(arguments or FILES), **changes)
         assert (found, out) == (code, ""), err
-        assert (code == 2) == (len(self.server.asked) == before)
+        assert (code == 2) == (len(self.server.requests) == before)
         return err
 
-    def noted(self) -> list[str]:
-        """The drafts that the next run would go on with."""
+    def remembered(self) -> list[str]:
+        """Return the drafts that the next run would continue."""
         notes = sorted((self.home / "data").glob(".zenodo_draft-*"))
         return [note.read_text().split()[0] for note in notes if note.read_text()]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with Zenodo() as server:
-        yield Desk(tmp_path / "desk", server)
+def client(tmp_path: Path) -> Iterator[Client]:
+    with FakeZenodo() as server:
+        yield Client(tmp_path / "client", server)
 
 
-def sums(files: dict[str, bytes] = FILES) -> dict[str, str]:
-    return {name: Stored(name, content).md5 for name, content in files.items()}
+def checksums(files: dict[str, bytes] = FILES) -> dict[str, str]:
+    return {name: StoredFile(name, content).md5 for name, content in files.items()}
 
 
-def test_files_and_metadata_arrive_in_a_draft(desk: Desk) -> None:
-    assert desk.upload() == f"{desk.server.address}/uploads/101"
-    (draft,) = desk.server.drafts()
-    assert draft.sums() == sums()
+def test_files_and_metadata_are_uploaded_to_a_draft(client: Client) -> None:
+    assert client.upload() == f"{client.server.url}/uploads/101"
+    (draft,) = client.server.drafts()
+    assert draft.checksums() == checksums()
     assert draft.metadata == META["metadata"]
-    assert desk.server.steps() == ["create", "read", "metadata", "upload", "upload"]
+    assert client.server.steps() == ["create", "read", "metadata", "upload", "upload"]
 
 
-def test_the_same_command_with_publish_publishes_that_draft_and_forgets_it(desk: Desk) -> None:
-    desk.upload()
-    assert desk.upload("--publish", *FILES) == f"{desk.server.address}/records/101"
-    assert desk.server.steps()[5:] == ["read", "metadata", "read", "publish"]
-    assert desk.server.depositions[101].published
-    assert desk.noted() == []
-    desk.upload()
-    assert [draft.id for draft in desk.server.drafts()] == [103]
+def test_the_same_command_with_publish_publishes_the_draft(client: Client) -> None:
+    client.upload()
+    assert client.upload("--publish", *FILES) == f"{client.server.url}/records/101"
+    assert client.server.steps()[5:] == ["read", "metadata", "read", "publish"]
+    assert client.server.depositions[101].published
+    assert client.remembered() == []
+    client.upload()
+    assert [draft.id for draft in client.server.drafts()] == [103]
 
 
-def fail_and_repeat(desk: Desk, place: str) -> None:
-    """Every run fails at one step, each in another way; the last one publishes."""
+def fail_and_repeat(client: Client, place: str) -> None:
+    """Let successive runs fail at one step in different ways; the last one publishes."""
     step = {"check": "read", "second upload": "upload"}.get(place, place)
     arguments = ["--publish", *FILES]
     if place != "create":
-        arguments += ["--new-version-of", str(desk.server.record(old_txt=b"old").id)]
-    records = len(desk.server.depositions)
+        arguments += ["--new-version-of", str(client.server.record(old_txt=b"old").id)]
+    records = len(client.server.depositions)
     for fault in FAILURES[place]:
-        desk.server.fail(step, *([""] if step != place else []), fault)
-        err = desk.refuse(*arguments, ZENODO_STALL_SECONDS="1" if fault == "stall" else "30")
-        last = desk.server.asked[-1]
+        client.server.fail(step, *([""] if step != place else []), fault)
+        err = client.fail(*arguments, ZENODO_STALL_SECONDS="1" if fault == "stall" else "30")
+        last = client.server.requests[-1]
         assert last.step == step
         assert f"{last.method} {last.path}" in err
         assert "repeat the same command" in err
         assert "curl: (28) Operation too slow" in err or fault != "stall"
         if isinstance(fault, int):
             assert f"answered {fault}: {'Gateway down Sorry' if fault == 502 else f'Fault {fault}.'}" in err
-    desk.upload(*arguments)
-    drafts = list(desk.server.depositions.values())[records:]
-    assert [draft.sums() for draft in drafts if draft.published] == [sums()]
-    assert len(drafts) == 1 + FAILURES[place].count("no id")  # nobody knows the draft whose number was not told
-    assert desk.server.stored == list(FILES)
+    client.upload(*arguments)
+    drafts = list(client.server.depositions.values())[records:]
+    assert [draft.checksums() for draft in drafts if draft.published] == [checksums()]
+    assert len(drafts) == 1 + FAILURES[place].count("no id")  # the number of such a draft is lost
+    assert client.server.stored == list(FILES)
 
 
-def test_whatever_fails_the_repeated_command_goes_on_with_one_draft_and_sends_no_file_twice(tmp_path: Path) -> None:
+def test_a_repeated_command_continues_the_draft_and_uploads_no_file_twice(tmp_path: Path) -> None:
     def work(place: str) -> None:
-        with Zenodo() as server:
-            fail_and_repeat(Desk(tmp_path / place, server), place)
+        with FakeZenodo() as server:
+            fail_and_repeat(Client(tmp_path / place, server), place)
 
-    with ThreadPoolExecutor(4) as pool:  # while one waits for a stalled server, others work
+    with ThreadPoolExecutor(4) as pool:  # some wait for a stalled server
         for future in [pool.submit(work, place) for place in FAILURES]:
             future.result()
 
 
-def test_an_answer_to_publishing_that_was_lost_does_not_publish_twice(desk: Desk) -> None:
-    desk.server.fail("publish", "lost")
-    desk.refuse("--publish", *FILES)
-    assert desk.upload("--publish", *FILES) == f"{desk.server.address}/records/101"
-    assert desk.server.steps().count("publish") == 1
-    assert desk.noted() == []
+def test_a_lost_reply_does_not_cause_a_second_publication(client: Client) -> None:
+    client.server.fail("publish", "lost")
+    client.fail("--publish", *FILES)
+    assert client.upload("--publish", *FILES) == f"{client.server.url}/records/101"
+    assert client.server.steps().count("publish") == 1
+    assert client.remembered() == []
 
 
-def test_a_draft_whose_number_was_lost_can_be_named(desk: Desk) -> None:
-    record = desk.server.record(old_txt=b"old")
-    desk.server.fail("newversion", "lost")
-    assert f"{desk.server.address}/me/uploads" in desk.refuse("--new-version-of", str(record.id), *FILES)
-    err = desk.refuse("--new-version-of", str(record.id), *FILES)  # today's server refuses a second draft
+def test_a_draft_can_be_continued_by_its_number(client: Client) -> None:
+    record = client.server.record(old_txt=b"old")
+    client.server.fail("newversion", "lost")
+    assert f"{client.server.url}/me/uploads" in client.fail("--new-version-of", str(record.id), *FILES)
+    err = client.fail("--new-version-of", str(record.id), *FILES)  # the real server refuses a second draft
     assert "files.enabled: Please remove all files first." in err
     assert "--draft" in err
-    desk.upload("--draft", str(desk.server.drafts()[0].id), *FILES)
+    client.upload("--draft", str(client.server.drafts()[0].id), *FILES)
 
 
-def test_a_wrong_sum_stops_and_says_both(desk: Desk) -> None:
-    desk.server.fail("upload", "wrong sum")
-    err = desk.refuse()
-    assert sums()["nuclei.bin"] in err
+def test_a_wrong_checksum_is_an_error_that_shows_both(client: Client) -> None:
+    client.server.fail("upload", "wrong checksum")
+    err = client.fail()
+    assert checksums()["nuclei.bin"] in err
     assert "0" * 32 in err
-    desk.upload()
-    assert len(desk.server.depositions) == 1
+    client.upload()
+    assert len(client.server.depositions) == 1
 
 
-def test_a_draft_that_lost_a_file_meanwhile_is_not_published(desk: Desk) -> None:
-    desk.server.fail("read", "", "no files")
-    assert "not published: the draft lacks nuclei.bin figures.txt" in desk.refuse("--publish", *FILES)
-    assert "publish" not in desk.server.steps()
+def test_a_draft_with_a_missing_file_is_not_published(client: Client) -> None:
+    client.server.fail("read", "", "no files")
+    assert "not published: the draft lacks nuclei.bin figures.txt" in client.fail("--publish", *FILES)
+    assert "publish" not in client.server.steps()
 
 
-def test_the_token_goes_to_no_other_host(desk: Desk) -> None:
-    with Zenodo() as elsewhere:
-        other = elsewhere.address.replace("127.0.0.1", "localhost")
-        userinfo = desk.server.address + "@" + elsewhere.address.removeprefix("http://")
-        for target in (elsewhere.address, other, userinfo, "//" + other.removeprefix("http://")):
-            desk.server.fail("read", f"bucket {target}/api/files/1")
-            assert "the token is not sent there" in desk.refuse()
-            assert "upload" not in desk.server.steps()
+def test_the_token_is_not_sent_to_other_hosts(client: Client) -> None:
+    with FakeZenodo() as elsewhere:
+        other = elsewhere.url.replace("127.0.0.1", "localhost")
+        userinfo = client.server.url + "@" + elsewhere.url.removeprefix("http://")
+        for target in (elsewhere.url, other, userinfo, "//" + other.removeprefix("http://")):
+            client.server.fail("read", f"bucket {target}/api/files/1")
+            assert "the token is not sent there" in client.fail()
+            assert "upload" not in client.server.steps()
         for step in ("read", "upload"):
-            desk.server.fail(step, f"redirect {elsewhere.address}/api/deposit/depositions")
-            assert "answered 302" in desk.refuse()
-        desk.upload(**dict.fromkeys(("http_proxy", "all_proxy", "ALL_PROXY"), elsewhere.address))
-        assert elsewhere.asked == []
+            client.server.fail(step, f"redirect {elsewhere.url}/api/deposit/depositions")
+            assert "answered 302" in client.fail()
+        client.upload(**dict.fromkeys(("http_proxy", "all_proxy", "ALL_PROXY"), elsewhere.url))
+        assert elsewhere.requests == []
 
 
-def test_metadata_that_the_server_accepts_but_for_a_field_stop(desk: Desk) -> None:
+def test_metadata_errors_in_a_successful_reply_are_reported(client: Client) -> None:
     meta = {"metadata": {**META["metadata"], "license": "unheard-of"}}
-    (desk.home / "meta.json").write_text(json.dumps(meta))
-    assert "metadata.rights: Invalid license." in desk.refuse()
-    assert desk.server.uploads() == []
+    (client.home / "meta.json").write_text(json.dumps(meta))
+    assert "metadata.rights: Invalid license." in client.fail()
+    assert client.server.uploads() == []
 
 
-def test_a_new_version_has_the_given_files_alone(tmp_path: Path) -> None:
-    with Zenodo("old") as server:  # it answers with the record, and a link to the draft
-        desk = Desk(tmp_path / "desk", server)
+def test_a_new_version_contains_only_the_given_files(tmp_path: Path) -> None:
+    with FakeZenodo("old") as server:  # replies with the record and a link to the draft
+        client = Client(tmp_path / "client", server)
         record = server.record(nuclei_bin=FILES["nuclei.bin"], figures_txt=b"other", old_txt=b"old")
         arguments = ("--new-version-of", str(record.id), *FILES)
-        desk.upload(*arguments)
+        client.upload(*arguments)
         (draft,) = server.drafts()
-        assert draft.sums() == sums()
+        assert draft.checksums() == checksums()
         assert server.uploads() == ["figures.txt"]  # the other one is already uploaded
-        draft.files["added.txt"] = Stored("added.txt", b"in the browser")
-        assert "the draft also contains added.txt." in desk.refuse("--publish", *arguments)
+        draft.files["added.txt"] = StoredFile("added.txt", b"in the browser")
+        assert "the draft also contains added.txt." in client.fail("--publish", *arguments)
         del draft.files["added.txt"]
-        desk.upload("--publish", *arguments)
+        client.upload("--publish", *arguments)
         assert draft.published
         assert set(record.files) == {"nuclei.bin", "figures.txt", "old.txt"}
 
 
-def test_files_of_the_version_before_stay_if_asked_for(desk: Desk) -> None:
-    record = desk.server.record(old_txt=b"old")
-    desk.upload("--new-version-of", str(record.id), "--keep-files", "--publish", *FILES)
-    assert set(desk.server.depositions[103].files) == {*FILES, "old.txt"}
-    assert "delete" not in desk.server.steps()
+def test_keep_files_keeps_files_of_the_earlier_version(client: Client) -> None:
+    record = client.server.record(old_txt=b"old")
+    client.upload("--new-version-of", str(record.id), "--keep-files", "--publish", *FILES)
+    assert set(client.server.depositions[103].files) == {*FILES, "old.txt"}
+    assert "delete" not in client.server.steps()
 
 
-def test_a_draft_that_is_named_loses_no_file_and_is_not_noted(desk: Desk) -> None:
-    draft = desk.server.add()
-    draft.files["mine.txt"] = Stored("mine.txt", b"mine")
-    desk.upload("--draft", str(draft.id), *FILES)
-    assert "also contains mine.txt" in desk.refuse("--draft", str(draft.id), "--publish", *FILES)
+def test_no_file_of_a_given_draft_is_deleted(client: Client) -> None:
+    draft = client.server.add()
+    draft.files["mine.txt"] = StoredFile("mine.txt", b"mine")
+    client.upload("--draft", str(draft.id), *FILES)
+    assert "also contains mine.txt" in client.fail("--draft", str(draft.id), "--publish", *FILES)
     assert not draft.published
-    desk.upload("--draft", str(draft.id), "--publish", "--keep-files", *FILES)
+    client.upload("--draft", str(draft.id), "--publish", "--keep-files", *FILES)
     assert draft.published
-    assert draft.sums() == sums({**FILES, "mine.txt": b"mine"})
-    assert desk.noted() == []
+    assert draft.checksums() == checksums({**FILES, "mine.txt": b"mine"})
+    assert client.remembered() == []
 
 
-def test_a_draft_that_is_named_must_be_one(desk: Desk) -> None:
-    record = desk.server.record(old_txt=b"old")
-    assert f"--new-version-of {record.id}" in desk.refuse("--draft", str(record.id), *FILES)
-    assert "answered 404" in desk.refuse("--draft", "999", *FILES)
-    assert desk.server.uploads() == []
+def test_a_given_draft_must_exist_and_be_unpublished(client: Client) -> None:
+    record = client.server.record(old_txt=b"old")
+    assert f"--new-version-of {record.id}" in client.fail("--draft", str(record.id), *FILES)
+    assert "answered 404" in client.fail("--draft", "999", *FILES)
+    assert client.server.uploads() == []
 
 
-def test_a_noted_draft_that_is_gone_or_published_with_other_files_says_how_to_begin_another(desk: Desk) -> None:
-    desk.upload("nuclei.bin")
-    (note,) = (desk.home / "data").glob(".zenodo_draft-*")
-    desk.server.depositions[101].gone = True
-    err = desk.refuse("nuclei.bin")
+def test_the_error_for_a_deleted_draft_says_how_to_start_a_new_one(client: Client) -> None:
+    client.upload("nuclei.bin")
+    (note,) = (client.home / "data").glob(".zenodo_draft-*")
+    client.server.depositions[101].gone = True
+    err = client.fail("nuclei.bin")
     assert "answered 410: The record has been deleted." in err
     assert f"delete data/{note.name}" in err
     note.unlink()
-    desk.upload("nuclei.bin")
-    desk.server.depositions[103].published = True
-    assert f"delete data/{note.name}" in desk.refuse("figures.txt").splitlines()[-1]
+    client.upload("nuclei.bin")
+    client.server.depositions[103].published = True
+    assert f"delete data/{note.name}" in client.fail("figures.txt").splitlines()[-1]
     note.unlink()
-    desk.upload("figures.txt")
-    assert desk.server.depositions[105].sums() == sums({"figures.txt": FILES["figures.txt"]})
+    client.upload("figures.txt")
+    assert client.server.depositions[105].checksums() == checksums({"figures.txt": FILES["figures.txt"]})
 
 
-def test_drafts_are_noted_by_server_and_record(desk: Desk) -> None:
-    record = desk.server.record(old_txt=b"old")
-    desk.upload()
-    desk.upload("--new-version-of", str(record.id), *FILES)
-    with Zenodo() as other:
-        desk.upload("figures.txt", ZENODO_URL=other.address)
+def test_drafts_are_remembered_by_server_and_record(client: Client) -> None:
+    record = client.server.record(old_txt=b"old")
+    client.upload()
+    client.upload("--new-version-of", str(record.id), *FILES)
+    with FakeZenodo() as other:
+        client.upload("figures.txt", ZENODO_URL=other.url)
         assert [draft.id for draft in other.drafts()] == [101]
-    assert sorted(desk.noted()) == ["101", "103", "105"]
-    desk.upload("--publish", *FILES)
-    assert sorted(desk.noted()) == ["101", "105"]
+    assert sorted(client.remembered()) == ["101", "103", "105"]
+    client.upload("--publish", *FILES)
+    assert sorted(client.remembered()) == ["101", "105"]
 
 
-def test_a_file_that_changed_is_sent_again(desk: Desk) -> None:
-    desk.upload()
-    (desk.home / "figures.txt").write_text("others")
-    desk.upload()
-    assert desk.server.uploads() == ["nuclei.bin", "figures.txt", "figures.txt"]
-    assert desk.server.drafts()[0].files["figures.txt"].content == b"others"
+def test_a_changed_file_is_uploaded_again(client: Client) -> None:
+    client.upload()
+    (client.home / "figures.txt").write_text("others")
+    client.upload()
+    assert client.server.uploads() == ["nuclei.bin", "figures.txt", "figures.txt"]
+    assert client.server.drafts()[0].files["figures.txt"].content == b"others"
 
 
-def test_odd_names_arrive_as_they_are(desk: Desk) -> None:
+def test_special_characters_in_file_names_are_kept(client: Client) -> None:
     names = [
         "a b.txt",
         "Übergröße.tar.gz",
@@ -312,87 +310,87 @@ def test_odd_names_arrive_as_they_are(desk: Desk) -> None:
         "&=+;'\"$(x)`.txt",
     ]
     for name in names:
-        (desk.home / name).write_text(name)
-    desk.upload("--publish", "--", *names)
-    assert {name: stored.content.decode() for name, stored in desk.server.depositions[101].files.items()} == {
+        (client.home / name).write_text(name)
+    client.upload("--publish", "--", *names)
+    assert {name: stored.content.decode() for name, stored in client.server.depositions[101].files.items()} == {
         name: name for name in names
     }
 
 
-def test_a_dry_run_says_what_it_would_do_and_sends_nothing(desk: Desk) -> None:
+def test_a_dry_run_describes_the_upload_and_sends_nothing(client: Client) -> None:
     arguments = ("--dry-run", "--publish", "--new-version-of", "7", "nuclei.bin")
-    code, out, err = desk.run(*arguments, ZENODO_TOKEN="")
-    assert (code, desk.server.asked) == (0, [])
+    code, out, err = client.run(*arguments, ZENODO_TOKEN="")
+    assert (code, client.server.requests) == (0, [])
     assert "nothing was sent" in err
-    assert f"nuclei.bin, MD5 {sums()['nuclei.bin']}" in out
+    assert f"nuclei.bin, MD5 {checksums()['nuclei.bin']}" in out
     assert "a new version of 7" in out
     assert "deleted: files of the previous version" in out
     assert '"title": "t"' in out
     assert "published: yes" in out
-    assert not (desk.home / "data").exists()
-    desk.upload()
-    again = desk.run("--dry-run", *FILES)[1]
+    assert not (client.home / "data").exists()
+    client.upload()
+    again = client.run("--dry-run", *FILES)[1]
     assert "draft: 101, of an earlier run" in again
     assert "published: no" in again
     assert "deleted" not in again
 
 
-def test_servers(desk: Desk) -> None:
+def test_server_urls_are_validated(client: Client) -> None:
     for arguments, server in (([], "https://zenodo.org"), (["--sandbox"], "https://sandbox.zenodo.org")):
-        assert f"server: {server}\n" in desk.run("--dry-run", *arguments, *FILES, ZENODO_URL="")[1]
-    for address in ("http://zenodo.org", "http://127.0.0.1.evil.org", "ftp://a", "https://a@b", "https://"):
-        assert "ZENODO_URL" in desk.refuse(code=2, ZENODO_URL=address)
+        assert f"server: {server}\n" in client.run("--dry-run", *arguments, *FILES, ZENODO_URL="")[1]
+    for url in ("http://zenodo.org", "http://127.0.0.1.evil.org", "ftp://a", "https://a@b", "https://"):
+        assert "ZENODO_URL" in client.fail(code=2, ZENODO_URL=url)
 
 
-def test_the_token_shows_nowhere(desk: Desk) -> None:
-    tools = desk.home / "tools"
+def test_the_token_is_never_shown(client: Client) -> None:
+    tools = client.home / "tools"
     tools.mkdir()
     (tools / "curl").write_text(
-        f'#!/bin/bash\ntr "\\0" "\\n" < /proc/$$/cmdline >> "{desk.home}/seen"\nenv >> "{desk.home}/seen"\n'
+        f'#!/bin/bash\ntr "\\0" "\\n" < /proc/$$/cmdline >> "{client.home}/seen"\nenv >> "{client.home}/seen"\n'
         f'exec "{shutil.which("curl")}" "$@"\n'
     )
     (tools / "curl").chmod(0o755)
-    (desk.home / ".curlrc").write_text(f'verbose\ntrace-ascii = "{desk.home}/trace"\n')
+    (client.home / ".curlrc").write_text(f'verbose\ntrace-ascii = "{client.home}/trace"\n')
     changes = {"PATH": f"{tools}:{os.environ['PATH']}", "token": "exported", "SHELLOPTS": "allexport:xtrace"}
-    desk.server.fail("upload", "echo")
-    code, _, err = desk.finish(desk.start("--publish", *FILES, options=("-x",), **changes))  # looks into all files
+    client.server.fail("upload", "echo")
+    code, _, err = client.finish(client.start("--publish", *FILES, options=("-x",), **changes))
     assert code == 1
     assert "Bearer ***" in err
     assert "\x1b" not in err
-    code, _, err = desk.finish(desk.start("--publish", *FILES, **changes))
+    code, _, err = client.finish(client.start("--publish", *FILES, **changes))
     assert code == 0, err
-    seen = (desk.home / "seen").read_text()
+    seen = (client.home / "seen").read_text()
     assert seen.count("/api/deposit/depositions") >= 5
-    assert not (desk.home / "trace").exists()
+    assert not (client.home / "trace").exists()
 
 
-def test_a_token_that_cannot_be_one_is_refused(desk: Desk) -> None:
+def test_an_invalid_token_is_refused(client: Client) -> None:
     for token in ("", "two words", 'quo"te', "line\nbreak", "back\\slash"):
-        err = desk.refuse(code=2, ZENODO_TOKEN=token)
+        err = client.fail(code=2, ZENODO_TOKEN=token)
         assert "ZENODO_TOKEN is not set, or it is not a token" in err
         assert not token or token not in err
 
 
 @pytest.mark.parametrize("tool", ["curl", "jq"])
-def test_a_tool_that_is_missing_is_named(desk: Desk, tool: str) -> None:
-    tools = desk.home / "tools"
+def test_a_missing_tool_is_named(client: Client, tool: str) -> None:
+    tools = client.home / "tools"
     tools.mkdir()
     for name in {"bash", "dirname", "mktemp", "md5sum", "curl", "jq", "rm", "cat"} - {tool}:
         (tools / name).symlink_to(shutil.which(name) or "/nowhere")
-    assert f"{tool} is not installed" in desk.refuse(code=2, PATH=str(tools))
+    assert f"{tool} is not installed" in client.fail(code=2, PATH=str(tools))
 
 
-def test_bad_metadata_are_refused(desk: Desk) -> None:
+def test_invalid_metadata_are_refused(client: Client) -> None:
     nameless = {**META["metadata"], "creators": [{}]}
     for meta in ("{", "", "[]", "{}", '{"metadata": {"title": "t"}}', json.dumps({"metadata": nameless})):
-        (desk.home / "meta.json").write_text(meta)
-        assert "meta.json must be JSON with metadata: title, upload_type" in desk.refuse(code=2)
+        (client.home / "meta.json").write_text(meta)
+        assert "meta.json must be JSON with metadata: title, upload_type" in client.fail(code=2)
 
 
-def test_wrong_arguments_are_refused(desk: Desk) -> None:
-    (desk.home / "empty").touch()
-    (desk.home / "more").mkdir()
-    shutil.copy(desk.home / "nuclei.bin", desk.home / "more")
+def test_invalid_arguments_are_refused(client: Client) -> None:
+    (client.home / "empty").touch()
+    (client.home / "more").mkdir()
+    shutil.copy(client.home / "nuclei.bin", client.home / "more")
     for arguments, message in (
         (["--unknown"], "unknown option --unknown"),
         (["nowhere.bin"], "nowhere.bin does not exist"),
@@ -404,67 +402,67 @@ def test_wrong_arguments_are_refused(desk: Desk) -> None:
         (["--draft", "7", "--new-version-of", "8", "nuclei.bin"], "give only one of them"),
         (["--meta", "nowhere.json", "nuclei.bin"], "nowhere.json"),
     ):
-        assert message in desk.refuse(*arguments, code=2)
-    desk.upload()
-    next((desk.home / "data").glob(".zenodo_draft-*")).write_text("[1")
-    assert "is corrupt" in desk.refuse(code=2)
-    code, out, err = desk.run("--help")
+        assert message in client.fail(*arguments, code=2)
+    client.upload()
+    next((client.home / "data").glob(".zenodo_draft-*")).write_text("[1")
+    assert "is corrupt" in client.fail(code=2)
+    code, out, err = client.run("--help")
     assert (code, err) == (0, "")
     assert "ZENODO_TOKEN" in out
 
 
-def test_the_archive_of_the_guide_is_what_is_uploaded_by_default(desk: Desk) -> None:
-    results = desk.home / "data" / "demo"
+def test_the_archive_described_in_the_guide_is_the_default(client: Client) -> None:
+    results = client.home / "data" / "demo"
     (results / ".partial").mkdir(parents=True)
     (results / ".partial" / "half").write_text("unfinished")
     (results / "raw.ome.zarr").mkdir()
     (results / "raw.ome.zarr" / "zarr.json").write_text("{}")
-    code, _, err = desk.run()
+    code, _, err = client.run()
     assert code == 2
     command = next(line for line in GUIDE.splitlines() if line.startswith("tar "))
     assert command in err
-    assert command in desk.run("--help")[1]
-    subprocess.run(["bash", "-c", command], cwd=desk.home, check=True)
-    with tarfile.open(desk.home / "data" / "image_translation_outputs.tar.gz") as archive:
+    assert command in client.run("--help")[1]
+    subprocess.run(["bash", "-c", command], cwd=client.home, check=True)
+    with tarfile.open(client.home / "data" / "image_translation_outputs.tar.gz") as archive:
         assert [name for name in archive.getnames() if not name.startswith("demo")] == []
         assert "demo/raw.ome.zarr/zarr.json" in archive.getnames()
         assert not [name for name in archive.getnames() if ".partial" in name]
-    assert desk.run()[0] == 0
-    assert desk.server.uploads() == ["image_translation_outputs.tar.gz"]
+    assert client.run()[0] == 0
+    assert client.server.uploads() == ["image_translation_outputs.tar.gz"]
 
 
-def test_a_run_that_is_stopped_by_the_keyboard_says_how_to_go_on_and_leaves_nothing(desk: Desk) -> None:
-    desk.server.fail("upload", "stall")
-    process = desk.start(*FILES)
-    assert desk.server.stalled.wait(30)
+def test_an_interrupted_upload_says_how_to_continue_and_cleans_up(client: Client) -> None:
+    client.server.fail("upload", "stall")
+    process = client.start(*FILES)
+    assert client.server.stalled.wait(30)
     os.killpg(process.pid, signal.SIGINT)
-    code, out, err = desk.finish(process)
+    code, out, err = client.finish(process)
     assert (code, out) == (1, "")
     assert "interrupted" in err
     assert "continues with draft 101" in err
-    desk.upload()
-    assert list(desk.server.depositions) == [101]
+    client.upload()
+    assert list(client.server.depositions) == [101]
 
 
-def test_no_server_is_told(desk: Desk) -> None:
-    code, out, err = desk.run(*FILES, ZENODO_URL="http://127.0.0.1:1")
+def test_an_unreachable_server_is_reported(client: Client) -> None:
+    code, out, err = client.run(*FILES, ZENODO_URL="http://127.0.0.1:1")
     assert (code, out) == (1, "")
     assert "Failed to connect to 127.0.0.1" in err
     assert "no complete response from http://127.0.0.1:1" in err
 
 
-def test_the_metadata_of_the_project_are_complete(desk: Desk) -> None:
-    desk.upload("--meta", str(ROOT / "meta.json"), "--publish", *FILES)
-    assert desk.server.depositions[101].published
+def test_the_metadata_of_the_project_are_complete(client: Client) -> None:
+    client.upload("--meta", str(ROOT / "meta.json"), "--publish", *FILES)
+    assert client.server.depositions[101].published
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-def test_shellcheck_finds_nothing() -> None:
+def test_shellcheck_reports_nothing() -> None:
     found = subprocess.run(["shellcheck", str(SCRIPT)], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
 
 
-def test_the_guide_names_options_that_there_are() -> None:
+def test_options_in_the_guide_exist() -> None:
     commands = re.findall(r"upload_zenodo\.sh ?(.*)", "".join(re.findall(r"```sh\n(.*?)```", GUIDE, flags=re.DOTALL)))
     options = {word for command in commands for word in command.split() if word.startswith("--")}
     assert {"--sandbox", "--publish", "--new-version-of", "--dry-run"} <= options

@@ -70,7 +70,7 @@ def score_card_figure(card: ScoreCard) -> Figure:
             _draw_block(axes, (right, top, width), card.ranking, columns, blocks[channel])
             right += len(blocks[channel]) * width + GAP
         axes.plot([MARGIN, right - GAP + TARGET_WIDTH], [top + 2.2 * LINE_HEIGHT] * 2, color="0", linewidth=0.6)
-        _add_text(axes, right, top + 1.5 * LINE_HEIGHT, "target", color="0.35")
+        _add_text(axes, right, top + 1.5 * LINE_HEIGHT, "wanted", color="0.35")
         for line, column in enumerate(columns):
             y = top + (2.8 + line) * LINE_HEIGHT
             _add_text(axes, MARGIN, y, column.replace("_", " "))

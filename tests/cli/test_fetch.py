@@ -40,7 +40,7 @@ def test_paths_are_printed_a_line_each(
 ) -> None:
     assert main(["fetch", "tiny_movie", "tiny_ckpt", "tiny_movie"]) == 0
     assert f"fetching tiny_ckpt from {server.url.removeprefix('http://')} into " in caplog.text
-    assert "its licence: CC0; to cite: nobody" in caplog.text
+    assert "licence: CC0; please cite: nobody" in caplog.text
     paths = [tmp_path / "cache" / item.name / item.final for item in (MOVIE, CHECKPOINT)]
     assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]
     published.check_cache(tmp_path / "cache", ITEMS)
@@ -88,8 +88,8 @@ def test_wrong_usage_fetches_nothing(server: LoopbackServer, caplog: pytest.LogC
         ([], "give names, or --all, or --list"),
         (["tiny_ckpt", "--all"], "give names, or --all, or --list"),
         (["--list", "tiny_ckpt"], "--list: shows every name, and goes with no other argument"),
-        (["tiny_ckpt", "no_such"], "no_such: no such name; there are demo_ckpt, "),
-        (["tiny_movie/0"], "tiny_movie/0: no such name; there are demo_ckpt, "),
+        (["tiny_ckpt", "no_such"], "no_such: unknown name; known are demo_ckpt, "),
+        (["tiny_movie/0"], "tiny_movie/0: unknown name; known are demo_ckpt, "),
     ):
         caplog.clear()
         assert main(["fetch", *arguments]) == 2

@@ -57,7 +57,7 @@ def test_without_an_output_the_page_is_opened(
         (["--frames", "0:3"], "--frames is for files; add -o DIR"),
         (["--overwrite"], "--overwrite is for files; add -o DIR"),
         (["--z", "all"], "--z all: the page shows one plane"),
-        (["-c", "demo_movie"], "demo_movie: is an OME-Zarr store, and a checkpoint is needed"),
+        (["-c", "demo_movie"], "demo_movie: is an OME-Zarr store, but a checkpoint is needed"),
         (["-o", "out"], "-o requires a checkpoint: give -c"),
         (["-o", "out", "-c", "demo_ckpt"], "-o requires a movie: give -m"),
         (

@@ -1,7 +1,9 @@
-"""Archives and lists that come from anyone."""
+"""Archives: those that are unpacked, and those that are refused."""
 
+import io
 import os
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,16 +11,17 @@ from support.fetch_site import Site
 from support.published import (
     archive,
     check_cache,
-    directory,
     hostile_archives,
-    hostile_lists,
     in_directory,
+    make_tar,
+    noise,
     store_files,
+    valid_archives,
 )
 
 
 @pytest.mark.parametrize("kind", hostile_archives(Path("/nowhere")))
-def test_a_hostile_archive_is_not_unpacked(site: Site, tmp_path: Path, kind: str) -> None:
+def test_malicious_and_damaged_archives_are_refused(site: Site, tmp_path: Path, kind: str) -> None:
     outside = tmp_path / "other"
     outside.mkdir()
     packed = hostile_archives(outside)[kind]
@@ -32,10 +35,7 @@ def test_a_hostile_archive_is_not_unpacked(site: Site, tmp_path: Path, kind: str
 
 
 @pytest.mark.parametrize("mode", [0, 0o6777])
-def test_the_permissions_in_an_archive_are_not_taken_over(site: Site, mode: int) -> None:
-    import io
-    import tarfile
-
+def test_permissions_and_owners_in_an_archive_are_ignored(site: Site, mode: int) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
         for name, content in in_directory("tiny.ome.zarr", store_files()).items():
@@ -51,9 +51,9 @@ def test_the_permissions_in_an_archive_are_not_taken_over(site: Site, mode: int)
         assert found.stat().st_uid == os.geteuid()
 
 
-@pytest.mark.parametrize("way", valid_archives())
-def test_an_archive_is_unpacked_however_it_was_packed(site: Site, way: str) -> None:
-    file, pack = valid_archives()[way]
+@pytest.mark.parametrize("kind", valid_archives())
+def test_all_common_kinds_of_archives_are_unpacked(site: Site, kind: str) -> None:
+    file, pack = valid_archives()[kind]
     item = archive(pack(), file=file)
     site.publish(item)
     site.fetch(item)
@@ -61,10 +61,10 @@ def test_an_archive_is_unpacked_however_it_was_packed(site: Site, way: str) -> N
     assert site.server.counts() == {f"/{file}": 1}
 
 
-def test_the_root_of_an_archive_is_where_its_pattern_finds_something(site: Site) -> None:
-    held = {f"phase2fluor/version_{number}/checkpoints/last.ckpt": noise(40 + number) for number in (1, 2)}
-    packed = make_tar(in_directory("output/logs", held), compress=True)
+def test_the_root_of_an_archive_is_found_by_its_pattern(site: Site) -> None:
+    content = {f"phase2fluor/version_{number}/checkpoints/last.ckpt": noise(40 + number) for number in (1, 2)}
+    packed = make_tar(in_directory("output/logs", content), compress=True)
     pattern = "phase2fluor/version_*/checkpoints/*.ckpt"
-    item = archive(packed, name="tiny_logs", file="logs.tar.gz", content=held, kind="checkpoints", holds=pattern)
+    item = archive(packed, name="tiny_logs", file="logs.tar.gz", content=content, kind="checkpoints", holds=pattern)
     site.publish(item)
     site.fetch(item)

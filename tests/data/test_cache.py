@@ -1,4 +1,4 @@
-"""What lies in the cache: verified once, repaired, carried by hand, on disks that are full or locked."""
+"""The cache: verification, repair, files copied by users, and disks that are full or read-only."""
 
 import logging
 import os
@@ -32,12 +32,12 @@ from support.published import (
 from image_translation import data
 from image_translation.errors import DataError
 
-BULKY = store_files() | {"1": bytes(900_000)}  # small on the way, and large on the disk
+LARGE = store_files() | {"1": bytes(900_000)}  # compressed it is small
 
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
-    """Paths of the files that are opened from now on."""
+    """Paths of all files that are opened."""
     recorder = _Recorder.instance()
     recorder.paths = []
     recorder.active = True
@@ -46,26 +46,26 @@ def opened() -> Iterator[list[str]]:
 
 
 class _Recorder:
-    """Python has no way to take an audit hook away, so there is one, which is told when to listen."""
+    """Audit hook for opened files. It cannot be removed, so there is a single one that can be switched off."""
 
     _only: "_Recorder | None" = None
 
     def __init__(self) -> None:
         self.active = False
         self.paths: list[str] = []
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._record)
 
     @classmethod
     def instance(cls) -> "_Recorder":
         cls._only = cls._only or cls()
         return cls._only
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _record(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.active and event == "open" and isinstance(arguments[0], str | os.PathLike):
             self.paths.append(os.fspath(arguments[0]))
 
 
-def test_what_was_verified_is_not_read_again(site: Site, opened: list[str]) -> None:
+def test_verified_files_are_not_read_again(site: Site, opened: list[str]) -> None:
     items = [checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()]
     site.publish(*items)
     paths = [site.fetch(item) for item in items]
@@ -92,8 +92,8 @@ def test_what_was_verified_is_not_read_again(site: Site, opened: list[str]) -> N
     assert len(read()) == 40
 
 
-@pytest.mark.parametrize("damage", ["missing", "changed", "longer", "empty", "a folder instead", "a link instead"])
-def test_only_what_is_missing_or_changed_is_fetched_again(site: Site, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["missing", "changed", "longer", "empty", "directory", "link"])
+def test_only_missing_or_changed_files_are_downloaded_again(site: Site, tmp_path: Path, damage: str) -> None:
     item = directory()
     site.publish(item)
     chunk = site.fetch(item) / "0" / "5" / "0" / "0" / "0" / "0"
@@ -108,39 +108,39 @@ def test_only_what_is_missing_or_changed_is_fetched_again(site: Site, tmp_path: 
         chunk.write_bytes(b"")
     else:
         chunk.unlink()
-        (tmp_path / "other").write_bytes(b"somebody's")
-        chunk.mkdir() if damage == "a folder instead" else chunk.symlink_to(tmp_path / "other")
+        (tmp_path / "other").write_bytes(b"foreign")
+        chunk.mkdir() if damage == "directory" else chunk.symlink_to(tmp_path / "other")
     site.fetch(item)
     assert site.server.counts() == {"/tiny.ome.zarr/0/5/0/0/0/0": 1}
-    if damage == "a link instead":
-        assert (tmp_path / "other").read_bytes() == b"somebody's"
+    if damage == "link":
+        assert (tmp_path / "other").read_bytes() == b"foreign"
 
 
-@pytest.mark.parametrize("damage", ["missing", "changed", "all gone"])
-def test_a_damaged_archive_or_file_is_fetched_again(site: Site, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["missing", "changed", "all missing"])
+def test_a_damaged_archive_or_checkpoint_is_downloaded_again(site: Site, damage: str) -> None:
     for item in (checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files())))):
         site.publish(item)
         path = site.fetch(item)
-        victim = path if path.is_file() else path / "0" / ".zarray"
+        damaged = path if path.is_file() else path / "0" / ".zarray"
         if damage == "missing":
-            victim.unlink()
+            damaged.unlink()
         elif damage == "changed":
-            victim.write_bytes(b"changed")
+            damaged.write_bytes(b"changed")
         else:
             shutil.rmtree(path.parent)
         site.fetch(item)
         assert site.server.count(item.source) == 2
 
 
-def test_verifying_finds_a_change_that_left_size_and_time(site: Site) -> None:
+def test_verify_detects_a_change_with_equal_size_and_time(site: Site) -> None:
     items = [checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()]
     site.publish(*items)
     for item in items:
         path = site.fetch(item)
-        victim = path if path.is_file() else path / "0" / "1" / "0" / "0" / "0" / "0"
-        before, content = victim.stat(), victim.read_bytes()
-        victim.write_bytes(bytes(len(content)))
-        os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+        damaged = path if path.is_file() else path / "0" / "1" / "0" / "0" / "0" / "0"
+        before, content = damaged.stat(), damaged.read_bytes()
+        damaged.write_bytes(bytes(len(content)))
+        os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))
         site.server.reset()
         assert data.fetch(item.name) == path
         assert not site.server.requests
@@ -148,7 +148,7 @@ def test_verifying_finds_a_change_that_left_size_and_time(site: Site) -> None:
         assert len(site.server.requests) == 1
 
 
-def test_a_damaged_chunk_without_network_is_an_error_and_nothing_else_is_lost(site: Site) -> None:
+def test_a_damaged_chunk_without_network_is_an_error_and_other_files_are_kept(site: Site) -> None:
     item = directory()
     site.publish(item)
     chunk = site.fetch(item) / "0" / "5" / "0" / "0" / "0" / "0"
@@ -162,11 +162,11 @@ def test_a_damaged_chunk_without_network_is_an_error_and_nothing_else_is_lost(si
 
 
 @pytest.mark.parametrize("with_receipt", [True, False])
-def test_a_folder_that_was_carried_over_by_hand_needs_no_network(
+def test_a_copied_cache_directory_needs_no_network(
     site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, with_receipt: bool
 ) -> None:
     items = [checkpoint(), directory()]
-    if with_receipt:  # else nobody knows the sums of what is in it
+    if with_receipt:  # without it, the checksums of unpacked files are unknown
         items.append(archive(make_zip(in_directory("tiny.ome.zarr", store_files()))))
     site.publish(*items)
     for item in items:
@@ -184,7 +184,7 @@ def test_a_folder_that_was_carried_over_by_hand_needs_no_network(
     check_cache(other, items)
 
 
-def test_a_store_that_was_carried_over_without_its_list_is_checked_against_it(site: Site) -> None:
+def test_a_copied_store_without_its_list_is_verified(site: Site) -> None:
     item = directory()
     site.publish(item)
     for name, content in item.content.items():
@@ -195,7 +195,7 @@ def test_a_store_that_was_carried_over_without_its_list_is_checked_against_it(si
 
 
 @pytest.mark.parametrize("file", ["tiny.ome.zarr.zip", "tiny.ome.zarr.tar.gz"])
-def test_an_archive_that_was_saved_by_hand_is_unpacked_and_left(site: Site, file: str) -> None:
+def test_an_archive_saved_by_the_user_is_unpacked_and_kept(site: Site, file: str) -> None:
     pack = make_tar if file.endswith("gz") else make_zip
     item = archive(pack(in_directory("tiny.ome.zarr", store_files())), file=file)
     site.publish(item)
@@ -211,35 +211,35 @@ def test_an_archive_that_was_saved_by_hand_is_unpacked_and_left(site: Site, file
     assert not site.server.requests
 
 
-def test_what_was_saved_by_hand_and_is_another_thing_is_not_used(site: Site) -> None:
+def test_a_wrong_file_saved_by_the_user_is_not_used(site: Site) -> None:
     item, single = archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), checkpoint()
     site.publish(item, single)
     site.added |= {"tiny.ome.zarr.zip", "tiny.ckpt.aside"}
     for one, content in ((item, make_zip(in_directory("tiny.ome.zarr", store_files(2)))), (single, HTML_PAGE)):
-        folder = site.cache / one.name
-        folder.mkdir(parents=True)
-        (folder / one.source.removeprefix("/")).write_bytes(content)
+        entry_directory = site.cache / one.name
+        entry_directory.mkdir(parents=True)
+        (entry_directory / one.source.removeprefix("/")).write_bytes(content)
         site.fetch(one)
     assert set(site.server.counts().values()) == {1}
     assert (site.cache / single.name / "tiny.ckpt.aside").read_bytes() == HTML_PAGE
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["archive", "directory"])
-def test_a_store_of_somebody_else_is_set_aside(site: Site, caplog: pytest.LogCaptureFixture, *, packed: bool) -> None:
+def test_an_unknown_store_is_renamed_and_kept(site: Site, caplog: pytest.LogCaptureFixture, *, packed: bool) -> None:
     item = archive(make_zip(in_directory("tiny.ome.zarr", store_files()))) if packed else directory()
     site.publish(item)
-    theirs = {".zattrs": b"theirs", "labels/0": b"precious"}
+    unknown = {".zattrs": b"unknown", "labels/0": b"precious"}
     for place in (item.final, f"{item.final}.aside"):
-        for name, content in theirs.items():
+        for name, content in unknown.items():
             (site.cache / item.name / place / name).parent.mkdir(parents=True, exist_ok=True)
             (site.cache / item.name / place / name).write_bytes(content)
-    site.added = {f"{item.final}.aside{number}/{name}" for number in ("", 1) for name in theirs}
+    site.added = {f"{item.final}.aside{number}/{name}" for number in ("", 1) for name in unknown}
     site.fetch(item)
-    assert "is now called tiny.ome.zarr.aside1" in caplog.text
-    assert files_below(site.cache / item.name / "tiny.ome.zarr.aside1") == theirs
+    assert "renamed to tiny.ome.zarr.aside1" in caplog.text
+    assert files_below(site.cache / item.name / "tiny.ome.zarr.aside1") == unknown
 
 
-def test_damage_that_was_found_is_not_forgotten_where_it_cannot_be_mended(site: Site) -> None:
+def test_detected_damage_is_remembered_if_the_download_fails(site: Site) -> None:
     for item in (checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()):
         site.publish(item)
         path = site.fetch(item)
@@ -257,7 +257,7 @@ def test_damage_that_was_found_is_not_forgotten_where_it_cannot_be_mended(site: 
 
 
 @requires_posix
-def test_others_may_read_what_was_fetched(site: Site) -> None:
+def test_fetched_files_are_readable_by_all_users(site: Site) -> None:
     items = [checkpoint(), archive(make_tar(in_directory("tiny.ome.zarr", store_files()))), directory()]
     site.publish(*items)
     earlier = os.umask(0o022)
@@ -270,7 +270,7 @@ def test_others_may_read_what_was_fetched(site: Site) -> None:
     assert modes == {0o444}
 
 
-def test_a_checkpoint_that_was_saved_by_hand_needs_no_network(site: Site) -> None:
+def test_a_checkpoint_saved_by_the_user_needs_no_network(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     (site.cache / item.name).mkdir(parents=True)
@@ -297,7 +297,7 @@ def test_a_checkpoint_that_was_saved_by_hand_needs_no_network(site: Site) -> Non
     ],
     ids=lambda text: str(text)[:40],
 )
-def test_a_receipt_that_went_bad_costs_no_more_than_hashing(site: Site, text: bytes | str) -> None:
+def test_an_invalid_receipt_only_causes_hashing(site: Site, text: bytes | str) -> None:
     for item in (checkpoint(), directory()):
         site.publish(item)
         receipt = site.fetch(item).parent / "verified.json"
@@ -308,7 +308,7 @@ def test_a_receipt_that_went_bad_costs_no_more_than_hashing(site: Site, text: by
     assert set(site.server.counts().values()) == {1}
 
 
-def test_a_receipt_that_is_a_folder_is_no_bug(site: Site) -> None:
+def test_a_directory_in_place_of_the_receipt_is_replaced(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     receipt = site.fetch(item).parent / "verified.json"
@@ -317,7 +317,7 @@ def test_a_receipt_that_is_a_folder_is_no_bug(site: Site) -> None:
     site.fetch(item)
 
 
-def test_a_registry_that_asks_for_another_content_gets_it(site: Site) -> None:
+def test_a_new_version_in_the_registry_is_fetched(site: Site) -> None:
     old, old_movie = checkpoint(), directory()
     site.publish(old, old_movie)
     site.fetch(old)
@@ -331,7 +331,7 @@ def test_a_registry_that_asks_for_another_content_gets_it(site: Site) -> None:
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["archive", "directory"])
-def test_what_a_person_has_added_is_told_and_stays(
+def test_files_added_by_the_user_are_reported_and_kept(
     site: Site, caplog: pytest.LogCaptureFixture, *, packed: bool
 ) -> None:
     item = archive(make_zip(in_directory("tiny.ome.zarr", store_files()))) if packed else directory()
@@ -346,12 +346,12 @@ def test_what_a_person_has_added_is_told_and_stays(
     site.fetch(item)
     assert "1 files are missing or were changed; fetching them again" in caplog.text
     site.fetch(item, verify=True)
-    assert "holds 1 files that were not published, such as labels/mine" in caplog.text
+    assert "contains 1 files that were not published, such as labels/mine" in caplog.text
     assert (path / "labels" / "mine").read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["archive", "directory"])
-def test_nothing_of_a_former_content_is_left(site: Site, *, packed: bool) -> None:
+def test_no_file_of_an_earlier_version_is_kept(site: Site, *, packed: bool) -> None:
     def published_as(files: dict[str, bytes]) -> Published:
         return archive(make_zip(files), name="cells", content=files) if packed else directory("cells", files)
 
@@ -363,24 +363,24 @@ def test_nothing_of_a_former_content_is_left(site: Site, *, packed: bool) -> Non
     site.fetch(shorter)
 
 
-def test_files_that_are_not_on_the_list_never_get_to_the_final_name(site: Site) -> None:
+def test_unlisted_partial_files_are_never_published(site: Site) -> None:
     item = directory()
     site.publish(item)
     site.server.script("/tiny.ome.zarr/0/7/0/0/0/0", answer(404))
     site.fetch_fails(item)
-    folders = [path for path in (site.cache / item.name / ".partial").rglob("*") if path.is_dir()]
-    assert folders
-    for folder in (*folders, site.cache / item.name / ".partial"):
-        (folder / "stowaway").write_bytes(b"x")
-        (folder / "link").symlink_to("/etc/hostname")
-        (folder / "stow").mkdir()
-        (folder / "stow" / "stowaway").write_bytes(b"x")
-        (folder / "door").symlink_to("/etc")
+    directories = [path for path in (site.cache / item.name / ".partial").rglob("*") if path.is_dir()]
+    assert directories
+    for parent in (*directories, site.cache / item.name / ".partial"):
+        (parent / "unlisted").write_bytes(b"x")
+        (parent / "link").symlink_to("/etc/hostname")
+        (parent / "inner").mkdir()
+        (parent / "inner" / "unlisted").write_bytes(b"x")
+        (parent / "link to directory").symlink_to("/etc")
     site.fetch(item)
-    assert not list(site.cache.rglob("stowaway"))
+    assert not list(site.cache.rglob("unlisted"))
 
 
-def test_a_wrong_file_among_the_unfinished_is_fetched_again(site: Site) -> None:
+def test_a_damaged_partial_file_is_downloaded_again(site: Site) -> None:
     item = directory()
     site.publish(item)
     site.server.script("/tiny.ome.zarr/0/7/0/0/0/0", answer(404))
@@ -397,12 +397,12 @@ def test_a_wrong_file_among_the_unfinished_is_fetched_again(site: Site) -> None:
     [
         checkpoint(size=600_000),
         checkpoint("unannounced", size=600_000),
-        archive(make_zip(BULKY, compress=True), content=BULKY, file="bulky.ome.zarr.zip"),
+        archive(make_zip(LARGE, compress=True), content=LARGE, file="large.ome.zarr.zip"),
         directory(files={f"0/{number}": noise(40_000 + number) for number in range(15)}),
     ],
     ids=lambda item: item.name,
 )
-def test_a_disk_that_is_full_can_be_enlarged(small_disk: Path, site: Site, item: Published) -> None:
+def test_a_fetch_that_filled_the_disk_can_be_repeated(small_disk: Path, site: Site, item: Published) -> None:
     site.publish(item)
     if item.name == "unannounced":
         site.server.script(item.source, Reply(framing="chunked"))
@@ -418,51 +418,54 @@ def test_a_disk_that_is_full_can_be_enlarged(small_disk: Path, site: Site, item:
 
 @pytest.fixture
 def shared(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache that somebody else may read, in a folder that everybody can reach."""
+    """A cache in a directory that all users can read."""
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "cache").mkdir()
-        site.cache, site.registry = folder / "cache", folder / "registry.toml"
+        root = Path(name)
+        root.chmod(0o755)
+        (root / "cache").mkdir()
+        site.cache, site.registry = root / "cache", root / "registry.toml"
         monkeypatch.setenv("IMAGE_TRANSLATION_DATA_DIR", str(site.cache))
         monkeypatch.setenv("IMAGE_TRANSLATION_REGISTRY", str(site.registry))
-        yield folder
+        yield root
         check_cache(site.cache, site.items)
-        for path in folder.rglob("*"):
+        for path in root.rglob("*"):
             path.chmod(0o755)
 
 
 @pytest.fixture
-def nobody() -> Iterator[Callable[[], None]]:
-    """Called, it gives up the rights of this process until the end of the test."""
+def drop_privileges() -> Iterator[Callable[[], None]]:
+    """Function that gives up root privileges until the end of the test."""
     is_root = os.geteuid() == 0
 
-    def give_up() -> None:
+    def drop() -> None:
         if is_root:
             os.seteuid(65534)
 
-    yield give_up
+    yield drop
     if is_root:
         os.seteuid(0)
 
 
-def lock_up(folder: Path) -> None:
-    """Take away the right to write, as a shared file system does."""
-    for path in (folder, *folder.rglob("*")):
+def make_read_only(directory: Path) -> None:
+    for path in (directory, *directory.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
 
 
 @requires_posix
-def test_without_permission_the_error_says_where(shared: Path, site: Site, nobody: Callable[[], None]) -> None:
+def test_an_unwritable_cache_is_named_in_the_error(
+    shared: Path, site: Site, drop_privileges: Callable[[], None]
+) -> None:
     item = checkpoint()
     site.publish(item)
-    lock_up(site.cache)
-    nobody()
+    make_read_only(site.cache)
+    drop_privileges()
     site.fetch_fails(item, "Permission denied", str(site.cache), "IMAGE_TRANSLATION_DATA_DIR")
     assert not site.server.requests
 
 
-def test_a_cache_that_is_a_file_is_said(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cache_that_is_a_file_is_named_in_the_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     item = checkpoint()
     site.publish(item)
     (tmp_path / "other").write_bytes(b"")
@@ -474,11 +477,11 @@ def test_a_cache_that_is_a_file_is_said(site: Site, monkeypatch: pytest.MonkeyPa
 
 @requires_posix
 @pytest.mark.parametrize("how", ["as it was", "touched", "without a receipt"])
-def test_a_complete_cache_that_cannot_be_written_is_used(
-    shared: Path, site: Site, nobody: Callable[[], None], how: str
+def test_a_complete_read_only_cache_is_used(
+    shared: Path, site: Site, drop_privileges: Callable[[], None], how: str
 ) -> None:
     items = [checkpoint(), directory()]
-    if how != "without a receipt":  # which alone knows the sums of an archive's files
+    if how != "without a receipt":  # without it, the checksums of unpacked files are unknown
         items.append(archive(make_zip(in_directory("tiny.ome.zarr", store_files()))))
     site.publish(*items)
     for item in items:
@@ -488,9 +491,9 @@ def test_a_complete_cache_that_cannot_be_written_is_used(
         elif how == "without a receipt":
             (path.parent / "verified.json").unlink()
     site.server.close()
-    lock_up(site.cache)
+    make_read_only(site.cache)
     before = files_below(site.cache)
-    nobody()
+    drop_privileges()
     for item in items:
         site.fetch(item)
         if how != "without a receipt":
@@ -499,16 +502,14 @@ def test_a_complete_cache_that_cannot_be_written_is_used(
 
 
 @requires_posix
-def test_a_damaged_cache_that_cannot_be_written_is_not_used(
-    shared: Path, site: Site, nobody: Callable[[], None]
-) -> None:
+def test_a_damaged_read_only_cache_is_an_error(shared: Path, site: Site, drop_privileges: Callable[[], None]) -> None:
     item = directory()
     site.publish(item)
     chunk = site.fetch(item) / "0" / "5" / "0" / "0" / "0" / "0"
     content = chunk.read_bytes()
     chunk.unlink()
-    lock_up(site.cache)
-    nobody()
+    make_read_only(site.cache)
+    drop_privileges()
     with pytest.raises(DataError, match="IMAGE_TRANSLATION_DATA_DIR"):
         data.fetch(item.name)
     if os.getuid() == 0:

@@ -8,7 +8,7 @@ from support.published import Published, directory, noise, sha256
 from image_translation.data import http
 
 
-def test_a_directory_is_fetched_once_file_by_file(site: Site) -> None:
+def test_a_directory_is_downloaded_once_file_by_file(site: Site) -> None:
     item = directory()
     site.publish(item)
     site.fetch(item)
@@ -17,14 +17,14 @@ def test_a_directory_is_fetched_once_file_by_file(site: Site) -> None:
     assert site.server.counts() == dict.fromkeys(sorted(item.served), 1)
 
 
-def test_awkward_names_of_files_are_quoted(site: Site) -> None:
+def test_special_characters_in_file_names_are_quoted(site: Site) -> None:
     names = ["a b", "50%41", "x#y", "q?a=1&b", "plus+", "ünï", "it's", "semi;colon", 'double"quote', "[0]", ".hidden"]
     item = directory(files={f"0/{name}": name.encode() for name in names})
     site.publish(item)
     site.fetch(item)
 
 
-def test_a_list_beside_the_registry_is_read_from_there(site: Site) -> None:
+def test_a_local_list_of_files_is_used(site: Site) -> None:
     item = directory()
     listed = item.served.pop(item.source)
     (site.registry.parent / "other").mkdir()
@@ -36,7 +36,7 @@ def test_a_list_beside_the_registry_is_read_from_there(site: Site) -> None:
     assert site.server.counts() == dict.fromkeys(sorted(item.served), 1)
 
 
-def test_the_others_stop_when_one_file_cannot_be_had(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_error_cancels_the_other_downloads(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.5)
     item = directory(files={f"0/{number}": noise(100) for number in range(6)})
     site.publish(item)
@@ -48,7 +48,7 @@ def test_the_others_stop_when_one_file_cannot_be_had(site: Site, monkeypatch: py
 
 
 @pytest.mark.parametrize("which", ["list", "file"])
-def test_a_wrong_sum_in_a_directory_is_said_and_keeps_nothing(site: Site, which: str) -> None:
+def test_a_wrong_checksum_in_a_directory_is_reported_and_the_file_discarded(site: Site, which: str) -> None:
     item = directory()
     site.publish(item)
     path = item.source if which == "list" else "/tiny.ome.zarr/0/3/0/0/0/0"

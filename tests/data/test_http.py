@@ -1,4 +1,4 @@
-"""However bad the network: what is fetched is what was published, and no byte is sent twice."""
+"""Downloads over unreliable connections: files are correct, and no byte is transferred twice."""
 
 from typing import Any
 
@@ -24,22 +24,17 @@ from support.loopback_server import (
     unresponsive,
 )
 from support.published import (
-    Published,
     archive,
     checkpoint,
     directory,
     in_directory,
-    make_tar,
     make_zip,
     noise,
     sha256,
     store_files,
-    valid_archives,
 )
 
-from image_translation import data
 from image_translation.data import http
-from image_translation.errors import UsageError
 
 
 def test_a_checkpoint_is_fetched_once(site: Site) -> None:
@@ -52,21 +47,21 @@ def test_a_checkpoint_is_fetched_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "act",
+    "reply",
     [truncated(2000), truncated_chunks(2000), truncated_chunks(5000), stalled(2000)],
     ids=["truncated", "chunks truncated", "last chunk missing", "stalled"],
 )
-def test_a_transfer_that_breaks_off_goes_on_where_it_was(site: Site, monkeypatch: Any, act: Reply) -> None:
+def test_an_interrupted_transfer_is_resumed(site: Site, monkeypatch: Any, reply: Reply) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.3)
     item = checkpoint()
     site.publish(item)
-    site.server.script(item.source, act)
+    site.server.script(item.source, reply)
     site.fetch(item)
     assert site.server.sent(item.source) == 5000
-    assert [request.start for request in site.server.requests_for(item.source)] == [0, act.cut or act.stall]
+    assert [request.start for request in site.server.requests_for(item.source)] == [0, reply.cut or reply.stall]
 
 
-def test_a_transfer_that_breaks_off_again_and_again_goes_on_as_long_as_bytes_come(site: Site) -> None:
+def test_a_transfer_is_resumed_any_number_of_times_while_bytes_arrive(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.script(item.source, *[truncated(500)] * 9)
@@ -76,41 +71,50 @@ def test_a_transfer_that_breaks_off_again_and_again_goes_on_as_long_as_bytes_com
 
 
 @pytest.mark.parametrize(
-    "act",
+    "reply",
     [unresponsive(), stalled(0), disconnected(), truncated_without_length(2000), overlong(), Reply(length="many")],
-    ids=["mute", "stalled after the headers", "hung up", "truncated unseen", "too long", "odd length"],
+    ids=[
+        "unresponsive",
+        "stalled after the headers",
+        "disconnected",
+        "truncated without length",
+        "too long",
+        "invalid length",
+    ],
 )
-def test_one_bad_answer_is_survived(site: Site, monkeypatch: Any, act: Reply) -> None:
+def test_one_bad_reply_is_followed_by_another_attempt(site: Site, monkeypatch: Any, reply: Reply) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.3)
     for item in (checkpoint(), directory(files={".zgroup": b"{}", "0/.zarray": b"[]", "0/0": noise(5000)})):
         site.publish(item)
-        site.server.script(item.source, act)
+        site.server.script(item.source, reply)
         if item.name == "tiny_movie":
-            site.server.script("/tiny.ome.zarr/0/0", act)
+            site.server.script("/tiny.ome.zarr/0/0", reply)
         site.fetch(item)
         assert site.server.count(item.source) <= 2
 
 
-@pytest.mark.parametrize("act", [overlong(framing="chunked"), corrupt(1000), login_page()])
-def test_a_sum_that_is_right_on_the_second_try_is_accepted(site: Site, act: Reply) -> None:
+@pytest.mark.parametrize("reply", [overlong(framing="chunked"), corrupt(1000), login_page()])
+def test_a_checksum_that_is_correct_in_the_second_attempt_is_accepted(site: Site, reply: Reply) -> None:
     for item in (checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()):
         site.publish(item)
-        site.server.script(item.source, act)
+        site.server.script(item.source, reply)
         if item.name == "tiny_movie":
             site.server.script("/tiny.ome.zarr/.zattrs", login_page())
         site.fetch(item)
         assert [request.start for request in site.server.requests_for(item.source)] == [0, 0]
 
 
-def test_a_server_that_does_not_speak_tls_is_told_in_words(site: Site) -> None:
+def test_a_server_without_tls_is_described_in_plain_words(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.registry.write_text(site.registry.read_text().replace("http:", "https:"))
-    site.fetch_fails(item, f"{site.server.url.replace('http', 'https')}/tiny.ckpt: no secure connection comes about")
+    site.fetch_fails(
+        item, f"{site.server.url.replace('http', 'https')}/tiny.ckpt: no secure connection can be established"
+    )
     assert len(site.delays) == ATTEMPTS - 1
 
 
-def test_a_slow_server_is_not_a_stalled_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_server_does_not_time_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 1.0)
     item = checkpoint()
     site.publish(item)
@@ -120,7 +124,7 @@ def test_a_slow_server_is_not_a_stalled_one(site: Site, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("code", [404, 403, 410])
-def test_what_is_not_there_is_not_asked_for_again(site: Site, code: int) -> None:
+def test_a_missing_file_is_requested_once(site: Site, code: int) -> None:
     item, movie = checkpoint(), directory()
     site.publish(item, movie)
     site.server.script(item.source, *[status(code)] * 9)
@@ -132,7 +136,7 @@ def test_what_is_not_there_is_not_asked_for_again(site: Site, code: int) -> None
     assert not site.delays
 
 
-def test_a_server_that_is_unavailable_twice_is_asked_a_third_time(site: Site) -> None:
+def test_a_server_that_is_unavailable_twice_is_tried_a_third_time(site: Site) -> None:
     item, movie = checkpoint(), directory()
     site.publish(item, movie)
     site.server.script(item.source, status(503), status(503))
@@ -145,7 +149,7 @@ def test_a_server_that_is_unavailable_twice_is_asked_a_third_time(site: Site) ->
     assert set(site.server.counts().values()) == {1, 3}
 
 
-def test_a_server_that_stays_unavailable_is_given_up(site: Site) -> None:
+def test_an_unavailable_server_is_tried_a_limited_number_of_times(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.script(item.source, *[status(503)] * 99)
@@ -154,7 +158,7 @@ def test_a_server_that_stays_unavailable_is_given_up(site: Site) -> None:
     assert site.delays == [1, 2, 3, 4]
 
 
-def test_a_redirect_is_followed_and_the_rest_asked_for_there(site: Site) -> None:
+def test_a_redirected_download_is_resumed(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.files["/mirror"] = item.content[item.final]
@@ -166,7 +170,7 @@ def test_a_redirect_is_followed_and_the_rest_asked_for_there(site: Site) -> None
 
 
 @pytest.mark.parametrize("to", ["/tiny.ckpt", "file:///etc/hostname", "ftp://127.0.0.1/x", "http://[", "//"])
-def test_a_redirect_that_leads_nowhere_is_given_up(site: Site, to: str) -> None:
+def test_an_invalid_redirect_is_an_error(site: Site, to: str) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.script(item.source, *[redirected(to)] * 200)
@@ -175,7 +179,7 @@ def test_a_redirect_that_leads_nowhere_is_given_up(site: Site, to: str) -> None:
     assert site.server.count("/") == 0
 
 
-def test_a_server_that_ignores_range_sends_the_whole_and_only_that_is_kept(site: Site) -> None:
+def test_a_server_that_ignores_range_requests_restarts_the_download(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.script(item.source, truncated(2000), range_ignored())
@@ -183,7 +187,7 @@ def test_a_server_that_ignores_range_sends_the_whole_and_only_that_is_kept(site:
     assert [request.sent for request in site.server.requests_for(item.source)] == [2000, 5000]
 
 
-def test_a_part_that_was_not_asked_for_is_not_used(site: Site) -> None:
+def test_a_wrong_range_is_discarded(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.script(item.source, truncated(2000), range_shifted())
@@ -192,7 +196,7 @@ def test_a_part_that_was_not_asked_for_is_not_used(site: Site) -> None:
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_a_server_that_compresses_on_the_way_changes_nothing(site: Site, always: bool) -> None:
+def test_a_compressed_transfer_is_decompressed(site: Site, always: bool) -> None:
     item = directory(files={".zgroup": b"{}", "0/0": bytes(5000)})
     site.publish(item)
     for path in item.served:
@@ -201,14 +205,14 @@ def test_a_server_that_compresses_on_the_way_changes_nothing(site: Site, always:
     assert site.server.counts() == dict.fromkeys(sorted(item.served), 1)
 
 
-def test_a_wrong_sum_is_said_and_keeps_nothing(site: Site) -> None:
+def test_a_wrong_checksum_is_reported_and_the_file_discarded(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     good = item.content[item.final]
     wrong = good[:-1] + bytes([good[-1] ^ 0xFF])
     site.server.files[item.source] = wrong
     site.fetch_fails(item, sha256(good), sha256(wrong), f"{site.server.url}{item.source}")
-    assert site.server.count(item.source) == 2  # of a large file that is enough
+    assert site.server.count(item.source) == 2  # enough for a large file
     assert wrong not in site.unfinished(item.name).values()
     site.server.files[item.source] = good
     site.server.reset()
@@ -216,8 +220,8 @@ def test_a_wrong_sum_is_said_and_keeps_nothing(site: Site) -> None:
     assert [request.start for request in site.server.requests_for(item.source)] == [0]
 
 
-def test_a_beginning_that_was_wrong_is_thrown_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that changed on the server between two runs, or bytes that went bad on the disk."""
+def test_a_partial_file_with_wrong_content_is_discarded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file may have changed on the server between two runs, or the partial file may have been damaged."""
     item = checkpoint()
     site.publish(item)
     monkeypatch.setattr(http, "RETRIES", 0)
@@ -230,7 +234,7 @@ def test_a_beginning_that_was_wrong_is_thrown_away(site: Site, monkeypatch: pyte
     assert site.server.requests_for(item.source)[-1].start == 0
 
 
-def test_an_unfinished_file_is_finished_by_the_next_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_file_is_completed_by_the_next_fetch(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     files = store_files(40)
     for item in (checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", files)), content=files)):
         site.publish(item)
@@ -242,7 +246,7 @@ def test_an_unfinished_file_is_finished_by_the_next_run(site: Site, monkeypatch:
         assert site.server.sent(item.source) == len(item.served[item.source]) + len(status(503).body or b"")
 
 
-def test_the_page_of_a_captive_portal_is_taken_for_nothing(site: Site) -> None:
+def test_the_page_of_a_captive_portal_is_not_accepted(site: Site) -> None:
     items = [checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()]
     site.publish(*items)
     site.server.script("*", login_page())
@@ -256,7 +260,7 @@ def test_the_page_of_a_captive_portal_is_taken_for_nothing(site: Site) -> None:
     assert set(site.server.counts().values()) == {1}
 
 
-def test_a_portal_in_the_middle_loses_no_more_than_one_file(site: Site) -> None:
+def test_a_captive_portal_during_a_download_is_recovered_from(site: Site) -> None:
     item = checkpoint()
     site.publish(item)
     site.server.script(item.source, truncated(2000), login_page())

@@ -1,4 +1,4 @@
-"""Kills at any moment, and many who fetch the same at once."""
+"""Interrupted and concurrent fetches."""
 
 import hashlib
 import os
@@ -33,11 +33,11 @@ from support.published import (
 from image_translation import data
 from image_translation.errors import DataError
 
-FETCH = "import sys; from image_translation import data, download; print(data.fetch(sys.argv[1]))"
+FETCH = "import sys; from image_translation import data; print(data.fetch(sys.argv[1]))"
 FETCH_IN_THREADS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from image_translation import data, download
+from image_translation import data
 print("ready", flush=True)
 sys.stdin.readline()
 with ThreadPoolExecutor(16) as pool:
@@ -46,13 +46,13 @@ with ThreadPoolExecutor(16) as pool:
 """
 
 
-class Cut(BaseException):
-    """The end of the process, as far as the disk is concerned."""
+class KilledError(BaseException):
+    """Stands for the end of the process."""
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "archive", "directory", "repair", "new archive"])
-def test_the_end_may_come_at_any_moment(site: Site, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """Stop before each change of the file system in turn; what is there is sound, and the next run finishes."""
+def test_a_fetch_may_be_interrupted_at_any_time(site: Site, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Stop before each change of the file system in turn: final files are valid, and the next fetch completes them."""
     small = {".zgroup": b"{}", ".zattrs": b"[]", "0/0": b"chunk"}
     item = {
         "checkpoint": checkpoint(),
@@ -72,7 +72,7 @@ def test_the_end_may_come_at_any_moment(site: Site, monkeypatch: pytest.MonkeyPa
             with lock:
                 left -= 1
                 if left < 0:
-                    raise Cut
+                    raise KilledError
             return call(path, *arguments, **options)
 
         return limited_call
@@ -88,7 +88,7 @@ def test_the_end_may_come_at_any_moment(site: Site, monkeypatch: pytest.MonkeyPa
                 patch.setattr(os, name, limited(getattr(os, name)))
             try:
                 data.fetch(item.name)
-            except Cut:
+            except KilledError:
                 finished = False
             else:
                 finished = True
@@ -118,7 +118,7 @@ def killed(*arguments: str, when: Callable[[], bool], what: str) -> None:
 
 
 @requires_posix
-def test_a_file_whose_fetch_was_killed_is_finished_by_the_next(site: Site) -> None:
+def test_a_killed_download_of_a_file_is_resumed(site: Site) -> None:
     item, gate = checkpoint(size=3_000_000), Gate()
     site.publish(item)
     site.server.script(item.source, gated(gate, 2_500_000))
@@ -126,7 +126,7 @@ def test_a_file_whose_fetch_was_killed_is_finished_by_the_next(site: Site) -> No
     def unfinished() -> int:
         return max(map(len, site.unfinished(item.name).values()), default=0)
 
-    killed(FETCH, item.name, when=lambda: unfinished() > 1_000_000, what="a million bytes are on the disk")
+    killed(FETCH, item.name, when=lambda: unfinished() > 1_000_000, what="a million bytes are on disk")
     gate.open()
     check_cache(site.cache, site.items)
     on_disk = unfinished()
@@ -135,7 +135,7 @@ def test_a_file_whose_fetch_was_killed_is_finished_by_the_next(site: Site) -> No
 
 
 @requires_posix
-def test_a_directory_whose_fetch_was_killed_repeats_none_of_its_files(site: Site) -> None:
+def test_a_killed_download_of_a_directory_repeats_no_complete_file(site: Site) -> None:
     item, gate = directory(), Gate()
     site.publish(item)
     site.server.script("/tiny.ome.zarr/0/20/0/0/0/0", gated(gate, 3))
@@ -144,7 +144,7 @@ def test_a_directory_whose_fetch_was_killed_repeats_none_of_its_files(site: Site
     def all_others_are_there() -> bool:
         return gate.reached.is_set() and wanted <= set(site.unfinished(item.name).values())
 
-    killed(FETCH, item.name, when=all_others_are_there, what="all other files are on the disk")
+    killed(FETCH, item.name, when=all_others_are_there, what="all other files are on disk")
     gate.open()
     check_cache(site.cache, site.items)
     assert not published_files(site.cache, item.name)
@@ -153,7 +153,7 @@ def test_a_directory_whose_fetch_was_killed_repeats_none_of_its_files(site: Site
     assert again == {"/tiny.ome.zarr/0/20/0/0/0/0"}
 
 
-def test_sixteen_threads_fetch_everything_once(site: Site) -> None:
+def test_sixteen_threads_download_every_file_once(site: Site) -> None:
     items = [checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()]
     site.publish(*items)
     gate = Gate()
@@ -162,7 +162,7 @@ def test_sixteen_threads_fetch_everything_once(site: Site) -> None:
     names = [item.name for item in items for _ in range(16)]
     with ThreadPoolExecutor(len(names)) as pool:
         futures = [pool.submit(data.fetch, name) for name in names]
-        wait_until(lambda: len(site.server.requests) >= len(items), "all have begun")
+        wait_until(lambda: len(site.server.requests) >= len(items), "all have started")
         gate.open()
         assert {future.result() for future in futures} == {site.cache / item.name / item.final for item in items}
     assert set(site.server.counts().values()) == {1}
@@ -170,7 +170,7 @@ def test_sixteen_threads_fetch_everything_once(site: Site) -> None:
         site.fetch(item)
 
 
-def test_two_processes_of_sixteen_threads_fetch_everything_once(site: Site) -> None:
+def test_two_processes_of_sixteen_threads_download_every_file_once(site: Site) -> None:
     items = [checkpoint(), archive(make_zip(in_directory("tiny.ome.zarr", store_files()))), directory()]
     site.publish(*items)
     command = [sys.executable, "-c", FETCH_IN_THREADS, *(item.name for item in items)]
@@ -191,8 +191,7 @@ def test_two_processes_of_sixteen_threads_fetch_everything_once(site: Site) -> N
         site.fetch(item)
 
 
-def test_who_waits_for_a_fetch_that_fails_tries_it_too(site: Site) -> None:
-    """The one that holds the lock fails, the next one takes over and is served."""
+def test_a_waiting_fetch_takes_over_from_one_that_fails(site: Site) -> None:
     item, gate = checkpoint(), Gate()
     site.publish(item)
     site.server.script(item.source, Reply(status=404, body=b"", gate=gate))
@@ -208,10 +207,9 @@ def test_who_waits_for_a_fetch_that_fails_tries_it_too(site: Site) -> None:
     assert site.server.count(item.source) == 2
 
 
-def test_the_sums_of_the_tests_are_real() -> None:
-    """A file that is served as it is listed passes hashlib, too."""
+def test_checksums_of_the_test_data_agree_with_hashlib() -> None:
     item = directory()
     for line in item.served[item.source].decode().splitlines():
-        name, digest = line.split()
-        assert hashlib.sha256(item.content[f"tiny.ome.zarr/{name}"]).hexdigest() == digest
+        name, checksum = line.split()
+        assert hashlib.sha256(item.content[f"tiny.ome.zarr/{name}"]).hexdigest() == checksum
     assert file_list({"a b": b""}).startswith("'a b' e3b0c442")

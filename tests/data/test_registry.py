@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 
 from image_translation.data import registry
-from image_translation.data.registry import Entry, entries
+from image_translation.data.registry import Entry, load_registry
 from image_translation.errors import UsageError
 from image_translation.normalize import METHODS
 
-SUM = "0" * 63 + "a"
+CHECKSUM = "0" * 63 + "a"
 ENTRY = {
     "kind": "checkpoint",
     "title": "a network",
     "address": "https://example.org/nets/net.ckpt",
-    "sha256": SUM,
+    "sha256": CHECKSUM,
     "licence": "CC0",
     "citation": "nobody",
 }
@@ -32,8 +32,8 @@ def write(path: Path, name: str = "mine", drop: tuple[str, ...] = (), **changes:
     path.write_text(f"[{name}]\n{text}", encoding="utf-8")
 
 
-def test_the_built_in_entries_make_sense() -> None:
-    found = entries()
+def test_built_in_entries_are_valid() -> None:
+    found = load_registry()
     assert list(found) == ["pretrained_ckpt", "train", "test", "movie", "training_logs"]
     assert [entry.is_archive for entry in found.values()] == [False, True, True, False, True]
     assert found["pretrained_ckpt"].final == "epoch=399-step=23200.ckpt"
@@ -43,10 +43,10 @@ def test_the_built_in_entries_make_sense() -> None:
     assert all(entry.address.startswith("https://") for entry in found.values())
 
 
-def test_the_facts_of_the_published_networks() -> None:
-    facts = {name: entry.facts for name, entry in entries().items()}
-    assert facts["movie"] is None
-    vscyto2d, trained = facts["pretrained_ckpt"], facts["training_logs"]
+def test_metadata_of_the_published_checkpoints() -> None:
+    metadata = {name: entry.checkpoint_metadata for name, entry in load_registry().items()}
+    assert metadata["movie"] is None
+    vscyto2d, trained = metadata["pretrained_ckpt"], metadata["training_logs"]
     assert vscyto2d is not None
     assert (vscyto2d.normalization, vscyto2d.input_channels) == ("median_iqr", ("Phase3D",))
     assert vscyto2d.output_channels == ("Nuclei", "Membrane")
@@ -54,31 +54,31 @@ def test_the_facts_of_the_published_networks() -> None:
     assert trained.normalization == "mean_std"
 
 
-def test_normalizations_are_those_that_there_are() -> None:
+def test_normalizations_are_the_available_methods() -> None:
     assert registry.NORMALIZATIONS == METHODS
 
 
-def test_own_entries_are_added(own: Path) -> None:
-    write(own, input_channels=["Phase"], normalization="mean_std", sha256=SUM.upper())
-    assert list(entries())[-1] == "mine"
-    entry = entries()["mine"]
+def test_entries_of_the_user_are_added(own: Path) -> None:
+    write(own, input_channels=["Phase"], normalization="mean_std", sha256=CHECKSUM.upper())
+    assert list(load_registry())[-1] == "mine"
+    entry = load_registry()["mine"]
     assert entry == Entry(
         name="mine", **{**ENTRY, "file": "net.ckpt", "input_channels": ("Phase",), "normalization": "mean_std"}
     )
 
 
-def test_a_list_may_lie_beside_the_registry(own: Path, tmp_path: Path) -> None:
+def test_a_local_list_is_relative_to_the_registry(own: Path, tmp_path: Path) -> None:
     write(own, kind="ome-zarr", drop=("sha256",), list="files.txt", address="https://example.org/m.ome.zarr/")
-    entry = entries()["mine"]
+    entry = load_registry()["mine"]
     assert entry.list == str(tmp_path / "files.txt")
     assert entry.address == "https://example.org/m.ome.zarr"
     assert entry.is_directory
     assert not entry.is_archive
 
 
-def test_names_of_files_are_taken_from_addresses(own: Path) -> None:
+def test_file_names_are_taken_from_urls(own: Path) -> None:
     write(own, address="https://example.org/a%20net.ckpt?download=1")
-    assert entries()["mine"].file == "a net.ckpt"
+    assert load_registry()["mine"].file == "a net.ckpt"
 
 
 @pytest.mark.parametrize(
@@ -87,66 +87,66 @@ def test_names_of_files_are_taken_from_addresses(own: Path) -> None:
         ({"kind": "model"}, r"kind = 'model'; allowed are checkpoint, checkpoints, ome-zarr"),
         ({"drop": ("licence", "title")}, "lacks title, licence"),
         ({"licence": ""}, "lacks licence"),
-        ({"colour": "red"}, "has the key colour; known are kind, title"),
+        ({"colour": "red"}, "has the unknown key colour; allowed are kind, title"),
         ({"title": 3}, "title = 3; must be printable text"),
         ({"title": "a\x1b[31mb"}, "must be printable text"),
         ({"size": -1}, "size = -1; must be a number of bytes"),
         ({"input_channels": "Phase3D"}, "input_channels = 'Phase3D'; must be a list of names"),
-        ({"address": "ftp://example.org/net.ckpt"}, "must be one of https:// or http://"),
-        ({"address": "file:///etc/passwd"}, "must be one of https:// or http://"),
-        ({"address": "net.ckpt"}, "must be one of https:// or http://"),
-        ({"address": "http://[::1/net.ckpt"}, "must be one of https:// or http://"),
-        ({"address": "http:///net.ckpt"}, "must be one of https:// or http://"),
-        ({"address": "https://example.org/a/%2e%2e"}, "file = '..'; must be a plain name"),
-        ({"address": "https://example.org/..%2Fevil"}, "file = '../evil'; must be a plain name"),
+        ({"address": "ftp://example.org/net.ckpt"}, "must be a URL that starts with https:// or http://"),
+        ({"address": "file:///etc/passwd"}, "must be a URL that starts with https:// or http://"),
+        ({"address": "net.ckpt"}, "must be a URL that starts with https:// or http://"),
+        ({"address": "http://[::1/net.ckpt"}, "must be a URL that starts with https:// or http://"),
+        ({"address": "http:///net.ckpt"}, "must be a URL that starts with https:// or http://"),
+        ({"address": "https://example.org/a/%2e%2e"}, "file = '..'; must be a plain file name"),
+        ({"address": "https://example.org/..%2Fevil"}, "file = '../evil'; must be a plain file name"),
         ({"normalization": "loud"}, "normalization = 'loud'; allowed are median_iqr, mean_std, none"),
         ({"kind": 7}, "kind = 7; must be printable text"),
-        ({"list": ""}, "list = ''; leave it out"),
-        ({"sha256": SUM[1:]}, "sha256 = '0.*a'; must be a SHA-256 sum"),
-        ({"drop": ("sha256",)}, "sha256 = ''; must be a SHA-256 sum"),
+        ({"list": ""}, "list = ''; give a URL or a path"),
+        ({"sha256": CHECKSUM[1:]}, "sha256 = '0.*a'; must be a SHA-256 checksum"),
+        ({"drop": ("sha256",)}, "sha256 = ''; must be a SHA-256 checksum"),
         ({"kind": "ome-zarr", "list": "https://example.org/l.txt", "sha256": ""}, "list_sha256 = ''; must be"),
-        ({"list": "files.txt"}, "neither a sha256 of its own nor the kind checkpoint"),
-        ({"address": "https://example.org"}, "file = ''; must be a plain name"),
-        ({"file": "../net.ckpt"}, "file = '../net.ckpt'; must be a plain name"),
-        ({"file": "a/b"}, "file = 'a/b'; must be a plain name"),
-        ({"file": ".lock"}, "file = '.lock'; must be a plain name"),
-        ({"file": "verified.json"}, "file = 'verified.json'; must be a plain name"),
-        ({"file": "C:net"}, "file = 'C:net'; must be a plain name"),
+        ({"list": "files.txt"}, "neither with sha256 nor with kind = 'checkpoint'"),
+        ({"address": "https://example.org"}, "file = ''; must be a plain file name"),
+        ({"file": "../net.ckpt"}, "file = '../net.ckpt'; must be a plain file name"),
+        ({"file": "a/b"}, "file = 'a/b'; must be a plain file name"),
+        ({"file": ".lock"}, "file = '.lock'; must be a plain file name"),
+        ({"file": "verified.json"}, "file = 'verified.json'; must be a plain file name"),
+        ({"file": "C:net"}, "file = 'C:net'; must be a plain file name"),
         ({"kind": "checkpoints"}, "needs the key holds"),
         ({"kind": "checkpoints", "list": "files.txt", "drop": ("sha256",)}, "needs the key holds"),
-        ({"kind": "checkpoints", "holds": "/etc/*"}, "must be a pattern relative"),
-        ({"kind": "checkpoints", "holds": "../*"}, "must be a pattern relative"),
+        ({"kind": "checkpoints", "holds": "/etc/*"}, "must be a glob pattern relative"),
+        ({"kind": "checkpoints", "holds": "../*"}, "must be a glob pattern relative"),
     ],
 )
-def test_entries_that_make_no_sense_are_refused(own: Path, changes: dict[str, object], message: str) -> None:
+def test_invalid_entries_are_refused(own: Path, changes: dict[str, object], message: str) -> None:
     write(own, **changes)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=message) as caught:
-        entries()
+        load_registry()
     assert str(caught.value).startswith(f"{own}: [mine] ")
 
 
 @pytest.mark.parametrize("name", ["'a b'", "'../x'", "'-x'", "'.x'"])
-def test_names_are_plain(own: Path, name: str) -> None:
+def test_names_with_special_characters_are_refused(own: Path, name: str) -> None:
     write(own, name=name)
-    with pytest.raises(UsageError, match="is no name; use letters, digits"):
-        entries()
+    with pytest.raises(UsageError, match="is not a valid name; use letters, digits"):
+        load_registry()
 
 
-def test_built_in_names_cannot_be_taken(own: Path) -> None:
+def test_built_in_names_cannot_be_redefined(own: Path) -> None:
     for name in ("movie", "demo_ckpt"):
         write(own, name=name)
         with pytest.raises(UsageError, match=rf"\[{name}\] is the name of a built-in entry; choose another"):
-            entries()
+            load_registry()
 
 
 @pytest.mark.parametrize("text", ["[mine", "mine = 3", "\xff", "<!DOCTYPE html>", "a = " + "[" * 100_000])
-def test_files_that_are_no_registry_are_named(own: Path, text: str) -> None:
+def test_a_file_that_is_not_a_registry_is_named(own: Path, text: str) -> None:
     own.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError) as caught:
-        entries()
+        load_registry()
     assert str(own) in str(caught.value)
 
 
 def test_a_missing_registry_is_named(own: Path) -> None:
     with pytest.raises(UsageError, match=r"own.toml: cannot be read .*IMAGE_TRANSLATION_REGISTRY.*No such file"):
-        entries()
+        load_registry()

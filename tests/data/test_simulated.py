@@ -1,4 +1,4 @@
-"""The embedded movie is made once, whoever asks for it."""
+"""Simulated stores, and the embedded movie and plate, which are generated once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +11,7 @@ from image_translation.omezarr.store import open_store
 from image_translation.simulation.spec import MovieSpec
 
 
-def test_all_who_want_it_at_once_get_one_movie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_requests_generate_the_movie_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulated, "DEMO", MovieSpec(shape=(64, 64), frames=6))
     made = []
     write = simulated.write_simulated_movie
@@ -28,7 +28,7 @@ def test_all_who_want_it_at_once_get_one_movie(tmp_path: Path, monkeypatch: pyte
     assert open_store(path).position("fov").read(5, 0, 0).std() > 0
 
 
-def test_the_embedded_plate_has_fields_of_all_densities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_plate_has_fields_of_increasing_density(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0))
     monkeypatch.setattr(simulated, "DEMO_FIELDS", 10)
     path = tmp_path / "plate.ome.zarr"
@@ -47,7 +47,7 @@ def test_the_embedded_plate_has_fields_of_all_densities(tmp_path: Path, monkeypa
     assert stained[0] < 0.7 * stained[1]
 
 
-def test_a_plate_is_what_its_movies_are_by_themselves(tmp_path: Path) -> None:
+def test_a_plate_contains_the_same_movies_as_single_stores(tmp_path: Path) -> None:
     spec = MovieSpec(shape=(64, 64), frames=2)
     specs = simulated.simulated_positions(spec, 3)
     simulated.write_simulated_plate(specs, tmp_path / "plate.ome.zarr")

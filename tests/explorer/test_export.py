@@ -47,7 +47,7 @@ def test_the_command_writes_figures_and_a_table(
         (["--time", "-1"], "frame -1 is not in"),
         (["--position", "B/1/1"], "B/1/1"),
         (["--device", "abacus"], "abacus"),
-        (["-m", "pretrained_ckpt"], "pretrained_ckpt: is a checkpoint, and a movie is needed"),
+        (["-m", "pretrained_ckpt"], "pretrained_ckpt: is a checkpoint, but a movie is needed"),
     ],
 )
 def test_invalid_arguments_are_reported_before_the_network_is_loaded(

@@ -10,11 +10,11 @@ from image_translation.errors import UsageError
 from image_translation.explorer.inspector import NetworkInput
 from image_translation.explorer.perturbation import PERTURBATIONS
 from image_translation.explorer.validity import (
-    trial_figure,
-    validity_figure,
     range_of_validity,
     sample_strengths,
     sweep,
+    trial_figure,
+    validity_figure,
 )
 
 

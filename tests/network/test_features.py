@@ -47,8 +47,10 @@ def test_only_pixels_that_lie_entirely_in_the_padding_are_removed(network: Any, 
     assert features["stem"].shape[1:] == (16, 23)
     assert features["encoder 2"].shape[1:] == (8, 12)
     assert features["head"].shape[1:] == (30, 45)
-    _, whole, _ = FeatureExtractor(network, 4, device="cpu").extract(np.pad(image, ((0, 0), (1, 1), (1, 2)), "reflect"))
-    np.testing.assert_array_equal(features["stem"], whole["stem"][:, :, :23])
+    _, padded, _ = FeatureExtractor(network, 4, device="cpu").extract(
+        np.pad(image, ((0, 0), (1, 1), (1, 2)), "reflect")
+    )
+    np.testing.assert_array_equal(features["stem"], padded["stem"][:, :, :23])
 
 
 def test_hooks_are_removed_and_weights_unchanged(network: Any, image: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ import torch
 from support.networks import Doubling, images
 
 from image_translation.errors import DataError, UsageError
-from image_translation.network import predictor
-from image_translation.network.predictor import Predictor, pad
+from image_translation.network.predictor import MAX_BATCH_SIZE, Predictor, pad
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (17, 33), (615, 615), (16, 32), (3, 2)])
@@ -147,11 +146,11 @@ def test_started_predictions_can_be_collected_in_any_order(tiny_model: Any) -> N
             np.testing.assert_array_equal(output, expected)
 
 
-@pytest.mark.parametrize(("free", "size"), [(0, 1), (1e6, 1), (40e6, 7), (1e12, predictor.MAX_BATCH_SIZE)])
+@pytest.mark.parametrize(("free", "size"), [(0, 1), (1e6, 1), (40e6, 7), (1e12, MAX_BATCH_SIZE)])
 def test_batch_size_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch, free: float, size: int) -> None:
     predictor = Predictor(Doubling(), 16, device="cpu")
     predictor.device = torch.device("cuda")
-    monkeypatch.setattr(predictor, "free_memory", lambda device: free)
+    monkeypatch.setattr("image_translation.network.predictor.free_memory", lambda device: free)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5e6)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5e6 + 100 * 256**2)  # 100 bytes per pixel
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)

@@ -1,5 +1,7 @@
 """OME-Zarr stores for tests, written with zarr alone, so that any optional metadata can be left out."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,10 @@ import numpy as np
 import tensorstore as ts
 import zarr
 
+from image_translation.omezarr.output import ImageSpec, create_store, finish_image
+from image_translation.omezarr.store import open_store
+
+WINDOW = {"min": 0.0, "max": 1.0, "start": 0.1, "end": 0.9}
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 
@@ -103,3 +109,25 @@ def write_plate(path: Path, movies: dict[str, np.ndarray], *, version: str = "0.
     for name, data in movies.items():
         write_image(path / name, data, version=version, **options)
     return path
+
+
+def edit_json(file: Path, edit: Callable[[Any], Any]) -> None:
+    """Modify the content of a JSON file in place."""
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+
+
+def make_output(source: Path, target: Path, **options: Any) -> list[ImageSpec]:
+    """Create and finish an output store of two channels for a source; `options` change its `ImageSpec`."""
+    store = open_store(source)
+    images = []
+    for name in store.names:
+        like = store.position(name)
+        settings = {"frames": range(like.shape[0]), "length": like.shape[0], "planes": (like.shape[2] // 2,)} | options
+        images.append(ImageSpec(like, ("Nuclei", "Membrane"), **settings))
+    create_store(target, store, images)
+    for image in images:
+        name = image.like.name
+        finish_image(target if name == "fov" else target / name, image, [WINDOW] * 2, {"version": "1"})
+    return images

@@ -26,8 +26,8 @@ def equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def history(folder):
-    with (folder / "history.csv").open(newline="") as file:
+def history(directory):
+    with (directory / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -75,17 +75,17 @@ def test_relation_of_source_and_target_is_learned_and_other_commands_use_the_che
     result = train(replace(options, steps=60, round_steps=30, augmentation="weak"))
     assert result.history[-1]["pearson/Nuclei"] > 0.9
     assert result.history[-1]["loss/validation"] < 0.5 * result.history[0]["loss/train"]
-    folder = options.output
+    directory = options.output
     made = "best.ckpt last.ckpt history.csv curves.png examples.png statistics.json training.json logs"
-    assert {path.name for path in folder.iterdir()} >= set(made.split())
-    assert list((folder / "logs").glob("events*"))
+    assert {path.name for path in directory.iterdir()} >= set(made.split())
+    assert list((directory / "logs").glob("events*"))
     for name in ("best", "last"):
-        spec, state = read_spec(folder / f"{name}.ckpt")
+        spec, state = read_spec(directory / f"{name}.ckpt")
         assert (spec.input_channels, spec.output_channels) == (("Phase3D",), ("Nuclei",))
         assert (spec.normalization, spec.normalization_source) == ("mean_std", "checkpoint")
         assert not spec.notes
         build_network(spec, state)
-    metadata = torch.load(folder / "best.ckpt", weights_only=True)["image_translation"]
+    metadata = torch.load(directory / "best.ckpt", weights_only=True)["image_translation"]
     assert metadata["training"]["versions"]["viscy"]
     assert metadata["training"]["seed"] == 0
     assert len(metadata["data_sha256"]) == 64

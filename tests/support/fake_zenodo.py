@@ -1,7 +1,7 @@
-"""Zenodo's deposit API on loopback, as far as uploads need it: it keeps depositions and files, and fails when asked to.
+"""A fake of Zenodo's deposit API on the loopback interface: it stores depositions and files, and can be made to fail.
 
-Every request belongs to a step: create, newversion, read, delete, metadata, upload or publish. `fail` lists how the
-next requests of a step go wrong; when the list is used up, the server behaves.
+Every request belongs to a step: create, newversion, read, delete, metadata, upload or publish. `FakeZenodo.fail` lists
+how the next requests of a step fail; later ones succeed.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
-TOKEN = "Jk3v-secret.of~a/person+42="  # every kind of character that a token may have
+TOKEN = "Jk3v-secret.of~a/person+42="  # all kinds of characters allowed in a token
 ERROR_PAGE = b"<html>\r\n<head><title>Gateway down</title></head>\r\n<body><h1>Sorry</h1></body></html>\r\n"
 ROUTES = {
     ("POST", 0, ""): "create",
@@ -25,7 +25,7 @@ ROUTES = {
     ("POST", 3, "newversion"): "newversion",
     ("POST", 3, "publish"): "publish",
 }
-ODD_ANSWERS = {
+INVALID_REPLIES = {
     "truncated": (200, b'{"id": 7, "links": {"buck'),
     "page": (200, ERROR_PAGE),
     "list": (200, b"[]"),
@@ -36,7 +36,7 @@ REQUIRED = ("title", "upload_type", "description", "creators")
 
 
 class RefusalError(Exception):
-    """An answer that is an error, as the real server words it."""
+    """A reply with an error, as sent by the real server."""
 
     def __init__(self, status: int, message: str, *errors: tuple[str, str]) -> None:
         self.status = status
@@ -46,7 +46,7 @@ class RefusalError(Exception):
 
 
 @dataclass
-class Stored:
+class StoredFile:
     """A file of a deposition."""
 
     name: str
@@ -60,23 +60,23 @@ class Stored:
 
 @dataclass
 class Deposition:
-    """A draft, or a published record."""
+    """A draft or a published record."""
 
     id: int
     concept: int
-    files: dict[str, Stored] = field(default_factory=dict)
+    files: dict[str, StoredFile] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     published: bool = False
     gone: bool = False
     bucket: str = field(default_factory=lambda: str(uuid4()))
 
-    def sums(self) -> dict[str, str]:
+    def checksums(self) -> dict[str, str]:
         return {name: stored.md5 for name, stored in self.files.items()}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request that came."""
+class Request:
+    """A request that was received."""
 
     step: str
     method: str
@@ -86,19 +86,19 @@ class Asked:
     body: bytes
 
 
-class Zenodo(ThreadingHTTPServer):
-    """The imitation. newversion answers in one of two styles: "new", the draft, or "old", the record with a link."""
+class FakeZenodo(ThreadingHTTPServer):
+    """Fake server. It replies to newversion with the draft (style "new") or the record with a link ("old")."""
 
     daemon_threads = False
 
     def __init__(self, style: str = "new") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.style = style
-        self.address = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.depositions: dict[int, Deposition] = {}
-        self.asked: list[Asked] = []
-        self.stored: list[str] = []  # names of the files that arrived
-        self.unexpected: list[BaseException] = []
+        self.requests: list[Request] = []
+        self.stored: list[str] = []  # names of the uploaded files
+        self.errors: list[BaseException] = []
         self.stalled = threading.Event()
         self.closing = threading.Event()
         self.lock = threading.Lock()
@@ -114,15 +114,15 @@ class Zenodo(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
-        assert not self.unexpected
+        assert not self.errors
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exception()
         if error is not None and not isinstance(error, ConnectionError):
-            self.unexpected.append(error)
+            self.errors.append(error)
 
     def fail(self, step: str, *faults: str | int) -> None:
-        """Let the next requests of a step go wrong, one after the other."""
+        """Make the next requests of a step fail, one after the other."""
         assert step in {*ROUTES.values(), "upload"}
         self._faults[step] = list(faults)
 
@@ -131,16 +131,16 @@ class Zenodo(ThreadingHTTPServer):
         return faults.pop(0) if faults else ""
 
     def steps(self) -> list[str]:
-        return [request.step for request in self.asked]
+        return [request.step for request in self.requests]
 
     def uploads(self) -> list[str]:
-        return [unquote(request.path).rsplit("/", 1)[1] for request in self.asked if request.step == "upload"]
+        return [unquote(request.path).rsplit("/", 1)[1] for request in self.requests if request.step == "upload"]
 
     def record(self, **files: bytes) -> Deposition:
-        """A published record, for a new version; dots in names are written as underscores."""
+        """Add a published record with files; underscores in their names stand for dots."""
         deposition = self.add()
         for name, content in files.items():
-            deposition.files[name.replace("_", ".")] = Stored(name.replace("_", "."), content)
+            deposition.files[name.replace("_", ".")] = StoredFile(name.replace("_", "."), content)
         deposition.metadata = dict.fromkeys(REQUIRED, "earlier")
         deposition.published = True
         return deposition
@@ -162,16 +162,16 @@ class Zenodo(ThreadingHTTPServer):
         return found
 
     def view(self, deposition: Deposition, *, latest_draft: int | None = None) -> dict[str, Any]:
-        """A deposition as the server shows it; without files there is no list of files."""
+        """Return the JSON of a deposition; without files it has no list of files."""
         number = deposition.id
-        own = f"{self.address}/api/deposit/depositions/{number}"
+        own = f"{self.url}/api/deposit/depositions/{number}"
         links = {
             "self": own,
-            "html": f"{self.address}/{'records' if deposition.published else 'deposit'}/{number}",
-            "bucket": f"{self.address}/api/files/{deposition.bucket}",
+            "html": f"{self.url}/{'records' if deposition.published else 'deposit'}/{number}",
+            "bucket": f"{self.url}/api/files/{deposition.bucket}",
             "publish": f"{own}/actions/publish",
             "newversion": f"{own}/actions/newversion",
-            "latest_draft": f"{self.address}/api/deposit/depositions/{latest_draft or number}",
+            "latest_draft": f"{self.url}/api/deposit/depositions/{latest_draft or number}",
         }
         doi = f"10.5281/zenodo.{number}"
         shown: dict[str, Any] = {
@@ -192,12 +192,12 @@ class Zenodo(ThreadingHTTPServer):
             ]
         return shown
 
-    def act(self, step: str, parts: list[str], body: bytes) -> tuple[int, Any]:
-        """Do what a request asks for; the status and the content of the answer."""
+    def handle(self, step: str, parts: list[str], body: bytes) -> tuple[int, Any]:
+        """Perform a request, and return status and content of the reply."""
         match step:
             case "create":
                 if json.loads(body) != {}:
-                    raise RefusalError(400, "This imitation makes empty drafts only.")
+                    raise RefusalError(400, "This server only creates empty drafts.")
                 answer = 201, self.view(self.add())
             case "upload":
                 answer = 201, self._upload(parts, body)
@@ -233,7 +233,7 @@ class Zenodo(ThreadingHTTPServer):
             raise RefusalError(404, "Bucket does not exist.")
         if found[0].published:
             raise RefusalError(403, "Permission denied.")
-        stored = found[0].files[parts[1]] = Stored(parts[1], body)
+        stored = found[0].files[parts[1]] = StoredFile(parts[1], body)
         self.stored.append(stored.name)
         return {"key": stored.name, "size": len(body), "checksum": f"md5:{stored.md5}"}
 
@@ -243,7 +243,7 @@ class Zenodo(ThreadingHTTPServer):
             raise RefusalError(400, "Validation error.", ("metadata", "Missing data for required field."))
         deposition.metadata = content["metadata"]
         shown = self.view(deposition)
-        if deposition.metadata.get("license") == "unheard-of":  # today's server answers 200 and tells it in the content
+        if deposition.metadata.get("license") == "unheard-of":  # with status 200, as the real server
             shown["errors"] = [{"field": "metadata.rights", "messages": ["Invalid license."]}]
         return shown
 
@@ -256,7 +256,7 @@ class Zenodo(ThreadingHTTPServer):
             raise RefusalError(400, "A validation error occurred.", error)
         draft = drafts[0] if drafts else self.add(record.concept)
         if not drafts:
-            draft.files = {name: Stored(name, stored.content) for name, stored in record.files.items()}
+            draft.files = {name: StoredFile(name, stored.content) for name, stored in record.files.items()}
         return self.view(draft) if self.style == "new" else self.view(record, latest_draft=draft.id)
 
     def _publish(self, deposition: Deposition) -> dict[str, Any]:
@@ -270,9 +270,9 @@ class Zenodo(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: it is written down, allowed or not, done, and answered."""
+    """Handler of one request: record, authorise, perform, reply."""
 
-    server: Zenodo
+    server: FakeZenodo
     protocol_version = "HTTP/1.1"
     timeout = 30
     connection: socket
@@ -294,21 +294,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self.close_connection = True
-        address = urlsplit(self.path)
-        step, parts = self._route(address.path)
+        url = urlsplit(self.path)
+        step, parts = self._route(url.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         with self.server.lock:
-            self.server.asked.append(Asked(step, self.command, address.path, address.query, headers, body))
+            self.server.requests.append(Request(step, self.command, url.path, url.query, headers, body))
             fault = self.server.next_fault(step)
             status, content = 0, None
             if str(fault).split(" ")[0] in {"", "lost", "cut", "no", "bucket", "wrong"}:
                 try:
-                    self._admit(step, address.query)
-                    status, content = self.server.act(step, parts, body)
+                    self._authorize(step, url.query)
+                    status, content = self.server.handle(step, parts, body)
                 except RefusalError as refusal:
                     status, content = refusal.status, refusal.content
-        self._answer(fault, status, content)
+        self._reply(fault, status, content)
 
     def _route(self, path: str) -> tuple[str, list[str]]:
         match [unquote(part) for part in path.split("/")]:
@@ -319,15 +319,15 @@ class Handler(BaseHTTPRequestHandler):
                 return ROUTES.get((self.command, len(parts), kind), "unknown"), parts
         return "unknown", []
 
-    def _admit(self, step: str, query: str) -> None:
+    def _authorize(self, step: str, query: str) -> None:
         if parse_qs(query).get("access_token"):
-            raise RefusalError(400, "This imitation takes no token in an address.")
+            raise RefusalError(400, "This server refuses tokens in a URL.")
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise RefusalError(401, "The server could not verify that you are authorized to access it.")
         if step in {"create", "metadata"} and self.headers.get("Content-Type") != "application/json":
             raise RefusalError(415, "Unsupported media type.")
 
-    def _answer(self, fault: str | int, status: int, content: Any) -> None:
+    def _reply(self, fault: str | int, status: int, content: Any) -> None:
         body = b"" if content is None else json.dumps(content).encode()
         match str(fault).split(maxsplit=1):
             case ["stall"]:
@@ -339,23 +339,23 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(status, body[: len(body) // 2], length=len(body))
             case ["redirect", target]:
                 self._send(302, b"", location=target)
-            case [kind] if kind in ODD_ANSWERS:
-                self._send(*ODD_ANSWERS[kind])
-            case ["echo"]:  # an error that shows what was sent
+            case [kind] if kind in INVALID_REPLIES:
+                self._send(*INVALID_REPLIES[kind])
+            case ["echo"]:  # an error that contains the request
                 self._send(500, json.dumps({"message": f"{self.headers['Authorization']}\x1b[31m"}).encode())
             case [number] if number.isdecimal():
                 self._send(int(number), json.dumps({"status": int(number), "message": f"Fault {number}."}).encode())
             case words:
-                self._send(status, self._twisted(words, content) if words else body)
+                self._send(status, self._with_wrong_field(words, content) if words else body)
 
-    def _twisted(self, words: list[str], content: dict[str, Any]) -> bytes:
-        """An answer that looks right, but for one field."""
+    def _with_wrong_field(self, words: list[str], content: dict[str, Any]) -> bytes:
+        """Return a valid reply with one wrong field."""
         match words:
             case ["no", name]:
                 content = {**content, {"bucket": "links"}.get(name, name): None}
             case ["bucket", target]:
                 content = {**content, "links": {**content["links"], "bucket": target}}
-            case ["wrong", "sum"]:
+            case ["wrong", "checksum"]:
                 content = {**content, "checksum": f"md5:{'0' * 32}"}
             case _:
                 raise ValueError(words)
