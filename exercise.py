@@ -263,19 +263,17 @@ for label, checkpoint in checkpoints.items():
 # actual use of the images. The same as a command: `image-translation evaluate ours/raw.ome.zarr second/raw.ome.zarr --truth ... -o ...`
 
 # %%
-from image_translation.evaluation.options import EvaluationOptions
-from image_translation.evaluation.report import format_scores, judge
+from image_translation import evaluation
 
-scores = judge(
-    EvaluationOptions(
-        tuple(results / label / "raw.ome.zarr" for label in checkpoints),
-        truth=test_store.path,
-        same=tuple(same.items()),
-        output=results / "scores",
-        overwrite=True,
-    )
+evaluation_options = evaluation.EvaluationOptions(
+    tuple(results / label / "raw.ome.zarr" for label in checkpoints),
+    truth=test_store.path,
+    same=tuple(same.items()),
+    output=results / "scores",
+    overwrite=True,
 )
-print(format_scores(scores))
+scores = evaluation.evaluate(evaluation.make_plan(evaluation_options))
+print(evaluation.format_scores(scores.against_truth))
 
 # %%
 figure, axes = plt.subplots(figsize=(9, 8.4), layout="constrained")

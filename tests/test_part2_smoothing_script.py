@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from support import published
 import pytest
+from support import published
 from support.loopback_server import LoopbackServer
 from support.stores import phase, write_image
 
 from image_translation import data, part2_smoothing_script
+from image_translation.data import registry
 from image_translation.part2_smoothing_script import main
 from image_translation.staining import task
 

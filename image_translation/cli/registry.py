@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the list, and print the entry for a registry."""
     from image_translation.data.archives import ZARR_ROOT
-    from image_translation.data.file_list import format_file_list, compute_checksums
+    from image_translation.data.file_list import compute_checksums, format_file_list
     from image_translation.data.registry import REGISTRY_VARIABLE
 
     directory: Path = arguments.directory.resolve()

@@ -182,7 +182,7 @@ def difference_figure(
         cmap = GAIN_CMAP if against_truth else DIFFERENCE_CMAP
         for name, image in gain.items():
             shown = show_image(grid.add_panel(1, names.index(name)), image, (-limit, limit), cmap)
-        grid.add_colour_bar(shown, 1, 1, "gain (a.u.)" if against_truth else "less raw (a.u.)")
+        grid.add_colour_bar(shown, 1, 1, "gain (a.u.)" if against_truth else "minus raw (a.u.)")
         _add_colour_key(
             grid.add_panel(1, names.index(RAW)) if RAW in names and RAW not in gain else None, against_truth
         )

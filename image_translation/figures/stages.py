@@ -105,8 +105,8 @@ def change_figure(changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Seq
     handles = [
         Line2D([], [], color="0.3", marker="o", markersize=4, linewidth=1.4, label="mean over time"),
         Patch(color="0.3", alpha=0.2, linewidth=0, label="10-90 % of the frames"),
-        Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="as much as the input"),
-        *([Line2D([], [], color="0.3", linewidth=0.6, label="thin: the others' means")] if len(ratios) > 1 else []),
+        Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="same as the input"),
+        *([Line2D([], [], color="0.3", linewidth=0.6, label="thin: means of the others")] if len(ratios) > 1 else []),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=TEXT_SIZE)
     return figure
@@ -200,7 +200,7 @@ def _draw_spectrum(axes: Axes, cumulative: NDArray[Any], count: int) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: format_number(value))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_title("variance held (%)", **PLAIN_TEXT)
+    axes.set_title("explained variance (%)", **PLAIN_TEXT)
     axes.set_xlabel("number of components", fontsize=TEXT_SIZE)
     axes.spines[["top", "right"]].set_visible(False)
     style_axes(axes)

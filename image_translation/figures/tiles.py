@@ -33,9 +33,9 @@ PAGE_MARGIN, GAP = 0.06, 0.08  # inches; the gap is between tiles
 LINE_HEIGHT, ROW_NAME = 0.12, 0.36  # inches: of a line of a caption, and the width for the name of a row
 MAX_TILE_WIDTH, MIN_PAGE_WIDTH = 2.2, 3.2  # inches
 MAX_ASPECT_RATIO = 8  # of a field; longer ones are drawn compressed
-SEPARATE_BASES_LEGEND = "red, green, blue = first three principal components, of each stage for itself"
+SEPARATE_BASES_LEGEND = "red, green, blue = first three principal components, computed for each stage separately"
 COMMON_BASIS_LEGEND = (
-    "red, green, blue = first three principal components, in one basis for each row: "
+    "red, green, blue = first three principal components, in a common basis for each row: "
     "equal colours mean equal features, and equal greys equal values"
 )
 COMMON_RANGE_LEGEND = "equal greys mean equal values in each row"

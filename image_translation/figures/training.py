@@ -41,8 +41,8 @@ def learning_curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     steps = [row["step"] for row in rows]
     points = {"marker": ".", "markersize": 3, "linewidth": 1.2}
     for name, label, colour, line in (
-        ("loss/train", "patches trained on", "#7F7F7F", "--"),
-        ("loss/validation", "fields held out", "#000000", "-"),
+        ("loss/train", "training patches", "#7F7F7F", "--"),
+        ("loss/validation", "validation fields", "#000000", "-"),
     ):
         losses.plot(steps, [row[name] for row in rows], color=colour, linestyle=line, label=label, **points)
     best = min(rows, key=lambda row: row["loss/validation"])
@@ -59,7 +59,7 @@ def learning_curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
         label = f"{name.removeprefix(_PEARSON)} {values[-1]:.3f}".replace("$", r"\$")
         scores.plot(steps, values, color=colour, label=label, **points)
     rates.plot(steps, [row["rate"] for row in rows], color="#000000", **points)
-    for axes, title in ((losses, "Loss"), (scores, "Pearson, fields held out"), (rates, "Learning rate")):
+    for axes, title in ((losses, "Loss"), (scores, "Pearson, validation fields"), (rates, "Learning rate")):
         axes.set_title(title, **PLAIN_TEXT)
         axes.set_xlabel("step", fontsize=TEXT_SIZE)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

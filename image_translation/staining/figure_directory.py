@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from image_translation.errors import UsageError
-from image_translation.files import remove
+from image_translation.files import remove, require_directory
 
 _FIGURE_NAMES = re.compile(
     r".+_(combined|kymograph|difference)\.png|(corrcoef|tradeoff|score_card)\.png|comparison\.mp4|report\.html"
@@ -14,8 +14,7 @@ _FIGURE_NAMES = re.compile(
 
 def require_replaceable(directory: Path) -> None:
     """Raise ``UsageError`` if a directory exists and holds anything but figures of an earlier run."""
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"-o {directory}: is a file; give a directory, which is created if it does not exist")
+    require_directory(directory)
     for path in sorted(directory.rglob("*")):
         if not path.is_dir() and not _FIGURE_NAMES.fullmatch(path.name):
             raise UsageError(

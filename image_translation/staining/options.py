@@ -11,6 +11,7 @@ from typing import Literal
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
 from image_translation.normalize import Method
 from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of
@@ -143,8 +144,7 @@ class SmoothOptions(Inference):
             )
 
     def _check_output(self, movie: Path) -> None:
-        if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"-o {self.output}: is a file; give a directory, which is created if it does not exist")
+        require_directory(self.output)
         output = self.output.resolve()
         for directory in (output, *output.parents):
             if directory == movie or any((directory / name).exists() for name in ZARR_METADATA):

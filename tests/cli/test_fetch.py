@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support import published
 import pytest
+from support import published
 from support.loopback_server import LoopbackServer, corrupt, status
 
 from image_translation import data

@@ -88,7 +88,7 @@ def test_group_without_tiles_is_omitted():
     "draw_nothing", [lambda: overview_figure([("x", [])], "t"), lambda: comparison_figure([], "t")]
 )
 def test_no_tiles_at_all_is_an_error(draw_nothing):
-    with pytest.raises(UsageError, match="choose a picture or a stage"):
+    with pytest.raises(UsageError, match="choose an image or a stage"):
         draw_nothing()
 
 

@@ -67,7 +67,7 @@ def test_panels_are_in_the_order_of_their_names_and_missing_ones_are_hatched(tmp
 
 
 def test_file_size_of_a_noisy_movie_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "MEGABYTES", 0.2)
+    monkeypatch.setattr(video, "MAX_MEGABYTES", 0.2)
     rng = np.random.default_rng(0)
     noise = (("", {"raw": rng.integers(0, 255, (128, 128, 3), dtype=np.uint8)}) for _ in range(60))
     write_video(tmp_path / "a.mp4", ["raw"], (128, 128), noise, n_frames=60)
