@@ -4,7 +4,7 @@
 its module parses, the options are checked, a plan is made, and the plan is run; results are printed on stdout, logs and
 one progress bar on stderr.
 
-Start with `commands`: the table of commands and how they are dispatched. `program` runs any of them: errors in one line,
+Start with `commands`: the table of commands and how they are dispatched. `program` runs any of them: one-line errors,
 exit codes, Ctrl-C. `arguments` holds what several commands share. Each other module is the command of its name.
 """
 

@@ -37,16 +37,16 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{target} exists; choose another -o, or replace it with --overwrite")
     checksums = compute_checksums(directory)
     if not set(ZARR_ROOT) & set(checksums):
-        raise UsageError(f"{directory}: is no OME-Zarr store, it has none of {', '.join(ZARR_ROOT)}")
+        raise UsageError(f"{directory}: is not an OME-Zarr store: it has none of {', '.join(ZARR_ROOT)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     text = format_file_list(checksums)
-    target.write_text(text, encoding="utf-8", newline="\n")  # on every system, or its sum would be another
+    target.write_text(text, encoding="utf-8", newline="\n")  # on every system, so that its checksum is the same
     size = sum((directory / name).stat().st_size for name in checksums)
     say(
-        f"# For a file that {REGISTRY_VARIABLE} names; fill in the address, the licence and whom to cite.\n"
+        f"# For a file that {REGISTRY_VARIABLE} names; fill in the URL, the licence and whom to cite.\n"
         f"[{re.sub('[^A-Za-z0-9_-]+', '_', directory.name.split('.')[0]).strip('_') or 'movie'}]\n"
         'kind = "ome-zarr"\ntitle = "..."\naddress = "https://..."\n'
-        f"list = {json.dumps(target.name)}  # beside that file; or an address\n"
+        f"list = {json.dumps(target.name)}  # beside that file; or a URL\n"
         f'list_sha256 = "{sha256(text.encode()).hexdigest()}"\nsize = {size}\n'
         'licence = "..."\ncitation = "..."'
     )

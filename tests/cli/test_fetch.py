@@ -165,7 +165,7 @@ def test_a_list_is_not_written_where_it_does_harm(
         assert capsys.readouterr().out == ""
         return errors(caplog)[0]
 
-    assert "m.ome.zarr: is no OME-Zarr store, it has none of .zgroup, .zattrs, zarr.json" in refused(str(store))
+    assert "m.ome.zarr: is not an OME-Zarr store: it has none of .zgroup, .zattrs, zarr.json" in refused(str(store))
     (store / ".zgroup").touch()
     assert "lies inside" in refused(str(store), "-o", str(store / "list.txt"))
     assert "absent: no such directory" in refused(str(tmp_path / "absent"))
