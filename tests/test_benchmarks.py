@@ -277,7 +277,7 @@ def test_the_explorer_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(explorer, "find_chromium", lambda: None)
     (line,) = explorer.measure(repeats=1)
     assert 0 < line.ours < 60
-    assert line.limit == 0.5
+    assert line.target == 0.5
 
 
 USAGE_ERRORS = [
