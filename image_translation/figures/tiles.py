@@ -35,7 +35,7 @@ MAX_TILE_WIDTH, MIN_PAGE_WIDTH = 2.2, 3.2  # inches
 MAX_ASPECT_RATIO = 8  # of a field; longer ones are drawn compressed
 SEPARATE_BASES_LEGEND = "red, green, blue = first three principal components, computed for each stage separately"
 COMMON_BASIS_LEGEND = (
-    "red, green, blue = first three principal components, in a common basis for each row: "
+    "red, green, blue = first three principal components, in one basis for each row: "
     "equal colours mean equal features, and equal greys equal values"
 )
 COMMON_RANGE_LEGEND = "equal greys mean equal values in each row"
