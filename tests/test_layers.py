@@ -1,4 +1,4 @@
-"""The direction of the imports: array modules load no torch, and the command line starts without anything heavy."""
+"""What is imported at run time: array packages load no torch, and the command line starts without heavy libraries."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def modules_of(*packages: str) -> list[str]:
     return [module.name for name in names for module in iter_modules(import_module(name).__path__, f"{name}.")]
 
 
-def test_arrays_need_arrays_alone() -> None:
+def test_array_packages_import_only_array_libraries() -> None:
     light = ["data.lookup", "errors", "files", "frame", "normalize", "omezarr.metadata", "staining.options"]
     light += [
         "evaluation.options",
@@ -76,12 +76,12 @@ def test_help_waits_for_no_library(arguments: list[str]) -> None:
         ["smooth", "-c", __file__, "-m", __file__, "-o", "out", "--scheduler", "local:0"],
     ],
 )
-def test_arguments_are_judged_without_heavy_libraries(arguments: list[str]) -> None:
+def test_arguments_are_checked_without_heavy_libraries(arguments: list[str]) -> None:
     code = f"from image_translation.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass"
     assert loaded_after(code) == set()
 
 
-def test_public_names_are_there() -> None:
+def test_public_names_exist() -> None:
     import image_translation
 
     for name in image_translation.__all__:

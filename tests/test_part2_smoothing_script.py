@@ -1,4 +1,4 @@
-"""The script that fills data/figs: its arguments, and what it leaves where."""
+"""The script that writes data/figs: its arguments and outputs."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ print([name for name in ("torch", "viscy", "matplotlib", "numpy", "zarr") if nam
         assert flag in result.stdout
 
 
-def test_without_arguments_the_way_out_is_told(
+def test_without_arguments_the_error_suggests_demo(
     caplog: pytest.LogCaptureFixture, monkeypatch: Any, tmp_path: Path
 ) -> None:
     with LoopbackServer() as server:
@@ -62,7 +62,7 @@ def test_without_arguments_the_way_out_is_told(
         (["-o", "out", "--results", "out/results"], "must not hold the results out/results"),
     ],
 )
-def test_wrong_usage_is_answered_before_anything_is_done(
+def test_wrong_usage_is_reported_before_anything_is_done(
     arguments: list[str], text: str, caplog: pytest.LogCaptureFixture, monkeypatch: Any, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -81,7 +81,7 @@ def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_figures_are_put_in_their_place_and_nothing_is_done_twice(
+def test_figures_are_copied_and_results_are_reused(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)

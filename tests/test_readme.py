@@ -1,4 +1,4 @@
-"""What the README tells people to type works."""
+"""The commands and examples of README and docs work."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ def shown_commands() -> list[list[str]]:
     return found
 
 
-def test_commands_are_understood() -> None:
+def test_commands_are_parsed() -> None:
     assert len(shown_commands()) >= 5
     for command in shown_commands():
         assert callable(commands.make_parser().parse_args(command).run)
@@ -47,7 +47,7 @@ def test_commands_are_understood() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
-def test_commands_of_the_documents_are_understood(path: Path) -> None:
+def test_commands_of_the_docs_are_parsed(path: Path) -> None:
     text = "".join(re.findall(r"```sh\n(.*?)```", path.read_text(), flags=re.DOTALL)).replace("\\\n", " ")
     for line in text.splitlines():
         command = re.match(r"(?:srun |uv run )?image-translation (.*)", line)
@@ -62,13 +62,13 @@ def test_the_exercise_can_be_opened() -> None:
     assert find_spec("jupyterlab")
 
 
-def test_the_notebook_that_it_names_is_there() -> None:
+def test_the_notebook_exists() -> None:
     (line,) = [line for line in "".join(blocks("sh")).splitlines() if line.startswith("marimo ")]
     assert line == "marimo edit image_translation/part1_inspection_widget.py"
     assert (ROOT / line.split()[-1]).is_file()
 
 
-def test_files_that_it_names_are_there() -> None:
+def test_linked_files_exist() -> None:
     links = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
     assert {"CONTRIBUTING.md", "LICENSE", "docs/metrics.md", "docs/explorer.jpg"} <= set(links)
     for link in links:

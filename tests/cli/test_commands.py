@@ -1,4 +1,4 @@
-"""The command as a process: exit codes, messages, and what a kill or Ctrl-C leaves behind."""
+"""The command line: exit codes and messages, also as a process, and after a kill or Ctrl-C."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_a_scheduler_without_dask(
     assert "needs Dask, which is not installed: uv sync --extra cluster" in caplog.text
 
 
-def test_help_tells_every_option_and_default(
+def test_help_shows_every_option_and_default(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -79,13 +79,13 @@ def test_help_tells_every_option_and_default(
     assert "default: True" not in out
 
 
-def test_a_failure_of_the_system_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_system_error_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     assert main(["simulate", "-o", str(tmp_path / "file" / "movie.zarr"), "--frames", "1"]) == 1
     assert "Not a directory" in caplog.text
 
 
-def test_simulate_writes_the_movie_that_was_asked_for(tmp_path: Path) -> None:
+def test_simulate_writes_the_requested_movie(tmp_path: Path) -> None:
     from image_translation.omezarr.store import open_store
     from image_translation.simulation.movie import Movie
     from image_translation.simulation.spec import MovieSpec
@@ -140,7 +140,7 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_kill_interrupt_and_go_on(tmp_path: Path, tiny_checkpoint: Path, network_class: Any, version: str) -> None:
+def test_kill_interrupt_and_resume(tmp_path: Path, tiny_checkpoint: Path, network_class: Any, version: str) -> None:
     movie = write_image(tmp_path / "in.zarr", phase(250, (64, 64)), version=version)
     arguments = ["-c", str(tiny_checkpoint), "-m", str(movie), "--batch-size", "3", "--device", "cpu"]
     arguments += ["--methods", "raw", "window", "savgol"]

@@ -49,7 +49,7 @@ def test_paths_are_printed_a_line_each(
     assert server.requests == []
 
 
-def test_the_list_says_what_is_here_and_how_large_the_rest_is(
+def test_the_list_shows_cached_entries_and_sizes(
     server: LoopbackServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = {key: entry for key, entry in registry.load_registry().items() if key.startswith("tiny")}
@@ -111,7 +111,7 @@ def test_one_that_fails_does_not_stop_the_others(
     assert last == "error: 2 of 3 could not be fetched: tiny_ckpt, tiny_zip"
 
 
-def test_verify_finds_what_looks_as_before(server: LoopbackServer, tmp_path: Path) -> None:
+def test_verify_finds_damage_of_unchanged_size_and_time(server: LoopbackServer, tmp_path: Path) -> None:
     assert main(["fetch", "tiny_movie"]) == 0
     chunk = tmp_path / "cache" / "tiny_movie" / MOVIE.final / "0/3/0/0/0/0"
     times = (chunk.stat().st_atime_ns, chunk.stat().st_mtime_ns)
@@ -152,7 +152,7 @@ def test_what_was_published_with_the_command_can_be_fetched(
     assert published.files_below(fetched) == files
 
 
-def test_a_list_is_not_written_where_it_does_harm(
+def test_a_list_is_not_written_into_its_directory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "m.ome.zarr"
@@ -186,7 +186,7 @@ def test_a_dry_run_fetches_nothing(server: LoopbackServer, tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
-def test_every_command_takes_names(
+def test_every_command_accepts_names(
     server: LoopbackServer, tmp_path: Path, tiny_checkpoint: Path, network_class: Any
 ) -> None:
     from support.stores import phase, write_image

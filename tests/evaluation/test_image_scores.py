@@ -23,7 +23,7 @@ def fit(*pairs):
     return found.scale()
 
 
-def test_gain_and_offset_are_found_over_images_of_several_sizes():
+def test_gain_and_offset_are_fitted_over_images_of_several_sizes():
     predictions = [image(0), image(1, (13, 200)), image(2, (1, 7))]
     scale = fit(*((p, np.float32(2.5) * p - np.float32(40)) for p in predictions))
     assert (scale.gain, scale.offset) == (pytest.approx(2.5, rel=1e-5), pytest.approx(-40, rel=1e-6))
@@ -33,7 +33,7 @@ def test_gain_and_offset_are_found_over_images_of_several_sizes():
         assert_allclose(applied, 2.5 * p - 40, atol=1e-5)
 
 
-def test_scale_is_that_of_least_squares_over_all_images_together():
+def test_scale_is_the_least_squares_fit_over_all_images():
     pairs = [(image(0) + 1, 3 * image(0) + image(1)), (image(2), image(3) + image(2) - 5)]
     slope, intercept = np.polyfit(*(np.concatenate([p[i].ravel() for p in pairs]).astype(float) for i in (0, 1)), 1)
     scale = fit(*pairs)
@@ -77,7 +77,7 @@ def test_the_scale_that_changes_nothing_is_the_default():
 
 
 @pytest.mark.parametrize("offset", [0, 500, 1e4])
-def test_scores_of_pixels_equal_those_of_other_programs(offset):
+def test_pixel_scores_equal_those_of_other_libraries(offset):
     truth = image(0) + np.float32(offset)
     predicted = truth + 0.5 * image(1)
     a, b = predicted.astype(float), truth.astype(float)
@@ -94,7 +94,7 @@ def test_scores_of_pixels_equal_those_of_other_programs(offset):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_similarity_is_that_of_scikit_image_but_for_the_edges():
+def test_ssim_equals_scikit_image_except_at_the_edges():
     truth = image(0, (200, 220))
     predicted = truth + 0.5 * image(1, (200, 220))
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.7}
@@ -122,7 +122,7 @@ def test_a_constant_image_has_no_correlation(value, shape):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (10, 300), (300, 10)])
-def test_images_smaller_than_a_window_have_no_similarity(shape):
+def test_images_smaller_than_the_window_have_no_ssim(shape):
     truth = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     found = pixel_scores(truth + 1, truth, 2.0)
     assert np.isnan(found["ssim"])
@@ -131,17 +131,17 @@ def test_images_smaller_than_a_window_have_no_similarity(shape):
     assert np.isnan(found["pearson"]) == (truth.size == 1)
 
 
-def test_the_least_image_with_a_similarity_has_one_window():
+def test_the_smallest_image_with_ssim_is_one_window():
     assert pixel_scores(image(0, (11, 11)), image(0, (11, 11)), 1.0)["ssim"] == pytest.approx(1)
 
 
-def test_without_a_range_there_is_neither_similarity_nor_noise():
+def test_without_a_data_range_ssim_and_psnr_are_undefined():
     found = pixel_scores(image(0), image(1), 0.0)
     assert np.isnan([found["ssim"], found["psnr"]]).all()
     assert np.isfinite([found["pearson"], found["mae"]]).all()
 
 
-def test_objects_are_found_in_both_images_by_one_method():
+def test_objects_are_found_in_both_images_by_the_same_method():
     truth = discs((80, 80), [(20, 20), (20, 60), (60, 40)], 9)
     predicted = 7 * discs((80, 80), [(20, 20), (60, 40)], 9) - 2
     asked = []

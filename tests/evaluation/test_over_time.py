@@ -39,8 +39,8 @@ def evaluate(*arguments: object) -> int:
     return main(["evaluate", *map(str, arguments)])
 
 
-def tell_of(path: Path, request: dict[str, Any], *, translation: list[float] | None = None) -> None:
-    """Add to a store what `smooth` notes in its own."""
+def add_provenance(path: Path, request: dict[str, Any], *, translation: list[float] | None = None) -> None:
+    """Add the provenance that `smooth` writes."""
     group = zarr.open_group(path, mode="r+")
     group.attrs["image_translation"] = {"request": request}
     if translation:
@@ -86,7 +86,7 @@ def test_numbers_are_those_of_the_evaluator(stores: Path, cells: CellMovie, tmp_
     assert sorted(map(repr, rows)) == sorted(map(repr, read_csv(out / "metrics.csv")))
 
 
-def test_tables_are_not_overwritten_unasked(
+def test_tables_are_not_overwritten_without_overwrite(
     stores: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = stores / "scores"
@@ -99,7 +99,7 @@ def test_tables_are_not_overwritten_unasked(
     assert len(read_csv(out / "metrics.csv")) > 100
 
 
-def test_without_a_yardstick_flicker_is_not_known(
+def test_without_phase_or_truth_flicker_is_unknown(
     stores: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(stores) == 0
@@ -109,7 +109,7 @@ def test_without_a_yardstick_flicker_is_not_known(
     assert "\nsharpness" in out
 
 
-def test_the_movie_that_the_results_name_is_used(
+def test_the_movie_in_the_provenance_is_used(
     tmp_path: Path, cells: CellMovie, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     movie = np.concatenate([cells.phase[:, np.newaxis], cells.truth], axis=1)
@@ -121,7 +121,7 @@ def test_the_movie_that_the_results_name_is_used(
     pairs = (cells.raw[2:-1] + cells.raw[3:]) / 2
     for name, frames, later in (("raw", cells.raw[2:], 0), ("steady", cells.steady[2:], 0), ("window", pairs, 0.5)):
         store(out / f"{name}.ome.zarr", frames, scale=(300.0, 1, 1, 1, 1))
-        tell_of(out / f"{name}.ome.zarr", request, translation=[300 * (2 + later), 0, 0, 0, 0])
+        add_provenance(out / f"{name}.ome.zarr", request, translation=[300 * (2 + later), 0, 0, 0, 0])
     caplog.set_level(logging.INFO)
     assert evaluate(out, "-o", tmp_path / "scores") == 0
     assert f"was made from {tmp_path / 'movie.zarr'}, which is used" in caplog.text
@@ -167,7 +167,7 @@ def test_a_single_frame_is_scored_for_fidelity(
     assert "has one frame: metrics over time need two" in caplog.text
 
 
-def test_frames_without_an_image_are_left_out(stores: Path, cells: CellMovie, tmp_path: Path) -> None:
+def test_invalid_frames_are_skipped(stores: Path, cells: CellMovie, tmp_path: Path) -> None:
     broken = cells.raw.copy()
     broken[3] = np.nan
     store(tmp_path / "broken.zarr", broken)
@@ -201,13 +201,13 @@ def test_frames_without_an_image_are_left_out(stores: Path, cells: CellMovie, tm
         (["{}/empty"], "is no OME-Zarr store, and holds no *.ome.zarr"),
     ],
 )
-def test_stores_that_do_not_fit_are_refused_in_one_line(
+def test_mismatching_stores_are_one_line_errors(
     arguments: list[str], text: str, stores: Path, cells: CellMovie, caplog: pytest.LogCaptureFixture
 ) -> None:
     store(stores / "small", cells.truth[:, :, :32, :32])
     store(stores / "short", cells.truth[:5])
     store(stores / "late", cells.truth)
-    tell_of(stores / "late", {}, translation=[3.3, 0, 0, 0, 0])
+    add_provenance(stores / "late", {}, translation=[3.3, 0, 0, 0, 0])
     (stores / "empty").mkdir()
     assert evaluate(*[argument.replace("{}", str(stores)) for argument in arguments]) == 2
     assert text.replace("{}", str(stores)) in caplog.text

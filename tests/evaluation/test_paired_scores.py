@@ -43,7 +43,7 @@ def values(rows, metric, method="net", channel="DNA"):
     return {(row.position, row.frame): row.value for row in found}
 
 
-def test_each_field_and_channel_has_a_row_of_each_score(score):
+def test_each_field_and_channel_has_all_scores(score):
     truth, noise = movie(0), movie(1)
     rows = score(truth + noise, truth)
     for c, channel in enumerate(CHANNELS):
@@ -67,7 +67,7 @@ def test_what_all_images_share_is_stated(score):
     assert_allclose(list(values(rows, "ssim").values()), 1, atol=1e-6)
 
 
-def test_predictions_may_be_taken_as_they_are(score):
+def test_predictions_can_be_scored_without_rescaling(score):
     truth = movie()
     rows = score(truth + 5, truth, rescale=False)
     assert (values(rows, "gain"), values(rows, "offset")) == ({("*", None): 1}, {("*", None): 0})
@@ -76,7 +76,7 @@ def test_predictions_may_be_taken_as_they_are(score):
     assert list(values(rows, "psnr").values()) == pytest.approx([20 * np.log10(span / 5)] * 4, abs=1e-4)
 
 
-def test_the_mean_of_the_truth_knows_nothing_else(score):
+def test_the_trivial_prediction_is_the_mean_of_the_truth(score):
     truth = movie() + np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1, 1)
     rows = score(movie(1), truth)
     expected = [np.abs(truth[t, 0] - truth[:, 0].mean(dtype=float)).mean() for t in range(4)]
@@ -85,7 +85,7 @@ def test_the_mean_of_the_truth_knows_nothing_else(score):
     assert values(rows, "gain", MEAN_OF_TRUTH) == {}
 
 
-def test_fields_without_an_image_are_left_out(score):
+def test_invalid_images_are_skipped(score):
     truth, predicted = movie(0), movie(1)
     predicted[1] = np.nan
     predicted[0, 1, 0, 3, 4] = np.inf
@@ -96,7 +96,7 @@ def test_fields_without_an_image_are_left_out(score):
         assert list(values(rows, "mae", method, "Membrane")) == [("fov", 3)]
 
 
-def test_a_prediction_without_any_image_is_refused(score):
+def test_a_prediction_without_valid_images_is_an_error(score):
     with pytest.raises(UsageError, match="net: no valid image of DNA lies beside a valid one of the truth"):
         score(np.full(SHAPE, np.nan, np.float32), movie())
     with pytest.raises(UsageError, match="net: no valid image of DNA"):
@@ -135,14 +135,14 @@ def test_stores_of_any_number_are_scored(score, dtype):
     assert list(values(rows, "psnr").values()) == pytest.approx(list(values(rows, "psnr", MEAN_OF_TRUTH).values()))
 
 
-def test_lines_of_pixels_are_scored_but_for_their_similarity(score):
+def test_single_rows_have_all_scores_but_ssim(score):
     truth = movie(shape=(2, 2, 1, 1, 90))
     rows = score(truth, truth, objects=["DNA"])
     assert list(values(rows, "pearson").values()) == pytest.approx([1, 1])
     assert np.isnan(list(values(rows, "ssim").values())).all()
 
 
-def test_names_that_mean_something_else_elsewhere_are_names(tmp_path):
+def test_reserved_words_can_be_names(tmp_path):
     channels = ("raw", "truth", "data_range", "$x$", MEAN_OF_TRUTH)
     truth = movie(shape=(2, 5, 1, 20, 24))
     write_image(tmp_path / "t", truth, channels=channels)
@@ -168,7 +168,7 @@ def nuclei(*counts):
     ("objects", "found"),
     [(None, {"DAPI"}), ([], set()), (["Membrane"], {"Membrane"}), (["DAPI", "Membrane"], {"DAPI", "Membrane"})],
 )
-def test_objects_are_sought_where_nuclei_are_or_where_they_are_asked_for(score, objects, found):
+def test_objects_are_found_in_nuclear_or_requested_channels(score, objects, found):
     rows = score(nuclei(3, 2), nuclei(3, 4), channels=("DAPI", "Membrane"), true_channels=("DAPI", "Membrane"),
                  objects=objects)  # fmt: skip
     of_objects = [row for row in rows if row.metric in {*OBJECT_METRICS, *COUNT_METRICS, "diameter"}]
@@ -180,7 +180,7 @@ def test_objects_are_sought_where_nuclei_are_or_where_they_are_asked_for(score, 
     assert {row.method for row in of_objects} == ({"net", "truth"} if found else set())
 
 
-def test_a_prediction_without_likeness_is_scored_nonetheless(score):
+def test_an_uncorrelated_prediction_is_scored(score):
     truth = nuclei(3, 4)[:, :1] + 1e4
     noise = np.random.default_rng(0).normal(size=truth.shape).astype(np.float32)
     rows = score(noise, truth, channels=("DAPI",), true_channels=("DAPI",))

@@ -48,7 +48,7 @@ def test_each_image_has_its_truth_beside_it(find):
 
 
 @pytest.mark.parametrize("value", [0, 7, np.nan])
-def test_a_pair_without_a_true_image_is_none(find, value):
+def test_a_pair_with_an_invalid_truth_is_none(find, value):
     truth = movie(1)
     truth[2, 0] = value
     assert [pair.read() is None for pair in find(movie(), truth)] == [False, False, True] + 5 * [False]
@@ -75,7 +75,7 @@ def test_channels_may_have_other_names_in_the_truth(find):
     assert_array_equal(pairs[7].read(), [predicted[3, 1, 0], truth[3, 0, 0]])
 
 
-def test_channels_that_the_truth_lacks_are_left_out_unless_they_are_asked_for(find):
+def test_channels_missing_in_the_truth_are_skipped_unless_requested(find):
     assert {pair.channel for pair in find(movie(), movie(), names=("DNA", "Actin"))} == {"DNA"}
     assert {pair.channel for pair in find(movie(), movie(), Pairing(channels=("Membrane",)))} == {"Membrane"}
 
@@ -91,7 +91,7 @@ def test_channels_that_the_truth_lacks_are_left_out_unless_they_are_asked_for(fi
         (Pairing(positions=("A/1/0",)), CHANNELS, "--position A/1/0 matches nothing"),
     ],
 )
-def test_what_is_not_there_is_named(find, wanted, names, text):
+def test_missing_channels_are_named(find, wanted, names, text):
     with pytest.raises(UsageError, match=text):
         find(movie(), movie(), wanted, names)
 
@@ -103,7 +103,7 @@ def test_what_is_not_there_is_named(find, wanted, names, text):
         (movie(shape=(3, 2, 1, 20, 24)), "the truth .* has 3 frames .* the 4 frames 0 to 3 are needed"),
     ],
 )
-def test_a_truth_that_does_not_fit_is_refused(find, truth, text):
+def test_a_mismatching_truth_is_an_error(find, truth, text):
     with pytest.raises(UsageError, match=text):
         find(movie(), truth)
 
@@ -115,7 +115,7 @@ def test_each_of_several_planes_is_a_field(find):
     assert_array_equal(pairs[5].read(), [predicted[1, 1, 2], truth[1, 1, 2]])
 
 
-def test_a_prediction_that_begins_at_a_later_frame_is_held_against_its_own_truth(find):
+def test_a_prediction_of_later_frames_is_scored_against_their_truth(find):
     predicted, truth = movie(0)[2:], movie(1)
     pairs = find(predicted, truth, request={"input": {"frames": {"fov": [2, 4]}}}, later=2.0)
     assert [pair.field for pair in pairs[:2]] == [("fov", 2), ("fov", 3)]
@@ -124,7 +124,7 @@ def test_a_prediction_that_begins_at_a_later_frame_is_held_against_its_own_truth
         find(movie()[:3], truth, later=0.5)
 
 
-def test_positions_of_a_plate_belong_together_by_name(tmp_path):
+def test_positions_of_a_plate_are_matched_by_name(tmp_path):
     shapes = {"A/1/0": (1, 2, 1, 20, 24), "A/2/0": (2, 2, 1, 31, 12), "B/1/0": (1, 2, 1, 1, 50)}
     predicted, truth = ({name: movie(seed, shape) for name, shape in shapes.items()} for seed in (0, 1))
     stores = [

@@ -1,4 +1,4 @@
-"""The command ``evaluate`` with a truth: tables and pictures, image by image."""
+"""The command ``evaluate`` with a truth: tables and figures, image by image."""
 
 import sys
 from typing import Any
@@ -75,7 +75,7 @@ def test_stills_of_two_predictions_are_in_one_table(stills, capsys):
     assert lines[2].split()[4] == f"{shown:.4g}*"
 
 
-def test_tables_are_not_replaced_unasked(stills, caplog, capsys):
+def test_tables_are_not_replaced_without_overwrite(stills, caplog, capsys):
     out = stills / "scores"
     arguments = [stills / "good.zarr", "--truth", stills / "true.zarr", "--channels", "Nuclei", "-o", out]
     out.mkdir()
@@ -104,7 +104,7 @@ def test_a_movie_has_a_score_card_too(tmp_path, capsys):
     }  # fmt: skip
 
 
-def test_of_movies_none_of_which_is_raw_there_is_no_score_card(tmp_path, capsys):
+def test_movies_without_a_raw_prediction_have_no_score_card(tmp_path, capsys):
     truth = truths()
     stores = [write(tmp_path / f"movie_{n}", truth + 0.1 * noise(*truth.shape, seed=n)) for n in range(2)]
     assert evaluate(*stores, "--truth", write(tmp_path / "movie_true", truth), "--every", "2") == 0
@@ -151,7 +151,7 @@ def test_the_source_is_shown_where_it_is_known(stills):
 
 
 def test_the_source_is_the_frame_that_was_predicted_from(tmp_path):
-    """Of each prediction, whose movie's frames may be others than those of the first."""
+    """The frames of each prediction may differ from those of the first."""
     truth = np.concatenate([noise(5, 1, 1, 16, 16), truths(5)[..., :16, :16]], axis=1)
     movie = write(tmp_path / "movie", truth, ("BF", "Nuclei", "Membrane"))
     for name, channel, start in (("movie_a", "Nuclei", 0), ("movie_b", "Membrane", 2)):
@@ -172,7 +172,7 @@ def test_the_source_is_the_frame_that_was_predicted_from(tmp_path):
         assert_array_equal(sources.read(pair, pair.field), truth[pair.field[1], 0, 0])
 
 
-def test_cellpose_must_be_installed_where_it_is_asked_for(stills, monkeypatch, caplog, capsys):
+def test_requested_cellpose_must_be_installed(stills, monkeypatch, caplog, capsys):
     arguments = (stills / "good.zarr", "--truth", stills / "true.zarr", "--segmenter", "cellpose", "-o", stills / "out")
     monkeypatch.setitem(sys.modules, "cellpose", None)
     assert evaluate(*arguments) == 2
@@ -195,7 +195,7 @@ def test_cellpose_must_be_installed_where_it_is_asked_for(stills, monkeypatch, c
         (["--truth", "{}/one"], "the truth {}/one has no position A/2/0"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(stills, caplog, capsys, arguments, text):
+def test_invalid_options_are_one_line_errors(stills, caplog, capsys, arguments, text):
     write(stills / "small", truths()[:, :, :, ::2])
     write(stills / "dark", 0 * truths())
     write(stills / "one", truths()[:2])

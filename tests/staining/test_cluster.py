@@ -1,4 +1,4 @@
-"""A plate on a Dask cluster: the same pixels, and nothing but its own position lost when something breaks."""
+"""A plate on a Dask cluster: the same pixels, and a failure affects only its own position."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def same(one: Path, other: Path, methods: tuple[str, ...] = METHODS) -> bool:
     return all(np.array_equal(pixels(one, m, n), pixels(other, m, n), equal_nan=True) for m in methods for n in NAMES)
 
 
-def test_every_pixel_is_the_same_as_in_one_process(workers: Any, stain: Any, tmp_path: Path) -> None:
+def test_pixels_are_the_same_as_in_one_process(workers: Any, stain: Any, tmp_path: Path) -> None:
     movie = plate(tmp_path / "in.zarr")
     assert stain(movie, output=tmp_path / "alone") == 0
     assert stain(movie, "--scheduler", workers.scheduler.address) == 0
@@ -88,7 +88,7 @@ def test_every_pixel_is_the_same_as_in_one_process(workers: Any, stain: Any, tmp
     assert sum(info.hits + info.misses for info in networks.values()) >= len(NAMES)
 
 
-def test_a_position_that_fails_is_told_and_the_others_are_finished(
+def test_a_failing_position_is_reported_and_the_others_are_finished(
     workers: Any, stain: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     movie = plate(tmp_path / "in.zarr")
@@ -110,7 +110,7 @@ def test_a_position_that_fails_is_told_and_the_others_are_finished(
         assert (again == done[name]) is (name != "A/2/0"), name
 
 
-def test_a_worker_that_is_killed_costs_its_unfinished_frames(workers: Any, stain: Any, tmp_path: Path) -> None:
+def test_a_killed_worker_loses_only_unfinished_frames(workers: Any, stain: Any, tmp_path: Path) -> None:
     movie = plate(tmp_path / "in.zarr", frames=60, size=(64, 64))
     assert stain(movie, output=tmp_path / "whole", methods=FAST) == 0
     pids = list(workers.run(os.getpid).values())
@@ -125,7 +125,7 @@ def test_a_worker_that_is_killed_costs_its_unfinished_frames(workers: Any, stain
     assert all(path.stat().st_mtime < killed for path in earliest.rglob("*"))  # what was on disk stayed
 
 
-def test_an_interrupted_run_leaves_no_worker_and_goes_on(stain: Any, tmp_path: Path) -> None:
+def test_an_interrupted_run_stops_its_workers_and_resumes(stain: Any, tmp_path: Path) -> None:
     movie = plate(tmp_path / "in.zarr", frames=60, size=(64, 64))
     process = begin(movie, tmp_path, "--scheduler", "local:2")
     wait_for_frames(tmp_path / "out", 5, process)
@@ -145,7 +145,7 @@ def test_an_interrupted_run_leaves_no_worker_and_goes_on(stain: Any, tmp_path: P
     assert same(tmp_path / "whole", tmp_path / "out", FAST)
 
 
-def test_no_scheduler_at_the_address(
+def test_an_unreachable_scheduler_is_an_error(
     stain: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 1)
@@ -153,7 +153,7 @@ def test_no_scheduler_at_the_address(
     assert "--scheduler tcp://127.0.0.1:9: no scheduler answers there" in caplog.text
 
 
-def test_a_worker_that_finds_another_checkpoint_says_so(tiny_model: Any, tiny_checkpoint: Path) -> None:
+def test_a_worker_refuses_a_changed_checkpoint(tiny_model: Any, tiny_checkpoint: Path) -> None:
     from dataclasses import replace
 
     from image_translation.staining.options import Inference
@@ -164,7 +164,7 @@ def test_a_worker_that_finds_another_checkpoint_says_so(tiny_model: Any, tiny_ch
 
 
 def stamps(output: Path, name: str) -> dict[str, float]:
-    """When each chunk of a position was written, in stores that are finished or not."""
+    """Return when each chunk of a position was written, in finished and unfinished stores."""
     found = {}
     for store in [*output.glob("*.ome.zarr"), *(output / PARTIAL).glob("*.ome.zarr")]:
         for path in (store / name).rglob("*"):

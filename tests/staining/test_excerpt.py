@@ -23,25 +23,25 @@ def movies(n_frames: int, size: tuple[int, int] = (100, 120), start: int = 7) ->
 @pytest.mark.parametrize(
     ("count", "wanted", "expected"), [(10, 4, range(3, 7)), (3, 5, range(3)), (1, 5, range(1)), (5, 5, range(5))]
 )
-def test_the_middle_is_chosen_where_all_is_alike(count: int, wanted: int, expected: range) -> None:
+def test_the_middle_is_chosen_among_equal_frames(count: int, wanted: int, expected: range) -> None:
     assert choose_run(range(count), wanted) == expected
     assert choose_run(range(100, 100 + count), wanted) == range(100 + expected.start, 100 + expected.stop)
 
 
-def test_frames_without_an_image_are_avoided() -> None:
+def test_invalid_frames_are_avoided() -> None:
     assert choose_run(range(12), 4, {5}) == range(6, 10)
     assert choose_run(range(12), 4, set(range(12))) == range(4, 8)
     assert choose_run(range(6), 4, {0, 3, 5}) == range(1, 5)
 
 
-def test_restless_frames_are_preferred_to_the_middle_but_not_to_whole_ones() -> None:
+def test_flickering_frames_are_preferred_to_the_middle_but_not_to_valid_ones() -> None:
     assert choose_run(range(20), 3, (), {15: 1.0, 16: 1.0}) == range(15, 18)
     assert choose_run(range(20), 3, {16}, {15: 1.0, 16: 1.0}) == range(8, 11)
     # A change counts only if both of its frames are shown.
     assert choose_run(range(20), 2, (), {3: 1.0}) == range(3, 5)
 
 
-def test_an_excerpt_is_cut_alike_out_of_all_movies() -> None:
+def test_an_excerpt_shows_the_same_region_of_all_movies() -> None:
     excerpt = choose_excerpt(movies(9), (), {})
     assert excerpt.frames == range(9, 14)
     assert len(excerpt.frames) == COLUMNS
@@ -76,7 +76,7 @@ def test_frames_have_the_numbers_of_the_movie(tmp_path: Path) -> None:
     assert set(movies.stains(5)) == set(movies.names)
 
 
-def test_what_is_not_there_is_nan(tmp_path: Path) -> None:
+def test_missing_frames_are_nan(tmp_path: Path) -> None:
     run = FinishedRun(tmp_path, frames=4, invalid=[1])
     movies = SideBySide(run.plan, run.series, run.stores)
     assert np.isnan(movies.phase(1)).all()

@@ -49,7 +49,7 @@ def test_a_file_is_not_replaced(tmp_path: Path) -> None:
         require_replaceable(tmp_path / "figs")
 
 
-def test_a_failed_copy_leaves_the_old_write_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_copy_keeps_the_old_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_files(tmp_path / "from", "corrcoef.png", "tradeoff.png")
     directory = write_files(tmp_path / "figs", "corrcoef.png", text="old")
 

@@ -17,9 +17,9 @@ from image_translation.staining.writer import SeriesResult
 ALWAYS = {"corrcoef.png", "tradeoff.png", "score_card.png", "comparison.mp4", "report.html"}
 
 
-def draw(run: FinishedRun, folder: Path) -> set[str]:
-    write_figures(run.plan, run.stores, run.results, folder)
-    return {path.name for path in folder.iterdir()}
+def draw(run: FinishedRun, directory: Path) -> set[str]:
+    write_figures(run.plan, run.stores, run.results, directory)
+    return {path.name for path in directory.iterdir()}
 
 
 def count_frames(path: Path) -> int:
@@ -28,7 +28,7 @@ def count_frames(path: Path) -> int:
 
 
 @pytest.mark.parametrize("truth", [True, False])
-def test_all_figures_are_there_and_in_the_report(tmp_path: Path, truth: bool) -> None:
+def test_all_figures_are_written_and_in_the_report(tmp_path: Path, truth: bool) -> None:
     names = draw(FinishedRun(tmp_path, truth=truth), tmp_path / "figures")
     channels = {f"{c}_{kind}.png" for c in ("Nuclei", "Membrane") for kind in ("combined", "kymograph", "difference")}
     assert names == ALWAYS | channels
@@ -98,7 +98,7 @@ def test_the_frames_with_most_flicker_are_shown() -> None:
         (float("inf"), "second", 50, ""),
     ],
 )
-def test_the_time_is_told_where_it_is_known(interval: float, unit: str, frame: int, expected: str) -> None:
+def test_the_time_is_shown_where_it_is_known(interval: float, unit: str, frame: int, expected: str) -> None:
     position: Any = SimpleNamespace(levels=[SimpleNamespace(scale=(interval, 1, 1, 1, 1))], units={"t": unit})
     assert figures._time(position, frame).strip() == expected
 
@@ -109,10 +109,10 @@ def test_each_position_is_drawn_by_the_rows_of_its_middle_plane(
     drawn: list[tuple[str, int, str]] = []
     reported: list[tuple[list[float], str]] = []
 
-    def images(plan: Any, series: Any, stores: Any, result: Any, folder: Path) -> None:
-        drawn.append((series.position.name, series.z, folder.name))
+    def images(plan: Any, series: Any, stores: Any, result: Any, directory: Path) -> None:
+        drawn.append((series.position.name, series.z, directory.name))
 
-    def report(plan: Any, series: Any, result: Any, card: Any, folder: Path) -> None:
+    def report(plan: Any, series: Any, result: Any, card: Any, directory: Path) -> None:
         reported.append(([row.value for row in result.rows], card.position))
 
     monkeypatch.setattr(figures, "_write_images", images)

@@ -22,7 +22,7 @@ from image_translation.staining.journal import PARTIAL, Progress
 
 @pytest.mark.parametrize("after", [1, 4, 9, 13])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_a_killed_run_goes_on_and_ends_the_same(
+def test_a_killed_run_resumes_with_equal_results(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, after: int
 ) -> None:
     monkeypatch.setattr("image_translation.omezarr.output.MAX_SHARD_FRAMES", SHARD)
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 @pytest.mark.parametrize(
     "lost", ["raw.ome.zarr", "savgol.ome.zarr", "positions/fov/result-0.json", "positions/fov/progress.json"]
 )
-def test_a_partial_result_that_was_lost_is_made_again(
+def test_a_lost_partial_store_is_recomputed(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
@@ -83,7 +83,7 @@ def test_a_partial_result_that_was_lost_is_made_again(
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
 
 
-def test_a_disk_that_is_full_is_said_and_the_run_resumes(
+def test_a_full_disk_is_reported_and_the_run_resumes(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_is_said_and_the_run_resumes(
     assert json.loads((tmp_path / "out" / "raw.ome.zarr" / ".zattrs").read_text())["image_translation"]
 
 
-def test_a_real_disk_that_is_full_can_be_enlarged(
+def test_a_run_resumes_when_a_full_disk_is_enlarged(
     run: Any, tmp_path: Path, small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase(14, (64, 64)))
@@ -119,7 +119,7 @@ def test_a_real_disk_that_is_full_can_be_enlarged(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_missing_permissions_are_said_in_one_line(
+def test_missing_permissions_are_one_line_errors(
     tiny_checkpoint: Path, unprivileged: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     movie = write_image(unprivileged / "in.zarr", phase())

@@ -1,4 +1,4 @@
-"""Unfinished work is resumed by an equal request alone, and finished work appears whole."""
+"""Unfinished work is resumed only by an equal request, and finished results appear atomically."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def fill(journal: Journal) -> None:
     journal.position("A").mark("A z0", {"raw": 3})
 
 
-def test_progress_survives_and_is_counted_by_series_and_method(tmp_path: Path) -> None:
+def test_progress_is_kept_by_series_and_method(tmp_path: Path) -> None:
     with opened(tmp_path / "out") as journal:
         assert journal.position("A").done("A z0", "raw") == 0
         fill(journal)
@@ -53,7 +53,7 @@ def positions(**known: object) -> dict[str, object]:
     return {"input": {"movie": "a", "positions": known}}
 
 
-def test_a_request_may_gain_positions_and_lose_those_that_are_to_be_left_out(tmp_path: Path) -> None:
+def test_a_request_may_gain_positions_and_lose_skipped_ones(tmp_path: Path) -> None:
     with opened(tmp_path, positions(A="1", B=None)) as journal:
         fill(journal)
     with opened(tmp_path, positions(A="1", B="2", C="3")) as journal:  # B could not be read before
@@ -89,7 +89,7 @@ def test_two_runs_do_not_write_to_one_directory(tmp_path: Path) -> None:
         pass
 
 
-def test_publishing_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:
+def test_publishing_replaces_only_its_own_files(tmp_path: Path) -> None:
     for name in ("raw", "window"):
         (tmp_path / f"{name}.ome.zarr").mkdir()
         (tmp_path / f"{name}.ome.zarr" / "chunk").write_text("old")
@@ -114,7 +114,7 @@ def test_publishing_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / PARTIAL).exists()
 
 
-def test_publishing_can_be_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_can_be_interrupted_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop before each renaming in turn; the next run finishes, and no store is ever of two runs."""
 
     class Cut(Exception):  # noqa: N818
@@ -158,7 +158,7 @@ DAMAGE = pytest.mark.parametrize("damage", ["{", "[1]", "7", "[" * 100_000])
 
 
 @DAMAGE
-def test_a_damaged_request_is_an_error_and_can_be_discarded(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_request_is_an_error_and_can_be_overwritten(tmp_path: Path, damage: str) -> None:
     with opened(tmp_path) as journal:
         fill(journal)
         (journal.directory / "request.json").write_text(damage)
@@ -170,7 +170,7 @@ def test_a_damaged_request_is_an_error_and_can_be_discarded(tmp_path: Path, dama
 
 
 @DAMAGE
-def test_a_position_with_damaged_notes_begins_again(tmp_path: Path, damage: str) -> None:
+def test_a_position_with_damaged_progress_starts_again(tmp_path: Path, damage: str) -> None:
     with opened(tmp_path) as journal:
         fill(journal)
         journal.position("B").mark("B z0", {"raw": 5})
@@ -186,13 +186,13 @@ def test_unwritable_directory_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_json_is_replaced_whole(tmp_path: Path) -> None:
+def test_json_is_replaced_atomically(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"a": 1})
     write_json(tmp_path / "a.json", {"a": 2})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_differences_are_named() -> None:
+def test_differences_are_listed() -> None:
     assert differences(REQUEST, REQUEST) == ""
     assert differences(REQUEST, {**REQUEST, "extra": 1}) == "extra: None there, 1 now"

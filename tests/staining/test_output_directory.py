@@ -1,4 +1,4 @@
-"""What a run makes of results that are in its output directory already."""
+"""Existing results in the output directory: kept, extended, replaced or refused."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from image_translation.network.predictor import Predictor
 from image_translation.staining.journal import PARTIAL, Journal
 
 
-def test_a_finished_output_is_left_as_it_is(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_results_are_not_touched(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie) == 0
     before = snapshot(tmp_path / "out")
@@ -51,13 +51,13 @@ def test_a_method_is_added_from_the_raw_store(run: Any, tmp_path: Path, monkeypa
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "at_once")
 
 
-def test_raw_is_not_kept_unless_asked_for(run: Any, tmp_path: Path) -> None:
+def test_raw_is_kept_only_if_requested(run: Any, tmp_path: Path) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie, "--methods", "savgol") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"savgol.ome.zarr", "metrics.csv", "figures"}
 
 
-def test_methods_that_are_there_stay_in_metrics_and_figures(run: Any, tmp_path: Path) -> None:
+def test_existing_methods_stay_in_metrics_and_figures(run: Any, tmp_path: Path) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie, "--methods", "raw", "window", "--window", "5") == 0
     assert run(movie, "--methods", "savgol") == 0
@@ -70,9 +70,7 @@ def test_methods_that_are_there_stay_in_metrics_and_figures(run: Any, tmp_path: 
     np.testing.assert_allclose(pixels(tmp_path / "out", "window")[7], raw[5:10].mean(axis=0), atol=1e-6)
 
 
-def test_stores_of_two_movies_never_lie_side_by_side(
-    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_results_of_two_movies_are_never_mixed(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one, two = (write_image(tmp_path / f"{seed}.zarr", phase(seed=seed)) for seed in (1, 2))
     assert run(one, "--methods", "raw", "window") == 0
     assert run(two, "--methods", "savgol") == 2
@@ -85,7 +83,7 @@ def test_stores_of_two_movies_never_lie_side_by_side(
     assert "input.positions.fov.pixels" in caplog.text
 
 
-def test_files_of_others_are_never_replaced(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_files_are_never_replaced(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     figures = tmp_path / "out" / "figures"
     figures.mkdir(parents=True)
@@ -95,7 +93,7 @@ def test_files_of_others_are_never_replaced(run: Any, tmp_path: Path, caplog: py
     assert (figures / "paper.pdf").read_text() == "somebody's"
 
 
-def test_an_overwriting_run_cut_while_publishing_is_not_called_finished(
+def test_an_interrupted_publication_is_not_reported_as_finished(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())

@@ -12,7 +12,7 @@ from support.stores import phase, write_image, write_plate
 from image_translation.staining.journal import PARTIAL
 
 
-def test_what_is_to_be_left_out_must_be_there(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_positions_must_exist(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_plate(tmp_path / "in.zarr", {"A/1/0": phase(13)})
     assert run(movie, "--skip", "B/*") == 2
     assert "--skip B/* matches nothing" in caplog.text
@@ -20,7 +20,7 @@ def test_what_is_to_be_left_out_must_be_there(run: Any, tmp_path: Path, caplog: 
     assert "--skip A/* leaves no position of A/1/0" in caplog.text
 
 
-def test_a_dry_run_tells_what_cannot_be_read(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_lists_unreadable_positions(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     movie = write_plate(tmp_path / "in.zarr", {name: phase(13) for name in ("A/1/0", "A/2/0")})
     truncate(movie / "A/2/0/0/0/0/0/0/0")
     assert run(movie, "--dry-run", "--scheduler", "local:2") == 0
@@ -40,7 +40,7 @@ def test_dry_run_writes_nothing(run: Any, tmp_path: Path, capsys: pytest.Capture
 
 
 def broken_movies(tmp_path: Path) -> dict[str, tuple[Path, tuple[str, ...], int, str]]:
-    """Movies and options that cannot be done: exit code and what the message must name."""
+    """Return movies and options that must fail, with the exit code and a part of the message."""
     good = write_image(tmp_path / "good.zarr", phase(14))
     two = write_image(tmp_path / "two.zarr", np.repeat(phase(14), 2, axis=1), channels=("DAPI", "GFP"))
     cut = write_image(tmp_path / "cut.zarr", phase(14, (64, 64)))
@@ -50,10 +50,10 @@ def broken_movies(tmp_path: Path) -> dict[str, tuple[Path, tuple[str, ...], int,
     sparse = phase(14)
     sparse[2:] = 0
     short = write_image(tmp_path / "short.zarr", sparse)
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "directory").mkdir()
     return {
         "missing movie": (tmp_path / "none.zarr", (), 2, "none.zarr"),
-        "no zarr": (tmp_path / "folder", (), 1, "no OME-Zarr store"),
+        "no zarr": (tmp_path / "directory", (), 1, "no OME-Zarr store"),
         "empty plate": (write_plate(tmp_path / "empty.zarr", {}), (), 1, "'wells' of the plate is []"),
         "position": (good, ("--position", "B/1/0"), 2, "B/1/0 matches nothing"),
         "channel": (good, ("--channel", "Phase"), 2, "it has Phase3D"),
@@ -75,7 +75,9 @@ def broken_movies(tmp_path: Path) -> dict[str, tuple[Path, tuple[str, ...], int,
     }
 
 
-def test_bad_input_gets_one_line_and_leaves_nothing(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_input_is_a_one_line_error_and_writes_nothing(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for what, (movie, options, code, text) in broken_movies(tmp_path).items():
         caplog.clear()
         output = tmp_path / "results" / what
@@ -86,7 +88,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(run: Any, tmp_path: Path, ca
         assert not output.exists() or {path.name for path in output.iterdir()} <= {PARTIAL}, what
 
 
-def test_output_and_input_are_kept_apart(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_output_must_not_overlap_the_input(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_image(tmp_path / "raw.ome.zarr", phase())
     for output, text in {
         movie / "results": "lies inside the store",

@@ -19,7 +19,7 @@ CHANNELS = ("Phase3D", "Membrane", "Nuclei")
 
 
 def volumes(frames: int = 14) -> np.ndarray:
-    """Phase, membrane and nuclei of four planes; some frames of one plane were dropped."""
+    """Return phase, membrane and nuclei of four planes; some frames of one plane are invalid."""
     planes = [np.concatenate([phase(frames, seed=3 * z + c) for c in range(3)], axis=1) for z in range(4)]
     planes[1][[2, -1], 0] = 0
     return np.concatenate(planes, axis=2)
@@ -36,7 +36,7 @@ def test_every_plane(run: Any, tmp_path: Path) -> None:
     assert open_store(tmp_path / "one" / "raw.ome.zarr").position("fov").levels[0].translation[2] == 4
 
 
-def test_planes_are_stained_alike_together_and_one_by_one(
+def test_grouped_planes_give_the_same_pixels_as_single_planes(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", volumes(), channels=CHANNELS, chunk=(1, 1, 4))
@@ -69,7 +69,7 @@ def test_planes_are_stained_alike_together_and_one_by_one(
     np.testing.assert_allclose(pixels(tmp_path / "batches", "raw"), pixels(tmp_path / "plain", "raw"), atol=1e-5)
 
 
-def test_the_chunks_of_all_planes_are_read_once(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_several_planes_are_read_once(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = {"normalization": {"Phase3D": {"fov_statistics": {"mean": 0.0, "std": 1.0, "median": 0.0, "iqr": 1.0}}}}
     movie = write_image(tmp_path / "in.zarr", volumes(30), channels=CHANNELS, chunk=(1, 1, 4), attributes=stored)
     size = sum(path.stat().st_size for path in (movie / "0").rglob("*") if path.is_file())
@@ -79,14 +79,14 @@ def test_the_chunks_of_all_planes_are_read_once(run: Any, tmp_path: Path, monkey
         assert run(movie, "--z", "all", "--methods", "raw", "window", output=tmp_path / name) == 0
         return (file_metric("bytes_read") - before) / size
 
-    assert 1 < share_read("together") < 1.3  # some frames are also looked at before
+    assert 1 < share_read("together") < 1.3  # some frames are also read for the plan
     monkeypatch.setattr(plane_groups, "LARGEST_GROUP", 0)
     assert 4 < share_read("one_by_one") < 4.3
 
 
 @pytest.mark.parametrize("after", [3, 14, 25])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_killed_planes_go_on_together_and_end_the_same(
+def test_killed_groups_of_planes_resume_with_equal_results(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, after: int
 ) -> None:
     monkeypatch.setattr("image_translation.omezarr.output.MAX_SHARD_FRAMES", SHARD)
@@ -116,7 +116,7 @@ def test_killed_planes_go_on_together_and_end_the_same(
     assert snapshot(tmp_path / "cut") == snapshot(tmp_path / "whole")
 
 
-def test_a_lost_note_of_one_plane_is_made_again(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_result_of_one_plane_is_recomputed(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     movie = write_image(tmp_path / "in.zarr", volumes(), channels=CHANNELS, chunk=(1, 1, 4))
     assert run(movie, "--z", "all", output=tmp_path / "whole") == 0
 
@@ -133,7 +133,7 @@ def test_a_lost_note_of_one_plane_is_made_again(run: Any, tmp_path: Path, monkey
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
 
 
-def test_a_plane_is_stained_alike_alone_and_with_the_others(run: Any, tmp_path: Path) -> None:
+def test_a_plane_has_the_same_pixels_alone_and_with_the_others(run: Any, tmp_path: Path) -> None:
     data = np.concatenate([phase(3, seed=i) * (i + 1) for i in range(3)], axis=2)
     movie = write_image(tmp_path / "in.zarr", data)
     assert run(movie, "--z", "all", "--methods", "raw", output=tmp_path / "all") == 0

@@ -25,7 +25,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
 realdata = pytest.mark.skipif(not REAL.exists(), reason="the real data are not beside the checkout")
 
 
-def test_results_are_the_network_and_its_filters(run: Any, tmp_path: Path, tiny_model: Any) -> None:
+def test_results_equal_network_and_filters_in_memory(run: Any, tmp_path: Path, tiny_model: Any) -> None:
     data = phase(14, (23, 37))
     movie = write_image(tmp_path / "in.zarr", data, scale=(30, 1, 1, 0.5, 0.5))
     assert run(movie, "--normalization", "none") == 0
@@ -42,7 +42,7 @@ def test_results_are_the_network_and_its_filters(run: Any, tmp_path: Path, tiny_
     assert window.scale == (30, 1, 1, 0.5, 0.5)
 
 
-def test_everything_is_there_and_tidy(
+def test_all_outputs_exist_with_their_metadata(
     run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], draw_figures: None
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
@@ -72,7 +72,7 @@ def test_everything_is_there_and_tidy(
     assert len(attributes["request"]["prediction"]["checkpoint"]) == 64
 
 
-def test_truth_in_the_movie_is_compared_with(run: Any, tmp_path: Path) -> None:
+def test_true_channels_of_the_movie_are_scored_against(run: Any, tmp_path: Path) -> None:
     data = np.concatenate([phase(seed=i) for i in range(3)], axis=1)
     assert run(write_image(tmp_path / "in.zarr", data, channels=("Phase3D", "Membrane", "Nuclei"))) == 0
     rows = read_csv(tmp_path / "out" / "metrics.csv")
@@ -110,7 +110,7 @@ def test_stored_statistics_are_used(run: Any, tmp_path: Path, tiny_model: Any) -
     np.testing.assert_allclose(pixels(tmp_path / "out", "raw")[0, :, 0], expected, atol=1e-5)
 
 
-def test_dropped_frames_are_marked_and_touch_nothing(
+def test_invalid_frames_are_marked_and_affect_no_other(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = phase(20)
@@ -138,7 +138,7 @@ def test_dropped_frames_are_marked_and_touch_nothing(
     assert attributes["invalid_frames"] == [3, 9, 10, 19]
 
 
-def test_a_chunk_that_a_writer_left_out_is_a_dropped_frame(run: Any, tmp_path: Path) -> None:
+def test_a_missing_chunk_is_an_invalid_frame(run: Any, tmp_path: Path) -> None:
     movie = write_image(tmp_path / "in.zarr", phase(5))
     (movie / "0" / "2" / "0" / "0" / "0" / "0").unlink()
     assert run(movie, "--methods", "raw") == 0
@@ -146,7 +146,7 @@ def test_a_chunk_that_a_writer_left_out_is_a_dropped_frame(run: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "<f2", "<f8", ">f4"])
-def test_types_of_pixels(run: Any, tmp_path: Path, dtype: str) -> None:
+def test_pixel_types(run: Any, tmp_path: Path, dtype: str) -> None:
     data = (np.abs(phase(2)) * 20).round()
     movie = write_image(tmp_path / "in.zarr", data.astype(dtype))
     reference = write_image(tmp_path / "reference.zarr", data.astype("f4"))
@@ -156,7 +156,7 @@ def test_types_of_pixels(run: Any, tmp_path: Path, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (1, 50)])
-def test_sizes_of_frames(run: Any, tmp_path: Path, size: tuple[int, int], draw_figures: None) -> None:
+def test_frame_sizes(run: Any, tmp_path: Path, size: tuple[int, int], draw_figures: None) -> None:
     assert run(write_image(tmp_path / "in.zarr", phase(12, size))) == 0
     for method in ("raw", "window", "savgol"):
         result = pixels(tmp_path / "out", method)
@@ -164,7 +164,7 @@ def test_sizes_of_frames(run: Any, tmp_path: Path, size: tuple[int, int], draw_f
         assert np.isfinite(result).all()
 
 
-def test_frames_are_cut_out_and_keep_their_time(run: Any, tmp_path: Path) -> None:
+def test_selected_frames_keep_their_time(run: Any, tmp_path: Path) -> None:
     movie = write_image(tmp_path / "in.zarr", phase(20), scale=(10, 1, 1, 1, 1))
     assert run(movie, output=tmp_path / "all", ) == 0  # fmt: skip
     assert run(movie, "--frames", "5:17", output=tmp_path / "some") == 0
@@ -175,7 +175,7 @@ def test_frames_are_cut_out_and_keep_their_time(run: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("frame", [0, 11])  # found when the plan is made, and when the position is stained
-def test_a_position_that_fails_does_not_stop_the_others(
+def test_a_failing_position_does_not_stop_the_others(
     run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, frame: int
 ) -> None:
     names = ["A/1/0", "A/2/0", "A/3/0"]
@@ -236,7 +236,7 @@ def test_test_time_augmentation_and_batches(run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3])
-def test_short_movies_are_steadied_along_their_motion(run: Any, tmp_path: Path, n_frames: int) -> None:
+def test_short_movies_are_motion_filtered(run: Any, tmp_path: Path, n_frames: int) -> None:
     movie = write_image(tmp_path / "in.zarr", phase()[:n_frames])
     assert run(movie, "--methods", "raw", "median", "motion", "causal") == 0
     for method in ("median", "motion", "causal"):
@@ -244,7 +244,7 @@ def test_short_movies_are_steadied_along_their_motion(run: Any, tmp_path: Path, 
         assert pixels(tmp_path / "out", method).shape[0] == n_frames
 
 
-def test_motion_is_what_the_filter_gives(run: Any, tmp_path: Path) -> None:
+def test_motion_equals_the_filter_in_memory(run: Any, tmp_path: Path) -> None:
     movie = phase()
     movie[6] = 0
     assert run(write_image(tmp_path / "in.zarr", movie), "--methods", "raw", "motion", "--motion-window", "5") == 0
@@ -256,7 +256,7 @@ def test_motion_is_what_the_filter_gives(run: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(steady[valid], expected[valid], atol=2e-2 * np.nanstd(raw))
 
 
-def test_one_shake_for_all_motion_filters(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_keep_shake_applies_to_all_motion_filters(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie, "--methods", "raw", "motion", "--keep-shake") == 0
     assert run(movie, "--methods", "causal") == 2
@@ -264,7 +264,7 @@ def test_one_shake_for_all_motion_filters(run: Any, tmp_path: Path, caplog: pyte
     assert run(movie, "--methods", "causal", "--keep-shake") == 0
 
 
-def test_a_network_without_finite_answers_is_an_error(
+def test_a_network_without_finite_predictions_is_an_error(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
@@ -300,17 +300,17 @@ def test_the_input_is_never_written_to(run: Any, tmp_path: Path) -> None:
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """A folder of somebody without rights, who runs the test."""
+    """Return a directory of an unprivileged user, as whom the test runs."""
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
+        directory = Path(name)
+        directory.chmod(0o777)
         is_root = hasattr(os, "geteuid") and os.geteuid() == 0
         if is_root:
             os.seteuid(65534)
-        yield folder
+        yield directory
         if is_root:
             os.seteuid(0)
-        for path in folder.iterdir():
+        for path in directory.iterdir():
             path.chmod(0o700)
 
 

@@ -22,11 +22,11 @@ def snapshot(output: Path) -> dict[str, bytes]:
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 def require_noted_frames(cut: Path, whole: Path) -> dict[str, int]:
-    """Check that the frames which a killed run has noted are on disk; return how many, by method and series."""
+    """Check that the frames recorded by a killed run are on disk; return their number by method and series."""
     noted: dict[str, int] = {}
     for path in (cut / PARTIAL / "positions").rglob("progress.json"):
         noted |= json.loads(path.read_text())
