@@ -44,6 +44,15 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert text in err
 
 
+@pytest.mark.parametrize("module", ["image_translation", "image_translation.part2_smoothing_cli"])
+def test_the_package_is_executable(module: str) -> None:
+    arguments = ["--version"] if module == "image_translation" else ["--help"]
+    result = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(
+        "image-translation 0." if module == "image_translation" else "usage: image-translation"
+    )
+
+
 @pytest.mark.parametrize("scheduler", ["local", "local:", "local:0", "local:x", "10.0.0.5:8786", "", "local:-1"])
 def test_a_scheduler_is_a_number_of_processes_or_an_address(
     scheduler: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
