@@ -258,7 +258,7 @@ def test_real_movies(explorer: ExplorerPage) -> None:
     expect(explorer.image("input Phase")).to_be_visible()
     assert explorer.page.get_by_text("µm").count() == 0  # the size of its pixels is not known
     explorer.choose("checkpoint", "demo_ckpt_fluor2phase")
-    expect(explorer.page.get_by_text("the network takes 2 channels (Nuclei, Membrane), and gets Phase")).to_be_visible()
+    expect(explorer.page.get_by_text("the network takes 2 channels (Nuclei, Membrane), not Phase")).to_be_visible()
     explorer.type_path(0, REAL / "isl_neurons_paired.ome.zarr")
     expect(explorer.image("input DAPI")).to_be_visible()
     expect(explorer.image("input MAP2")).to_be_visible()

@@ -27,7 +27,7 @@ def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
     for path in paths:
         inside = sorted(path.glob(f"*{STORE_SUFFIX}")) if not _is_store(path) else []
         if not inside and not _is_store(path):
-            raise UsageError(f"the prediction {path} is no OME-Zarr store, and holds no *{STORE_SUFFIX}")
+            raise UsageError(f"the prediction {path} is neither an OME-Zarr store nor a directory of *{STORE_SUFFIX}")
         found += inside or [path]
     found = list(dict.fromkeys(path.resolve() for path in found))
     names = [_name(path) for path in found]

@@ -187,8 +187,8 @@ def test_invalid_frames_are_skipped(stores: Path, cells: CellMovie, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nothing.zarr"], "the prediction nothing.zarr: no such file or directory; give a path"),
-        (["{}", "--truth", "nothing.zarr"], "--truth nothing.zarr: no such file or directory; give a path"),
+        (["nothing.zarr"], "the prediction nothing.zarr: no such file or directory; give an existing path"),
+        (["{}", "--truth", "nothing.zarr"], "--truth nothing.zarr: no such file or directory; give an existing path"),
         (["{}/steady.ome.zarr", "{}/phase"], "none of steady, phase is called raw; name the raw prediction with --raw"),
         (["{}", "--truth", "{}/phase"], "the truth has none of the channels Nuclei, Membrane of the prediction raw"),
         (["{}", "--channels", "DAPI"], "the raw prediction has no channel DAPI"),
@@ -198,7 +198,7 @@ def test_invalid_frames_are_skipped(stores: Path, cells: CellMovie, tmp_path: Pa
         (["{}", "--truth", "{}/short"], "has 5 frames from frame 0 on; the 8 frames 0 to 7 are needed"),
         (["{}", "{}/short"], "the prediction short {}/short has 5 frames"),
         (["{}", "{}/late"], "begins 3.3 frames after the raw prediction"),
-        (["{}/empty"], "is no OME-Zarr store, and holds no *.ome.zarr"),
+        (["{}/empty"], "is neither an OME-Zarr store nor a directory of *.ome.zarr"),
     ],
 )
 def test_mismatching_stores_are_one_line_errors(

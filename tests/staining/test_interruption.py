@@ -5,11 +5,13 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from support.runs import SHARD, Killed, require_noted_frames, snapshot
+from support.runs import SHARD, Killed, killed_at_batch, require_recorded_frames, snapshot
 from support.stores import phase, write_image, write_plate
 
 from image_translation.cli.commands import main
@@ -31,23 +33,13 @@ def test_a_killed_run_resumes_with_equal_results(
     movies["A/1/0"][3] = 0
     movie = write_plate(tmp_path / "in.zarr", movies, version=version)
     assert run(movie, "--batch-size", "2", output=tmp_path / "whole") == 0
-    predict, calls = Predictor.start, []
-
-    def dying(self: Predictor, images: Any) -> Any:
-        if len(calls) == after:
-            raise Killed
-        calls.append(len(images))
-        return predict(self, images)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "start", dying)
-        with pytest.raises(Killed):
-            run(movie, "--batch-size", "2", output=tmp_path / "cut")
+    with killed_at_batch(after):
+        run(movie, "--batch-size", "2", output=tmp_path / "cut")
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
-    noted = require_noted_frames(tmp_path / "cut", tmp_path / "whole")
+    recorded = require_recorded_frames(tmp_path / "cut", tmp_path / "whole")
     if version == "0.5":
-        assert all(count % SHARD == 0 or count in (12, 13) for count in noted.values())
-    calls.clear()
+        assert all(count % SHARD == 0 or count in (12, 13) for count in recorded.values())
+    predict, calls = Predictor.start, []
 
     def counting(self: Predictor, images: Any) -> Any:
         calls.append(len(images))
@@ -116,6 +108,22 @@ def test_a_run_resumes_when_a_full_disk_is_enlarged(
     subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
     assert run(movie, output=small_disk / "out") == 0
     assert snapshot(small_disk / "out") == snapshot(tmp_path / "whole")
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """Return a directory of an unprivileged user, as whom the test runs."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o777)
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        yield directory
+        if is_root:
+            os.seteuid(0)
+        for path in directory.iterdir():
+            path.chmod(0o700)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

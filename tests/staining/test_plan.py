@@ -53,7 +53,7 @@ def broken_movies(tmp_path: Path) -> dict[str, tuple[Path, tuple[str, ...], int,
     (tmp_path / "directory").mkdir()
     return {
         "missing movie": (tmp_path / "none.zarr", (), 2, "none.zarr"),
-        "no zarr": (tmp_path / "directory", (), 1, "no OME-Zarr store"),
+        "no zarr": (tmp_path / "directory", (), 1, "is not an OME-Zarr store"),
         "empty plate": (write_plate(tmp_path / "empty.zarr", {}), (), 1, "'wells' of the plate is []"),
         "position": (good, ("--position", "B/1/0"), 2, "B/1/0 matches nothing"),
         "channel": (good, ("--channel", "Phase"), 2, "it has Phase3D"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.runs import SHARD, Killed, pixels, require_noted_frames, snapshot
+from support.runs import SHARD, Killed, killed_at_batch, pixels, require_recorded_frames, snapshot
 from support.stores import file_metric, phase, write_image
 
 from image_translation.network.predictor import Predictor
@@ -93,20 +93,10 @@ def test_killed_groups_of_planes_resume_with_equal_results(
     movie = write_image(tmp_path / "in.zarr", volumes(13), version=version, channels=CHANNELS, chunk=(1, 1, 4))
     options = ("--z", "all", "--batch-size", "2", "--methods", "raw", "window", "savgol")
     assert run(movie, *options, output=tmp_path / "whole") == 0
-    predict, calls = Predictor.start, []
-
-    def dying(self: Predictor, images: Any) -> Any:
-        if len(calls) == after:
-            raise Killed
-        calls.append(len(images))
-        return predict(self, images)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "start", dying)
-        with pytest.raises(Killed):
-            run(movie, *options, output=tmp_path / "cut")
-    noted = require_noted_frames(tmp_path / "cut", tmp_path / "whole")
-    raw = {key: count for key, count in noted.items() if key.startswith("raw ")}
+    with killed_at_batch(after):
+        run(movie, *options, output=tmp_path / "cut")
+    recorded = require_recorded_frames(tmp_path / "cut", tmp_path / "whole")
+    raw = {key: count for key, count in recorded.items() if key.startswith("raw ")}
     together = SHARD if version == "0.5" else 1
     frames_lost = series_module.AHEAD + 1 + together
     assert all(count % together == 0 or count == 13 for count in raw.values())

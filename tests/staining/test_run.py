@@ -1,10 +1,7 @@
 """Complete runs in this process, on small movies with a random network."""
 
 import logging
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -296,22 +293,6 @@ def test_the_input_is_never_written_to(run: Any, tmp_path: Path) -> None:
     before = snapshot(movie)
     assert run(movie) == 0
     assert snapshot(movie) == before
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """Return a directory of an unprivileged user, as whom the test runs."""
-    with TemporaryDirectory() as name:
-        directory = Path(name)
-        directory.chmod(0o777)
-        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-        if is_root:
-            os.seteuid(65534)
-        yield directory
-        if is_root:
-            os.seteuid(0)
-        for path in directory.iterdir():
-            path.chmod(0o700)
 
 
 @pytest.mark.realdata
