@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import zarr
 from support.stores import phase, write_image
 
 from image_translation.cli.commands import main
+from image_translation.staining import run as run_module
 from image_translation.staining.journal import PARTIAL
 
 SCRIPT = Path(__file__).parents[2] / "image_translation" / "part2_smoothing_cli.py"
@@ -149,14 +149,16 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_kill_interrupt_and_resume(tmp_path: Path, tiny_checkpoint: Path, network_class: Any, version: str) -> None:
-    movie = write_image(tmp_path / "in.zarr", phase(250, (64, 64)), version=version)
+def test_kill_interrupt_and_resume(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(110, (64, 64)), version=version)
     arguments = ["-c", str(tiny_checkpoint), "-m", str(movie), "--batch-size", "3", "--device", "cpu"]
     arguments += ["--methods", "raw", "window", "savgol"]
     cut = [*arguments, "-o", str(tmp_path / "cut")]
 
     process = start(cut)
-    wait_for_frames(tmp_path / "cut", 20, process)
+    wait_for_frames(tmp_path / "cut", 10, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
@@ -172,6 +174,7 @@ def test_kill_interrupt_and_resume(tmp_path: Path, tiny_checkpoint: Path, networ
     assert "Traceback" not in err
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
 
+    monkeypatch.setattr(run_module, "write_figures", lambda *arguments: arguments[-1].mkdir())
     assert main(["smooth", *cut]) == 0
     assert main(["smooth", *arguments, "-o", str(tmp_path / "whole")]) == 0
     for method in ("raw", "window", "savgol"):

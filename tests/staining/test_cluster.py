@@ -111,7 +111,7 @@ def test_a_failing_position_is_reported_and_the_others_are_finished(
 
 
 def test_a_killed_worker_loses_only_unfinished_frames(workers: Any, stain: Any, tmp_path: Path) -> None:
-    movie = plate(tmp_path / "in.zarr", frames=60, size=(64, 64))
+    movie = plate(tmp_path / "in.zarr", frames=30, size=(64, 64))
     assert stain(movie, output=tmp_path / "whole", methods=FAST) == 0
     pids = list(workers.run(os.getpid).values())
     process = begin(movie, tmp_path, "--scheduler", workers.scheduler.address)
@@ -126,7 +126,7 @@ def test_a_killed_worker_loses_only_unfinished_frames(workers: Any, stain: Any, 
 
 
 def test_an_interrupted_run_stops_its_workers_and_resumes(stain: Any, tmp_path: Path) -> None:
-    movie = plate(tmp_path / "in.zarr", frames=60, size=(64, 64))
+    movie = plate(tmp_path / "in.zarr", frames=30, size=(64, 64))
     process = begin(movie, tmp_path, "--scheduler", "local:2")
     wait_for_frames(tmp_path / "out", 5, process)
     children = descendants(process.pid)
