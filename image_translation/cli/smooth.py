@@ -57,9 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--median-window", type=int, default=5, help="median: frames in the window, odd")
     group.add_argument("--motion-window", type=int, default=7, help="motion: frames in the window, odd")
     group.add_argument("--causal-lag", type=int, default=1, help="causal: later frames to wait for")
-    group.add_argument(
-        "--keep-shake", action="store_true", help="motion, causal: do not remove the jitter of the whole image"
-    )
+    # Accepted for scripts written when the filters removed the jitter of the stage.
+    group.add_argument("--keep-shake", action="store_true", help=argparse.SUPPRESS)
 
     group = parser.add_argument_group("network")
     group.add_argument(

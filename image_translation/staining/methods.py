@@ -23,18 +23,22 @@ class Method:
         Returns a new filter, given its parameters by keyword.
     options
         Name of each parameter, as it is stored in the provenance, -> the field of ``SmoothOptions`` that sets it.
+    version
+        Version of the algorithm, which is stored with the parameters from the second on. A change of the algorithm that
+        changes pixels gets a new one, so that results of two versions are not taken for each other.
     """
 
     make: Callable[..., TemporalFilter]
     options: Mapping[str, str]
+    version: int = 1
 
 
 SMOOTHING: dict[str, Method] = {
     "window": Method(moving_average, {"window": "window"}),
     "savgol": Method(SavitzkyGolay, {"window": "savgol_window", "polyorder": "savgol_polyorder"}),
     "median": Method(MedianFilter, {"window": "median_window"}),
-    "motion": Method(centred, {"window": "motion_window", "keep_shake": "keep_shake"}),
-    "causal": Method(causal, {"lag": "causal_lag", "keep_shake": "keep_shake"}),
+    "motion": Method(centred, {"window": "motion_window"}, version=2),
+    "causal": Method(causal, {"lag": "causal_lag"}, version=2),
 }
 METHODS = (RAW, *SMOOTHING)
 """Names of all results that a run can write; ``raw`` is the prediction itself."""
@@ -46,3 +50,9 @@ DEFAULT_METHODS = (RAW, "window", "savgol", RECOMMENDED)
 def options_of(method: str) -> Mapping[str, str]:
     """Return the parameters of a method and the options that set them; none for ``raw``."""
     return SMOOTHING[method].options if method in SMOOTHING else {}
+
+
+def version_of(method: str) -> dict[str, int]:
+    """Return the version of a method as it is stored with its parameters; empty for the first one."""
+    version = SMOOTHING[method].version if method in SMOOTHING else 1
+    return {"version": version} if version > 1 else {}

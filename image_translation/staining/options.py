@@ -14,7 +14,7 @@ from image_translation.errors import UsageError
 from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
 from image_translation.normalize import Method
-from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of
+from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of, version_of
 from image_translation.temporal.filter import TemporalFilter
 
 LOCAL = "local:"
@@ -64,8 +64,6 @@ class SmoothOptions(Inference):
         Window of the motion filter, in frames.
     causal_lag
         Number of later frames that the causal motion filter waits for.
-    keep_shake
-        Do not let the motion filters remove the jitter of the whole image.
     normalization
         ``median_iqr``, ``mean_std`` or ``none``; None uses what the checkpoint says.
     device, precision, batch_size, tta, backend, cache
@@ -92,7 +90,6 @@ class SmoothOptions(Inference):
     median_window: int = 5
     motion_window: int = 7
     causal_lag: int = 1
-    keep_shake: bool = False
     normalization: Method | None = None
     scheduler: str | None = None
     overwrite: bool = False
@@ -104,15 +101,14 @@ class SmoothOptions(Inference):
 
     def filters(self) -> dict[str, TemporalFilter]:
         """Return a new filter for every method but ``raw``, which needs none."""
-        parameters = self.method_parameters()
-        return {method: SMOOTHING[method].make(**parameters[method]) for method in self.methods if method in SMOOTHING}
+        return {m: SMOOTHING[m].make(**self._parameters_of(m)) for m in self.methods if m in SMOOTHING}
 
     def method_parameters(self) -> dict[str, dict[str, int]]:
-        """Return, for each method, the parameters that decide its pixels beside the raw prediction."""
-        return {
-            method: {name: getattr(self, option) for name, option in options_of(method).items()}
-            for method in self.methods
-        }
+        """Return, for each method, the parameters and the version that decide its pixels beside the raw prediction."""
+        return {method: self._parameters_of(method) | version_of(method) for method in self.methods}
+
+    def _parameters_of(self, method: str) -> dict[str, int]:
+        return {name: getattr(self, option) for name, option in options_of(method).items()}
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the options alone show that the run cannot be done."""

@@ -11,7 +11,7 @@ from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.output import PROVENANCE_KEY
 from image_translation.omezarr.store import STORE_SUFFIX
 from image_translation.staining.journal import is_being_published, unfinished_request
-from image_translation.staining.methods import METHODS, options_of
+from image_translation.staining.methods import METHODS, options_of, version_of
 from image_translation.staining.options import SmoothOptions
 from image_translation.staining.plan import Plan
 from image_translation.staining.request import differences, positions_of, same_request
@@ -118,6 +118,11 @@ def _with_methods(options: SmoothOptions, stored: Mapping[str, Mapping[str, int]
     """Add methods, with the parameters of their stores."""
     used = {option for method in options.methods for option in options_of(method).values()}
     for method, parameters in stored.items():
+        if parameters.get("version", 1) != version_of(method).get("version", 1):
+            raise UsageError(
+                f"{options.output / method}{STORE_SUFFIX} was made by another version of this method; "
+                "choose another -o, or replace all results with --overwrite"
+            )
         for name, option in options_of(method).items():
             if option in used and parameters[name] != getattr(options, option):
                 raise UsageError(

@@ -8,7 +8,7 @@ never averaged and come out as NaN. Open `filter` first.
 - `median`: the median filter
 - `motion_filter`: the motion-compensated filter, which is recommended, and its causal variant; built from
   `optical_flow` (dense flow, interpolation, consistency checks), `trajectories` (flow chained over several frames),
-  `jitter` (global jitter of the image) and `robust_mean` (weighted mean with outlier rejection)
+  `robust_mean` (weighted mean with outlier rejection) and `fusion` (where the neighbours of a frame are used)
 """
 
 import lazy_loader

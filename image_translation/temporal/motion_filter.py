@@ -6,12 +6,13 @@ predictions along its trajectories. For each frame:
 1. Estimate the optical flow between consecutive phase images, forward and backward (`optical_flow`).
 2. Average each flow with those before and after it, where the velocity persists, and chain the flows from the frame to
    its neighbours (`trajectories`).
-3. Estimate the global jitter of the frame and shift the frame by it, unless it is to be kept (`jitter`).
-4. Warp the predictions of the neighbours onto the frame.
-5. Average them (`robust_mean`), with a Gaussian weight in time, a confidence from the forward-backward and photometric
+3. Warp the predictions of the neighbours onto the frame, which itself is never displaced.
+4. Average them (`robust_mean`), with a Gaussian weight in time, a confidence from the forward-backward and photometric
    errors along the trajectory, and rejection of outliers.
+5. Keep the average where neighbours before and after the frame agree (`fusion`).
 
-Where the flow is inconsistent (a division, a cell that enters or detaches), the frame's own prediction remains.
+Where the flow is inconsistent (a division, a cell that enters or detaches) or the neighbours disagree, the frame's own
+prediction remains.
 """
 
 import numpy as np
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 from image_translation.frame import Frame
-from image_translation.temporal import jitter, optical_flow
+from image_translation.temporal import optical_flow
 from image_translation.temporal.filter import check_order, invalid_frame
-from image_translation.temporal.robust_mean import robust_mean
+from image_translation.temporal.fusion import Sides, fuse, relative_error, sum_sides
 from image_translation.temporal.trajectories import FlowSource, PhaseFlow, Trajectories
 
 TIME_SIGMA = 2.0
@@ -31,7 +32,7 @@ _ERROR_SIGMA = 1.0  # pixels; flow errors above it lower the confidence
 
 
 class MotionFilter:
-    """Motion-compensated robust mean over a window of frames, with correction of global jitter.
+    """Motion-compensated robust mean over a window of frames.
 
     At both ends of a movie, and in a short one, there are fewer neighbours. Frames need their `phase`. The module
     describes the algorithm.
@@ -44,9 +45,7 @@ class MotionFilter:
         Number of frames before and after that are averaged.
     lookahead
         Number of later frames that may be used, for which the filter waits. By default all that are useful: one more
-        than `after`, and enough to estimate the jitter.
-    keep_shake
-        Do not correct the global jitter of the image.
+        than `after`, since velocities are averaged over adjacent intervals.
     source
         Source of the flow; by default it is estimated from the phase.
 
@@ -66,17 +65,15 @@ class MotionFilter:
         after: int = 3,
         *,
         lookahead: int | None = None,
-        keep_shake: bool = False,
         source: FlowSource | None = None,
     ) -> None:
         if before < 1 or after < 0:
             raise UsageError(f"{name}: {before} frames before and {after} after: must be at least 1 and 0")
         self.name = name
         self._before, self._after = before, after
-        self._lookahead = max(after + 1, jitter.HALF_WINDOW) if lookahead is None else lookahead
+        self._lookahead = after + 1 if lookahead is None else lookahead
         if self._lookahead < after:
             raise UsageError(f"{name}: a lookahead of {lookahead} frames does not reach the {after} frames after")
-        self._keep_shake = keep_shake
         self._trajectories = Trajectories(source or PhaseFlow())
         self._pending: list[Frame] = []
         self._pushed = range(0)  # indices of the frames pushed so far
@@ -87,7 +84,7 @@ class MotionFilter:
 
     def images_held(self, n_channels: int) -> int:
         """Return the largest number of single-channel images (Y, X), float32, in memory."""
-        window = max(self._before, jitter.HALF_WINDOW) + self._lookahead + 1
+        window = self._before + self._lookahead + 2
         flows = 10 * window  # forward and backward: as estimated (2 images each), and refined with uncertainty (3 each)
         return (n_channels + 1) * window + flows + (n_channels + 4) * (self._before + self._after + 1)
 
@@ -106,7 +103,7 @@ class MotionFilter:
         if len(self._pending) <= self._lookahead:
             return []
         results = [self._smooth(self._pending.pop(0))]
-        self._trajectories.discard_before(results[0].index + 1 - max(self._before, jitter.HALF_WINDOW))
+        self._trajectories.discard_before(results[0].index - self._before)
         return results
 
     def flush(self) -> list[Frame]:
@@ -119,39 +116,40 @@ class MotionFilter:
     def _smooth(self, frame: Frame) -> Frame:
         if not frame.valid:
             return invalid_frame(frame)
+        sides, others = self._gather(frame)
+        if sides.two_sided:
+            return Frame(frame.index, fuse(sides, relative_error(sides)))
+        # Neighbours on one side cannot be checked against each other: those of the adjacent frame are.
+        for adjacent, points in others[:1]:
+            adjacent_sides, _ = self._gather(adjacent)
+            if adjacent_sides.two_sided:
+                error = np.stack([optical_flow.sample(channel, points) for channel in relative_error(adjacent_sides)])
+                return Frame(frame.index, fuse(sides, error))
+        return Frame(frame.index, frame.data.copy())
+
+    def _gather(self, frame: Frame) -> tuple[Sides, list[tuple[Frame, NDArray[np.float32]]]]:
+        """Warp the neighbours onto a frame; return them, and for each the positions (Y, X, 2) of the material in it."""
         shape = frame.data.shape[1], frame.data.shape[2]
-        offset = self._jitter(frame.index)
-        start = optical_flow.pixel_grid(shape) + offset
-        images = [_warp_channels(frame.data, start) if offset.any() else frame.data]
-        weights, confidence = [1.0], [np.ones(shape, np.float32)]
+        start = optical_flow.pixel_grid(shape)
+        images, offsets, confidence, others = [frame.data], [0], [np.ones(shape, np.float32)], []
         window = range(frame.index - self._before, frame.index + self._after + 1)
         for other, path in self._trajectories.follow(frame.index, window, start):
             points = start + path[..., :2]
-            images.append(_warp_channels(other.data, points))
-            weights.append(np.exp(-0.5 * ((other.index - frame.index) / TIME_SIGMA) ** 2))
+            images.append(np.stack([optical_flow.warp(channel, points) for channel in other.data]))
+            offsets.append(other.index - frame.index)
             confidence.append(np.exp(-0.5 / _ERROR_SIGMA**2 * path[..., 2]) * optical_flow.inside(points, shape))
-        stacked = np.array(weights, np.float32), np.stack(confidence)
-        channels = zip(*images, strict=True)
-        return Frame(frame.index, np.stack([robust_mean(np.stack(channel), *stacked) for channel in channels]))
-
-    def _jitter(self, index: int) -> NDArray[np.float32]:
-        """Return the displacement (dx, dy) of a frame to be corrected, in pixels."""
-        if self._keep_shake:
-            return np.zeros(2, np.float32)
-        first, last = index - jitter.HALF_WINDOW, index + jitter.HALF_WINDOW
-        window = range(max(first, self._pushed.start), min(last + 1, self._pushed.stop))
-        return jitter.displacement(self._trajectories.accelerations(window), index - window.start)
+            others.append((other, points))
+        weights = np.exp(-0.5 * np.square(np.array(offsets) / TIME_SIGMA)).astype(np.float32)
+        return sum_sides(np.stack(images), np.array(offsets), weights, np.stack(confidence)), others
 
 
-def centred(window: int = 7, *, keep_shake: bool = False) -> MotionFilter:
+def centred(window: int = 7) -> MotionFilter:
     """Return the motion filter with a centred window.
 
     Parameters
     ----------
     window
         Number of frames, odd.
-    keep_shake
-        See `MotionFilter`.
 
     Raises
     ------
@@ -160,18 +158,16 @@ def centred(window: int = 7, *, keep_shake: bool = False) -> MotionFilter:
     """
     if window < 3 or window % 2 == 0:
         raise UsageError(f"--motion-window {window}: must be an odd number of frames, 3 or more")
-    return MotionFilter("motion", window // 2, window // 2, keep_shake=keep_shake)
+    return MotionFilter("motion", window // 2, window // 2)
 
 
-def causal(lag: int = 1, *, keep_shake: bool = False) -> MotionFilter:
+def causal(lag: int = 1) -> MotionFilter:
     """Return a motion filter with a fixed lag, for use during acquisition.
 
     Parameters
     ----------
     lag
         Number of later frames that are used, 0 or more.
-    keep_shake
-        See `MotionFilter`.
 
     Raises
     ------
@@ -180,8 +176,4 @@ def causal(lag: int = 1, *, keep_shake: bool = False) -> MotionFilter:
     """
     if lag < 0:
         raise UsageError(f"--causal-lag {lag}: must be 0 or more")
-    return MotionFilter("causal", after=lag, lookahead=lag, keep_shake=keep_shake)
-
-
-def _warp_channels(data: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([optical_flow.warp(channel, points) for channel in data])
+    return MotionFilter("causal", after=lag, lookahead=lag)

@@ -18,10 +18,11 @@ _CONTRAST_SIGMA = 20.0  # pixels over which the contrast is normalised
 _GREY_OFFSET, _GREY_GAIN = 128, 60  # of the normalised contrast in 8 bits
 # Settings of the search. More of each follows the noise and takes longer; OpenCV's medium preset is 3, 25 and 5.
 _PATCH_STRIDE, _DESCENT_ITERATIONS, _REFINEMENT_ITERATIONS = 4, 8, 4
-_SMOOTHNESS = 60.0  # weight of the smoothness term; OpenCV's default of 20 follows the noise of the phase
+_SMOOTHNESS = 20.0  # weight of the smoothness term
 _VELOCITY_SIGMA = 2.0  # pixels per frame; velocities that differ by less are averaged
 _COMPARISON_SIGMA = 3.0  # pixels over which velocities and images are compared
 _GREY_TOLERANCE = 12.0  # grey levels; difference expected from noise and weak flicker
+_USUAL_FACTOR = 2.0  # times the median error of two images; errors up to it are usual for the two
 _MIN_SIDE = 32  # pixels; the flow estimator needs images of this size
 
 
@@ -140,6 +141,23 @@ def photometric_error(source: NDArray[np.uint8], target: NDArray[np.uint8], flow
     warped = sample(target.astype(np.float32), pixel_grid(source.shape) + flow)
     difference = (source - warped) / _GREY_TOLERANCE
     return np.asarray(cv2.GaussianBlur(difference * difference, (0, 0), _COMPARISON_SIGMA), np.float32)
+
+
+def excess(error: NDArray[np.float32], textured: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return by how much a photometric error exceeds what is usual for the two images, (Y, X) float32.
+
+    A change of focus, gain or noise alters the appearance of all cells alike, and is no reason to doubt the flow in any
+    place; a division or a cell that detaches alters one place.
+
+    Parameters
+    ----------
+    error
+        Error from `photometric_error`, (Y, X).
+    textured
+        Pixels whose median error is the usual one, (Y, X) bool.
+    """
+    usual = float(np.median(error[textured])) if textured.any() else 0.0
+    return np.maximum(error - np.float32(_USUAL_FACTOR * usual), 0)
 
 
 def chain_flows(steps: Iterable[NDArray[np.float32]], start: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -20,11 +20,6 @@ def robust_mean(
 ) -> NDArray[np.float32]:
     """Average images with weights that decrease with the deviation from their median.
 
-    The reference is the median of all images rather than the first image, because that one may be the outlier. Pixels
-    of low confidence are replaced by those of the first image in the median, so that the first image prevails where
-    most others cannot be compared with it. The outlier weights are a Gaussian of the deviation (Welsch's function,
-    see Holland and Welsch 1977, Robust regression using iteratively reweighted least-squares).
-
     Parameters
     ----------
     images
@@ -41,6 +36,23 @@ def robust_mean(
     """
     if len(images) == 1:
         return images[0].copy()
+    total = weights[:, np.newaxis, np.newaxis] * confidence * outlier_weights(images, confidence)
+    return np.einsum("kyx,kyx->yx", total, images) / total.sum(axis=0)
+
+
+def outlier_weights(images: NDArray[np.float32], confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return weights, (K, Y, X) float32, that decrease with the deviation of an image from the median of all.
+
+    The reference is the median of all images rather than the first image, because that one may be the outlier. Pixels
+    of low confidence are replaced by those of the first image in the median, so that the first image prevails where
+    most others cannot be compared with it. The weights are a Gaussian of the deviation (Welsch's function, see Holland
+    and Welsch 1977, Robust regression using iteratively reweighted least-squares).
+
+    Parameters
+    ----------
+    images, confidence
+        See `robust_mean`.
+    """
     compared = np.where(confidence > _MIN_CONFIDENCE, images, images[0])
     deviations = np.square(images - median(compared))
     for deviation in deviations:
@@ -48,6 +60,7 @@ def robust_mean(
     typical = 1.5 * float(median(deviations[:, ::_SUBSAMPLING, ::_SUBSAMPLING]).mean())
     least = (_MIN_DEVIATION * float(images[0].std())) ** 2
     scale = 2 * _OUTLIER_SCALE**2 * max(typical, least, _MIN_SQUARED_DEVIATION)
-    outlier_weights = np.exp(-deviations / np.float32(scale)) + np.float32(_MIN_WEIGHT)
-    total = weights[:, np.newaxis, np.newaxis] * confidence * outlier_weights
-    return np.einsum("kyx,kyx->yx", total, images) / total.sum(axis=0)
+    deviations /= np.float32(-scale)
+    np.exp(deviations, out=deviations)
+    deviations += np.float32(_MIN_WEIGHT)
+    return deviations

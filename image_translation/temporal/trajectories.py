@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.frame import Frame
-from image_translation.temporal import jitter, optical_flow
+from image_translation.temporal import optical_flow
 
 _MIN_CONSISTENT_FRACTION = 0.6  # of the textured pixels; below it, the flow between two frames is not used
 _NO_CONFIDENCE = 1e6  # uncertainty in squared pixels, for which the weight is zero
@@ -70,7 +70,7 @@ class PhaseFlow:
             optical_flow.photometric_error(before, after, forward),
             optical_flow.photometric_error(after, before, backward),
         )
-        return textured, FlowPair(forward, backward, *errors)
+        return textured, FlowPair(forward, backward, *(optical_flow.excess(error, textured) for error in errors))
 
     def reset(self) -> None:
         """Forget the previous frame."""
@@ -79,11 +79,10 @@ class PhaseFlow:
 
 @dataclass(eq=False)
 class _TrackedFrame:
-    """Valid frame with its mask of textured pixels, (Y, X) bool, and their common acceleration (dx, dy)."""
+    """Valid frame with its mask of textured pixels, (Y, X) bool."""
 
     frame: Frame
     textured: NDArray[np.bool_]
-    acceleration: NDArray[np.float64] | None = None
 
 
 @dataclass(eq=False)
@@ -168,11 +167,6 @@ class Trajectories:
         self._frames, self._intervals = [], []
         self._source.reset()
 
-    def accelerations(self, window: range) -> list[NDArray[np.float64] | None]:
-        """Return the common acceleration (dx, dy) of each frame of a window, None where unknown."""
-        known = {tracked.frame.index: tracked.acceleration for tracked in self._frames}
-        return [known.get(index) for index in window]
-
     def follow(
         self, index: int, window: range, start: NDArray[np.float32]
     ) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
@@ -210,12 +204,7 @@ class Trajectories:
         interval = _Interval(measured, *common, reliable=adjacent and not discontinuous, discontinuous=discontinuous)
         self._intervals.append(interval)
         if len(self._intervals) > 1:
-            previous = self._intervals[-2]
-            if interval.reliable and previous.reliable:
-                before.acceleration = jitter.common_acceleration(
-                    previous.measured.backward, measured.forward, before.textured
-                )
-            previous.refined = False  # the new interval adds information about it
+            self._intervals[-2].refined = False  # the new interval adds information about it
 
     def _refined(self, number: int) -> _Interval:
         """Average the flow of an interval with those of the intervals before and after, along the trajectories."""

@@ -1,6 +1,7 @@
 """Complete runs in this process, on small movies with a random network."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from image_translation.network.predictor import Predictor
 from image_translation.normalize import METHODS
 from image_translation.omezarr.store import open_store
 from image_translation.staining.journal import PARTIAL
+from image_translation.staining.methods import SMOOTHING
 from image_translation.temporal.filter import apply
 from image_translation.temporal.motion_filter import MotionFilter
 
@@ -253,12 +255,19 @@ def test_motion_equals_the_filter_in_memory(run: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(steady[valid], expected[valid], atol=2e-2 * np.nanstd(raw))
 
 
-def test_keep_shake_applies_to_all_motion_filters(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_results_of_another_version_of_a_method_are_kept(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     movie = write_image(tmp_path / "in.zarr", phase())
-    assert run(movie, "--methods", "raw", "motion", "--keep-shake") == 0
-    assert run(movie, "--methods", "causal") == 2
-    assert "motion.ome.zarr was made with keep_shake True; give the same option" in caplog.text
-    assert run(movie, "--methods", "causal", "--keep-shake") == 0
+    with monkeypatch.context() as earlier:
+        earlier.setitem(SMOOTHING, "motion", replace(SMOOTHING["motion"], version=1))
+        assert run(movie, "--methods", "raw", "motion") == 0
+    before = pixels(tmp_path / "out", "motion")
+    for methods in (["motion"], ["raw", "median"]):
+        assert run(movie, "--methods", *methods) == 2
+        assert "motion.ome.zarr was made by another version of this method; choose another -o" in caplog.text
+    np.testing.assert_array_equal(pixels(tmp_path / "out", "motion"), before)
+    assert run(movie, "--methods", "raw", "motion", "--overwrite", "--keep-shake") == 0  # which has no effect
 
 
 def test_a_network_without_finite_predictions_is_an_error(

@@ -1,0 +1,145 @@
+"""Fusion of a frame with its warped neighbours, place by place, where the neighbours can be shown to help.
+
+The neighbours before a frame and those after it are two independent estimates of it. Their difference shows the error
+of their mean, without a truth: errors of the motion, outlines that do not move with the material, and divisions make it
+large, while the flicker of the frame itself does not. Where that error exceeds the flicker which averaging would
+remove, the frame's own prediction remains.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from image_translation.temporal.robust_mean import outlier_weights
+
+Image = NDArray[np.float32]
+
+_POOLING_SIGMA = 4.0  # pixels over which errors are compared
+# Share of the error of the neighbours' mean in its squared difference from the frame. With the frame's own weight in a
+# window of 7 frames, averaging stops to help at .6.
+_HELPS, _HARMS = 0.6, 1.2
+_USUAL_FRACTION = 0.9  # of the pixels; a division or a cell that detaches says nothing about the rest
+_LEAST_OWN_WEIGHT = np.float32(0.1)  # of the frame in the mean of its neighbours, which equals it if none is trusted
+_ONE_SIDED = 1.5  # factor of the error of neighbours on one side of the frame, whose displacements do not cancel
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """A frame, and the weighted sums of its neighbours before and after it.
+
+    Attributes
+    ----------
+    own, own_weight
+        The frame, and its weight in the mean, (C, Y, X) float32 each.
+    sums, weights
+        Weighted sum of the neighbours before and of those after the frame, and the sum of their weights: (2, C, Y, X)
+        float32 each.
+    two_sided
+        Whether there are neighbours both before and after.
+    """
+
+    own: Image
+    own_weight: Image
+    sums: Image
+    weights: Image
+    two_sided: bool
+
+
+def sum_sides(images: Image, offsets: NDArray[np.intp], weights: Image, confidence: Image) -> Sides:
+    """Sum the neighbours of a frame on both sides, with weights that decrease with the deviation from their median.
+
+    Parameters
+    ----------
+    images
+        K images, (K, C, Y, X) float32, finite; the first is the frame, the others are warped onto it.
+    offsets
+        Index of each image relative to the frame, (K,) int; the first is 0.
+    weights
+        Weight of each image in time, (K,) float32.
+    confidence
+        Confidence in each pixel, (K, Y, X) float32, 0 to 1; that of the frame is 1.
+    """
+    sides = offsets < 0, offsets > 0
+    shape = (2, *images.shape[1:])
+    sums, sizes, own_weight = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty_like(images[0])
+    trust = weights[:, np.newaxis, np.newaxis] * confidence
+    for c in range(images.shape[1]):
+        channel = np.ascontiguousarray(images[:, c])
+        total = outlier_weights(channel, confidence)
+        total *= trust
+        own_weight[c] = total[0]
+        for i, side in enumerate(sides):
+            np.einsum("kyx,kyx->yx", total[side], channel[side], out=sums[i, c])
+            np.sum(total[side], axis=0, out=sizes[i, c])
+    return Sides(images[0], own_weight, sums, sizes, bool(sides[0].any() and sides[1].any()))
+
+
+def relative_error(sides: Sides) -> Image:
+    """Estimate the error of the mean of the neighbours, as a share of its squared difference from the frame.
+
+    The squared error of the mean of two independent estimates is a quarter of their squared difference. Both squares
+    are pooled over a neighbourhood, and shrunk towards their means over the image, without the places that differ most.
+
+    Parameters
+    ----------
+    sides
+        A frame with neighbours before and after it.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape (C, Y, X): 0 if the neighbours agree, 1 if they differ from each other twice as much as their mean does
+        from the frame.
+
+    Notes
+    -----
+    The comparison of independent halves of the data is how the resolution of electron microscopy is validated
+    (Rosenthal and Henderson 2003, Optimal determination of particle orientation, J. Mol. Biol. 333, 721-745).
+    """
+    own: Image = _LEAST_OWN_WEIGHT * sides.own
+    before, after = (own + sides.sums) / (_LEAST_OWN_WEIGHT + sides.weights)
+    mean = (own + sides.sums.sum(axis=0)) / (_LEAST_OWN_WEIGHT + sides.weights.sum(axis=0))
+    errors = []
+    for difference, change in zip(before - after, mean - sides.own, strict=True):
+        error, change_squared = np.float32(0.25) * _pooled(difference), _pooled(change)
+        usual = _is_usual(error, change_squared)
+        error += error[usual].mean()
+        change_squared += change_squared[usual].mean()
+        errors.append(error / np.maximum(change_squared, np.finfo(np.float32).tiny))
+    return np.stack(errors)
+
+
+def fuse(sides: Sides, error: Image) -> Image:
+    """Average a frame with its neighbours, as far as these are shown to help.
+
+    Parameters
+    ----------
+    sides
+        The frame and its neighbours.
+    error
+        Relative error of the neighbours from `relative_error`, (C, Y, X) float32. If all neighbours are on one side of
+        the frame, as at the end of a movie, it is that of an adjacent frame, warped onto this one.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape (C, Y, X).
+    """
+    factor = np.float32(1 if sides.two_sided else _ONE_SIDED)
+    use = np.clip((_HARMS - factor * error) / np.float32(_HARMS - _HELPS), 0, 1)
+    use *= use * (3 - 2 * use)  # smooth steps
+    mean = (sides.own_weight * sides.own + sides.sums.sum(axis=0)) / (sides.own_weight + sides.weights.sum(axis=0))
+    return sides.own + use * (mean - sides.own)
+
+
+def _pooled(difference: Image) -> Image:
+    """Return the square of a difference (Y, X), pooled over a neighbourhood."""
+    return np.asarray(cv2.GaussianBlur(difference * difference, (0, 0), _POOLING_SIGMA), np.float32)
+
+
+def _is_usual(error: Image, change: Image) -> NDArray[np.bool_]:
+    """Return where neither of two images (Y, X) is among its highest values."""
+    limits = [np.quantile(image[::4, ::4], _USUAL_FRACTION) for image in (error, change)]
+    return np.asarray((error <= limits[0]) & (change <= limits[1]))
