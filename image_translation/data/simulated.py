@@ -24,7 +24,7 @@ from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
 
 DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
-DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0)
+DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0, flicker=1.0)
 DEMO_FIELDS = 16
 PIXEL_SIZE = 0.5  # micrometres
 FRAME_INTERVAL = 300.0  # seconds

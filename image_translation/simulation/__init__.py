@@ -7,7 +7,9 @@ and the displacement of the material between any two frames. Open `movie` first.
 - `migration`: lineages, motion, contact and shape changes of the cells
 - `population`: the state of all cells in all frames
 - `scene`: maps of one frame: which cell covers a pixel, and which of its material
-- `optics`: fluorescence and phase images of a scene
+- `appearance`: optical path and stains of a scene
+- `flicker`: the causes of flicker: what fluctuates from frame to frame, and how strongly
+- `optics`: phase image of an optical path, fluorescence image of stains
 - `movie`: all of these together, frame by frame
 """
 

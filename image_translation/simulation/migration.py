@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
+from image_translation.simulation.flicker import stage_shift, strength
 from image_translation.simulation.population import Array, Population
 from image_translation.simulation.spec import MovieSpec
 
@@ -51,7 +52,7 @@ def simulate_population(spec: MovieSpec, padding: int) -> Population:
         State of the cells in every frame.
     """
     rng = np.random.default_rng([spec.seed, 1])
-    margin = padding + 3.0 * spec.cell_radius
+    margin = padding + 3.0 * spec.cell_radius + 4.0 * strength(spec, "stage")
     domain = np.array(spec.shape) + 2 * margin
     # Cells overlap, so that their total area must exceed the area to be covered.
     coverage = spec.density * (1 + 0.5 * spec.density**2)
@@ -69,6 +70,7 @@ def simulate_population(spec: MovieSpec, padding: int) -> Population:
     stretch = _stretch(angle, aspect)
     positions = _migrate(rng, spec, domain, lineage=lineage, radius=radius * spread, stretch=stretch)
     outline = _harmonics(_slow_noise(rng, spec, (count, _HARMONICS, 2)), 0.13) * spread[..., None]
+    stage = np.array([stage_shift(spec, t) for t in range(spec.frames)])
     return Population(
         birth=lineage.birth,
         end=lineage.end,
@@ -80,7 +82,8 @@ def simulate_population(spec: MovieSpec, padding: int) -> Population:
         texture_origin=rng.uniform(0, 4096, (count, 2)),
         nucleus_outline=_harmonics(_normal(rng, count, _HARMONICS, 2), 0.06),
         nucleoli=_nucleoli(rng, count),
-        center=positions % domain - margin,
+        stage=stage,
+        center=positions % domain - margin + stage[:, None],
         wraps=np.floor(positions / domain).astype(np.int64),
         stretch=stretch,
         spread=spread,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
-from image_translation.simulation import optics
+from image_translation.simulation import appearance, flicker, optics
 from image_translation.simulation.migration import simulate_population
 from image_translation.simulation.scene import PADDING, Scene, draw_scene
 from image_translation.simulation.spec import MovieSpec
@@ -28,7 +28,7 @@ class Movie:
     def __init__(self, spec: MovieSpec) -> None:
         self.spec = spec
         self._population = simulate_population(spec, PADDING)
-        self._textures = optics.draw_textures(spec.seed)
+        self._textures = appearance.draw_textures(spec.seed)
 
     @property
     def divisions(self) -> tuple[tuple[int, float, float], ...]:
@@ -74,8 +74,9 @@ class Movie:
     def displacement(self, t0: int, t1: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the true displacement of the material from frame `t0` to frame `t1`.
 
-        The background is static. A pixel is valid if its material is visible in both frames; a mother cell and her
-        daughters are different material, as is a cell that left the field and re-entered on the opposite side.
+        The background moves with the stage only. A pixel is valid if its material is visible in both frames; a mother
+        cell and her daughters are different material, as is a cell that left the field and re-entered on the opposite
+        side.
 
         Parameters
         ----------
@@ -105,19 +106,41 @@ class Movie:
         valid = inside & (target_owner == owner0) & self._population.stays_in_domain(t0, t1, owner0)
         return np.where(valid, flow, np.float32(0)), valid
 
-    def _scene(self, t: int) -> Scene:
+    def stage_shift(self, t: int) -> tuple[float, float]:
+        """Return the shift (dy, dx) of phase and truth of one frame by stage jitter, in pixels.
+
+        Raises a `UsageError` if the index is out of range.
+        """
+        self._require(t)
+        dy, dx = flicker.stage_shift(self.spec, t).tolist()
+        return dy, dx
+
+    def lateral_shift(self, t: int) -> tuple[float, float]:
+        """Return the shift (dy, dx) of the phase of one frame against its truth, in pixels.
+
+        Raises a `UsageError` if the index is out of range.
+        """
+        self._require(t)
+        dy, dx = flicker.lateral_shift(self.spec, t).tolist()
+        return dy, dx
+
+    def _require(self, t: int) -> None:
         if not 0 <= t < self.spec.frames:
             raise UsageError(f"frame {t} does not exist; the movie has the frames 0 to {self.spec.frames - 1}")
+
+    def _scene(self, t: int) -> Scene:
+        self._require(t)
         return draw_scene(self._population, t, self.spec.shape)
 
     def _phase(self, scene: Scene, t: int) -> NDArray[np.float32]:
         if t in self.spec.dropped:
             return np.zeros(self.spec.shape, np.float32)
-        path = optics.optical_path(scene, self._population, t, self.spec, self._textures)
+        path = appearance.optical_path(scene, self._population, t, self.spec, self._textures)
         return optics.image_phase(path, t, self.spec)
 
     def _fluorescence(self, scene: Scene, t: int) -> NDArray[np.float32]:
-        return _crop(optics.image_fluorescence(scene, self._population, t, self._textures))
+        stains = appearance.draw_stains(scene, self._population, t, self._textures)
+        return _crop(optics.image_fluorescence(stains))
 
 
 def _crop(padded: NDArray[_Pixel]) -> NDArray[_Pixel]:

@@ -25,6 +25,13 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "defocus": (-3.0, 3.0),
     "halo": (0.0, 1.0),
     "flicker": (0.0, 10.0),
+    "focus_jitter": (0.0, 3.0),
+    "texture_jitter": (0.0, 10.0),
+    "gain_jitter": (0.0, 1.0),
+    "background_jitter": (0.0, 100.0),
+    "halo_jitter": (0.0, 10.0),
+    "lateral_jitter": (0.0, 5.0),
+    "stage_jitter": (0.0, 20.0),
 }
 
 
@@ -72,7 +79,24 @@ class MovieSpec:
         Suppression of the lowest spatial frequencies of the phase: 0 is quantitative phase; towards 1, cells are
         surrounded by a dark halo.
     flicker
-        Strength of fluctuations of focus, illumination and gain: 0 none, 1 typical, 3 strong.
+        Strength of a mixture of the causes of flicker below, added to each of them: 0 none, 1 typical, 3 strong; the
+        mixture is `flicker.FLICKER_PRESET`.
+    focus_jitter
+        Standard deviation of the defocus, in depths of field; also of its difference between the middle of the field
+        and an edge, because the focal plane tilts at random.
+    texture_jitter
+        Strength of granules that change within about 2 frames instead of moving with the cell, where 1 is as strong as
+        the granules of `granularity` 1; in the phase only.
+    gain_jitter
+        Relative standard deviation of the gain of the phase.
+    background_jitter
+        Amplitude of a smooth background of the phase that is independent in each frame.
+    halo_jitter
+        Relative standard deviation of `halo`.
+    lateral_jitter
+        Standard deviation of the shift of the phase against the truth, along each axis.
+    stage_jitter
+        Standard deviation of the shift of phase and truth together, along each axis; independent in each frame.
     dropped
         Indices of frames whose phase is all zero, as in a dropped acquisition.
     """
@@ -95,7 +119,14 @@ class MovieSpec:
     noise: float = 0.02
     defocus: float = 0.1
     halo: float = 0.5
-    flicker: float = 1.0
+    flicker: float = 0.0
+    focus_jitter: float = 0.0
+    texture_jitter: float = 0.0
+    gain_jitter: float = 0.0
+    background_jitter: float = 0.0
+    halo_jitter: float = 0.0
+    lateral_jitter: float = 0.0
+    stage_jitter: float = 0.0
     dropped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from image_translation.simulation.spec import MovieSpec
 
 
 def test_concurrent_requests_generate_the_movie_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "DEMO", MovieSpec(shape=(64, 64), frames=6))
+    monkeypatch.setattr(simulated, "DEMO", MovieSpec(shape=(64, 64), frames=6, flicker=2.0))
     made = []
     write = simulated.write_simulated_movie
 
@@ -29,7 +29,7 @@ def test_concurrent_requests_generate_the_movie_once(tmp_path: Path, monkeypatch
 
 
 def test_the_embedded_plate_has_fields_of_increasing_density(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0))
+    monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0, flicker=1.0))
     monkeypatch.setattr(simulated, "DEMO_FIELDS", 10)
     path = tmp_path / "plate.ome.zarr"
     simulated.ensure_demo_plate(path)
