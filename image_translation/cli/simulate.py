@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cells = parser.add_argument_group("cells")
     cells.add_argument("--density", type=float, default=0.7, help="fraction of the area that cells cover, up to 1")
     cells.add_argument("--speed", type=float, default=1.0, help="mean speed of the cells, in pixels per frame")
+    cells.add_argument(
+        "--motion", choices=("walk", "stream"), default="walk",
+        help="each cell walks (default), or sheets stream, stop and turn together",
+    )  # fmt: skip
+    cells.add_argument(
+        "--detaching", type=float, default=0.0, metavar="N", help="detachments per cell in 100 frames; 0 if not given"
+    )
     flicker = parser.add_argument_group(
         "flicker", "Strength of its causes, as standard deviations; 0 if not given. Half of the variance of each is "
         "independent in each frame, half a slow drift, unless noted."

@@ -4,7 +4,10 @@ A `MovieSpec` goes in; a `Movie` draws each frame on demand: phase (Y, X) in rad
 and the displacement of the material between any two frames. Open `movie` first.
 
 - `spec`: the parameters of a movie and their limits
-- `migration`: lineages, motion, contact and shape changes of the cells
+- `random_process`: random numbers that are smooth in time
+- `lineage`: births, divisions and detachments of the cells
+- `motion`: random walk or streaming sheets, and repulsion on contact
+- `migration`: lineages, motion and shape changes together
 - `population`: the state of all cells in all frames
 - `scene`: maps of one frame: which cell covers a pixel, and which of its material
 - `appearance`: optical path and stains of a scene

@@ -7,6 +7,10 @@ from image_translation.errors import UsageError
 CHANNELS = ("Phase3D", "Nuclei", "Membrane")
 """Channel names of a simulated movie, in order."""
 
+MOTIONS = ("walk", "stream")
+"""Kinds of motion."""
+
+_CHOICES: dict[str, tuple[str, ...]] = {"motion": MOTIONS}
 _MIN_SIDE = 16  # pixels
 _LIMITS: dict[str, tuple[float, float]] = {
     "density": (0.01, 1.0),
@@ -15,6 +19,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "collective": (0.0, 1.0),
     "deformation": (0.0, 10.0),
     "divisions": (0.0, 20.0),
+    "detaching": (0.0, 20.0),
     "rounded": (0.0, 1.0),
     "debris": (0.0, 100.0),
     "contrast": (0.0, 100.0),
@@ -53,12 +58,17 @@ class MovieSpec:
         Mean radius of a spread cell.
     speed
         Mean distance that a cell moves from frame to frame.
+    motion
+        Kind of motion: ``walk``, a persistent random walk of each cell, partly shared with its neighbours; or
+        ``stream``, sheets several cells wide that stream, stop and turn together within 2 to 3 frames.
     collective
-        Fraction of that motion shared with neighbouring cells, 0 to 1.
+        Fraction of the motion that a walking cell shares with its neighbours, 0 to 1; without effect on streams.
     deformation
         Rate of shape changes and rotation; 0 is rigid, 1 typical.
     divisions
         Expected number of divisions per cell in 100 frames.
+    detaching
+        Expected number of detachments per cell in 100 frames: the cell rounds up within a few frames and is gone.
     rounded
         Fraction of cells that are rounded up: round and thick instead of spread.
     debris
@@ -107,9 +117,11 @@ class MovieSpec:
     density: float = 0.7
     cell_radius: float = 20.0
     speed: float = 1.0
+    motion: str = "walk"
     collective: float = 0.3
     deformation: float = 1.0
     divisions: float = 0.4
+    detaching: float = 0.0
     rounded: float = 0.04
     debris: float = 0.3
     contrast: float = 1.0
@@ -147,6 +159,9 @@ class MovieSpec:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
         outside = [t for t in self.dropped if not 0 <= t < self.frames]
         if outside:
             raise UsageError(f"dropped names the frames {outside}; the movie has the frames 0 to {self.frames - 1}")

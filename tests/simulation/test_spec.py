@@ -10,6 +10,7 @@ from image_translation.simulation.spec import MovieSpec
         ({"density": 1.5}, "density is 1.5; it must lie between 0.01 and 1"),
         ({"flicker": -1.0}, "flicker is -1"),
         ({"noise": float("nan")}, "noise is nan"),
+        ({"motion": "swim"}, "motion is 'swim'; give one of walk, stream"),
         ({"frames": 0}, "frames is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"shape": (8, 64)}, r"shape is \(8, 64\)"),
