@@ -1,7 +1,7 @@
 """Simulated label-free movies of adherent cells, with true fluorescence and true motion, as a function of a seed.
 
 A `MovieSpec` goes in; a `Movie` draws each frame on demand: phase (Y, X) in radians, stains of nuclei and membranes,
-and the displacement of the material between any two frames. Open `movie` first.
+labels and lineage of the cells, and the displacement of the material between any two frames. Open `movie` first.
 
 - `spec`: the parameters of a movie and their limits
 - `random_process`: random numbers that are smooth in time
@@ -13,6 +13,7 @@ and the displacement of the material between any two frames. Open `movie` first.
 - `appearance`: optical path and stains of a scene
 - `flicker`: the causes of flicker: what fluctuates from frame to frame, and how strongly
 - `optics`: phase image of an optical path, fluorescence image of stains
+- `tracks`: tracks of the cells that are visible in the field, as in the Cell Tracking Challenge
 - `movie`: all of these together, frame by frame
 """
 

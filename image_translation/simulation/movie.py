@@ -1,5 +1,6 @@
 """Simulated label-free movie of adherent cells, with its true fluorescence and true motion."""
 
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -8,8 +9,9 @@ from numpy.typing import NDArray
 from image_translation.errors import UsageError
 from image_translation.simulation import appearance, flicker, optics
 from image_translation.simulation.migration import simulate_population
-from image_translation.simulation.scene import PADDING, Scene, draw_scene
+from image_translation.simulation.scene import PADDING, Scene, draw_nuclei, draw_scene
 from image_translation.simulation.spec import MovieSpec
+from image_translation.simulation.tracks import Track, find_tracks
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
@@ -29,6 +31,7 @@ class Movie:
         self.spec = spec
         self._population = simulate_population(spec, PADDING)
         self._textures = appearance.draw_textures(spec.seed)
+        self._latest: tuple[int, Scene] | None = None  # the scene that was drawn last, and its frame
 
     @property
     def divisions(self) -> tuple[tuple[int, float, float], ...]:
@@ -106,6 +109,41 @@ class Movie:
         valid = inside & (target_owner == owner0) & self._population.stays_in_domain(t0, t1, owner0)
         return np.where(valid, flow, np.float32(0)), valid
 
+    def labels(self, t: int) -> NDArray[np.int32]:
+        """Return the true labels of the cells in one frame, also of a dropped one.
+
+        A cell has the same label in all frames of its track, the index of the cell plus one. It is labelled while its
+        nucleus is visible, in both images, so that both have the tracks of `lineage`; the rim of a cell whose nucleus
+        is outside the field is background. The first call draws the nuclei of all frames.
+
+        Parameters
+        ----------
+        t
+            Index of the frame.
+
+        Returns
+        -------
+        NDArray[np.int32]
+            Nuclei and cells, (2, Y, X); 0 is background.
+
+        Raises
+        ------
+        UsageError
+            If the index is out of range.
+        """
+        scene = self._scene(t)
+        labels = np.append(self._tracks[0][t], np.int32(0))  # the last one is background, whose index is -1
+        nuclei, cells = (np.where(mask, scene.nearest, -1) for mask in (scene.nucleus > 0.5, scene.depth > 0))
+        return np.asarray(labels[_crop(np.stack([nuclei, cells]))])
+
+    def lineage(self) -> tuple[Track, ...]:
+        """Return the tracks of the cells visible in the field: label, first frame, last frame, parent label or 0.
+
+        They are the rows of ``man_track.txt`` of the Cell Tracking Challenge. A cell that leaves the field and comes
+        back starts a new track without a parent; see `tracks.find_tracks`.
+        """
+        return self._tracks[1]
+
     def stage_shift(self, t: int) -> tuple[float, float]:
         """Return the shift (dy, dx) of phase and truth of one frame by stage jitter, in pixels.
 
@@ -130,7 +168,18 @@ class Movie:
 
     def _scene(self, t: int) -> Scene:
         self._require(t)
-        return draw_scene(self._population, t, self.spec.shape)
+        latest = self._latest
+        if latest is None or latest[0] != t:
+            latest = self._latest = t, draw_scene(self._population, t, self.spec.shape)
+        return latest[1]
+
+    @cached_property
+    def _tracks(self) -> tuple[NDArray[np.int32], tuple[Track, ...]]:
+        visible = np.zeros((self.spec.frames, len(self._population.birth)), np.bool_)
+        for t in range(self.spec.frames):
+            owner = _crop(draw_nuclei(self._population, t, self.spec.shape))
+            visible[t, owner[owner >= 0]] = True
+        return find_tracks(self._population, visible)
 
     def _phase(self, scene: Scene, t: int) -> NDArray[np.float32]:
         if t in self.spec.dropped:
