@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cells.add_argument(
         "--detaching", type=float, default=0.0, metavar="N", help="detachments per cell in 100 frames; 0 if not given"
     )
+    optics = parser.add_argument_group("optics")
+    optics.add_argument(
+        "--optics", choices=("path", "reconstructed"), default="path",
+        help="phase as the filtered optical path (default), or as reconstructed from a defocused image: of mean 0, "
+        "without the lowest frequencies, with clouds of noise",
+    )  # fmt: skip
     flicker = parser.add_argument_group(
         "flicker", "Strength of its causes, as standard deviations; 0 if not given. Half of the variance of each is "
         "independent in each frame, half a slow drift, unless noted."

@@ -12,6 +12,7 @@ labels and lineage of the cells, and the displacement of the material between an
 - `scene`: maps of one frame: which cell covers a pixel, and which of its material
 - `appearance`: optical path and stains of a scene
 - `flicker`: the causes of flicker: what fluctuates from frame to frame, and how strongly
+- `reconstruction`: quantitative phase from a defocused intensity image
 - `optics`: phase image of an optical path, fluorescence image of stains
 - `tracks`: tracks of the cells that are visible in the field, as in the Cell Tracking Challenge
 - `movie`: all of these together, frame by frame

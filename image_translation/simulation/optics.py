@@ -1,8 +1,8 @@
 """Image formation: the phase image of an optical path, and the fluorescence image of stains.
 
-The phase image is the optical path through the cells, filtered by a linear transfer function as for weak objects
-(Streibl, Three-dimensional imaging by a microscope, J. Opt. Soc. Am. A 2, 121-127, 1985); focus and illumination
-act through the transfer function only.
+With ``path`` optics, the phase image is the optical path through the cells, filtered by a linear transfer function as
+for weak objects (Streibl, Three-dimensional imaging by a microscope, J. Opt. Soc. Am. A 2, 121-127, 1985); focus and
+illumination act through the transfer function only. With ``reconstructed`` optics, it is a quantitative phase image.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter
 
+from image_translation.simulation import reconstruction
 from image_translation.simulation.flicker import fluctuation, frame_generator, lateral_shift, strength
 from image_translation.simulation.scene import PADDING
 from image_translation.simulation.spec import MovieSpec
@@ -50,33 +51,77 @@ def image_phase(path: Image, t: int, spec: MovieSpec) -> Image:
     image = image + spec.background * _background(spec.shape, t, np.random.default_rng([spec.seed, 4]))
     if strength(spec, "background"):
         image += strength(spec, "background") * _background(spec.shape, 0, frame_generator(spec, "background", t))
+    image = image + spec.noise * _noise(image, t, spec)
+    if spec.optics == "reconstructed":
+        image -= image.mean()  # the mean phase is not in the intensity
+    return image.astype(np.float32)
+
+
+def _noise(image: Image, t: int, spec: MovieSpec) -> Image:
+    """Draw the noise of frame `t`, of standard deviation about 1 where the phase `image` is 0."""
     rng = np.random.default_rng([spec.seed, 3, t])
-    shot = rng.standard_normal(image.shape, np.float32) * np.sqrt(1 + np.abs(image) / (spec.contrast + 1e-6))
-    speckle = gaussian_filter(rng.standard_normal(image.shape, np.float32), 1.2)
-    return (image + spec.noise * (0.7 * shot + 3.0 * speckle)).astype(np.float32)
+    if spec.optics == "path":
+        shot = rng.standard_normal(image.shape, np.float32) * np.sqrt(1 + np.abs(image) / (spec.contrast + 1e-6))
+        speckle = gaussian_filter(rng.standard_normal(image.shape, np.float32), 1.2)
+        return np.asarray(0.7 * shot + 3.0 * speckle)
+    # The reconstruction filters the white noise of the intensity.
+    shape = tuple(side + 2 * PADDING for side in image.shape)
+    inverse = _inverse(_Pupil(shape, spec), t, spec)
+    noise = irfft2(rfft2(rng.standard_normal(shape, np.float32), workers=1) * inverse, shape, workers=1)
+    return np.asarray(noise[PADDING:-PADDING, PADDING:-PADDING] / np.sqrt((inverse**2).mean()))
+
+
+class _Pupil:
+    """Spatial frequencies of the half spectrum of a real image of `shape`, and the pupil at them."""
+
+    def __init__(self, shape: tuple[int, ...], spec: MovieSpec) -> None:
+        self.ky = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
+        self.kx = np.fft.rfftfreq(shape[1]).astype(np.float32)[None]
+        self.k2 = self.ky**2 + self.kx**2
+        self.wave = np.float32(np.pi / _PUPIL_SIGMA**2) * self.k2  # its phase per depth of field of defocus
+        self.pupil = np.exp(-self.k2 / (2 * _PUPIL_SIGMA**2))
+        self._reconstructed = spec.optics == "reconstructed"
+
+    def transfer(self, defocus: float) -> Image:
+        """Return the transfer function of the phase for a defocus in depths of field."""
+        if self._reconstructed:
+            return reconstruction.intensity_transfer(self.pupil, self.wave, defocus)
+        wave = np.float32(defocus) * self.wave
+        # Dense parts absorb weakly; out of focus, absorption mixes with phase.
+        return np.asarray(self.pupil * (np.cos(wave) - np.float32(0.4) * np.sin(wave)))
 
 
 def _filter(path: Image, t: int, spec: MovieSpec) -> Image:
     """Apply the transfer function of frame `t` to the optical path of the padded field; return the field."""
     shape = tuple(next_fast_len(side, real=True) for side in path.shape)
-    ky = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
-    kx = np.fft.rfftfreq(shape[1]).astype(np.float32)[None]
-    k2 = ky**2 + kx**2
-    halo = np.clip(spec.halo * (1 + fluctuation(spec, "halo", t)[0]), 0, 1)
-    low = 1 - halo * np.exp(-k2 * (2 * np.pi * 1.2 * spec.cell_radius) ** 2 / 2)
-    spectrum = rfft2(path, shape, workers=1) * low
+    pupil = _Pupil(shape, spec)
+    spectrum = rfft2(path, shape, workers=1)
+    if spec.optics == "reconstructed":
+        spectrum *= _inverse(pupil, t, spec)
+    else:
+        spectrum *= 1 - _halo(t, spec) * np.exp(-pupil.k2 * np.float32((2 * np.pi * 1.2 * spec.cell_radius) ** 2 / 2))
     dy, dx = lateral_shift(spec, t)
     if dy or dx:
         # The product of two vectors is much cheaper than the exponential of their sum.
-        spectrum *= np.exp(-2j * np.pi * dy * ky).astype(np.complex64) * np.exp(-2j * np.pi * dx * kx)
+        rows, columns = (np.exp(-2j * np.pi * d * k).astype(np.complex64) for d, k in ((dy, pupil.ky), (dx, pupil.kx)))
+        spectrum *= rows * columns
 
     def focus(defocus: float) -> Image:
-        image = irfft2(spectrum * _transfer(k2, defocus), shape, workers=1)
+        image = irfft2(spectrum * pupil.transfer(defocus), shape, workers=1)
         return np.asarray(image[tuple(slice(PADDING, PADDING + side) for side in spec.shape)])
 
     defocus = spec.defocus + fluctuation(spec, "defocus", t)[0]
     tilt = fluctuation(spec, "focal_tilt", t, 2)
     return _tilted(focus, defocus, tilt, spec.shape) if tilt.any() else focus(defocus)
+
+
+def _halo(t: int, spec: MovieSpec) -> np.float32:
+    return np.float32(np.clip(spec.halo * (1 + fluctuation(spec, "halo", t)[0]), 0, 1))
+
+
+def _inverse(pupil: _Pupil, t: int, spec: MovieSpec) -> Image:
+    cutoff = reconstruction.cutoff_frequency(float(_halo(t, spec)), spec.cell_radius)
+    return reconstruction.inverse_transfer(pupil.pupil, pupil.wave, np.pi * cutoff**2 / _PUPIL_SIGMA**2)
 
 
 def _tilted(
@@ -95,13 +140,6 @@ def _tilted(
     for plane in planes:
         total += np.maximum(1 - np.abs(offset - np.float32(plane)) / step, 0) * focus(defocus + plane)
     return total
-
-
-def _transfer(k2: Image, defocus: float) -> Image:
-    """Return the transfer function of the phase at squared spatial frequencies, for a defocus in depths of field."""
-    wave = np.float32(np.pi * defocus / _PUPIL_SIGMA**2) * k2
-    # Dense parts absorb weakly; out of focus, absorption mixes with phase.
-    return np.asarray(np.exp(-k2 / (2 * _PUPIL_SIGMA**2)) * (np.cos(wave) - np.float32(0.4) * np.sin(wave)))
 
 
 def _background(shape: tuple[int, int], t: int, slow: np.random.Generator) -> Image:

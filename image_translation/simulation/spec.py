@@ -10,7 +10,10 @@ CHANNELS = ("Phase3D", "Nuclei", "Membrane")
 MOTIONS = ("walk", "stream")
 """Kinds of motion."""
 
-_CHOICES: dict[str, tuple[str, ...]] = {"motion": MOTIONS}
+OPTICS = ("path", "reconstructed")
+"""Kinds of phase images."""
+
+_CHOICES: dict[str, tuple[str, ...]] = {"motion": MOTIONS, "optics": OPTICS}
 _MIN_SIDE = 16  # pixels
 _LIMITS: dict[str, tuple[float, float]] = {
     "density": (0.01, 1.0),
@@ -83,11 +86,15 @@ class MovieSpec:
         Amplitude of the smooth, slowly drifting background.
     noise
         Standard deviation of the noise in areas without cells.
+    optics
+        Kind of phase image: ``path``, the optical path filtered by the transfer function of the microscope; or
+        ``reconstructed``, a quantitative phase image as reconstructed from the intensity at a known defocus, of mean 0.
     defocus
-        Mean defocus, in depths of field.
+        Mean defocus, in depths of field; with reconstructed optics, the error of the assumed defocus.
     halo
         Suppression of the lowest spatial frequencies of the phase: 0 is quantitative phase; towards 1, cells are
-        surrounded by a dark halo.
+        surrounded by a dark halo. With reconstructed optics, strength of the regularisation: of structures longer than
+        2 `cell_radius` / `halo`, more than half the contrast is lost.
     flicker
         Strength of a mixture of the causes of flicker below, added to each of them: 0 none, 1 typical, 3 strong; the
         mixture is `flicker.FLICKER_PRESET`.
@@ -129,6 +136,7 @@ class MovieSpec:
     granularity: float = 1.0
     background: float = 0.05
     noise: float = 0.02
+    optics: str = "path"
     defocus: float = 0.1
     halo: float = 0.5
     flicker: float = 0.0

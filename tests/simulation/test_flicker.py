@@ -12,7 +12,7 @@ from skimage.registration import phase_cross_correlation
 
 from image_translation.simulation.flicker import FLICKER_PRESET, fluctuation, strength
 from image_translation.simulation.movie import Movie
-from image_translation.simulation.spec import MovieSpec
+from image_translation.simulation.spec import OPTICS, MovieSpec
 
 STILL = MovieSpec(
     shape=(128, 128), frames=12, seed=7, density=0.25, cell_radius=14.0, speed=0.0, deformation=0.0, divisions=0.0,
@@ -47,16 +47,16 @@ def test_without_a_cause_nothing_changes() -> None:
     np.testing.assert_array_equal(frames[0], frames[2])
 
 
+@pytest.mark.parametrize("optics", OPTICS)
 @pytest.mark.parametrize("cause", CAUSES)
-def test_a_cause_changes_the_phase_and_only_the_stage_moves_the_truth(cause: str, still: NDArray[np.float32]) -> None:
-    one, same = (movie(**{f"{cause}_jitter": 0.4}) for _ in range(2))
+def test_a_cause_changes_the_phase_and_only_the_stage_moves_the_truth(cause: str, optics: str) -> None:
+    still = movie(optics=optics).frame(0)
+    one, same = (movie(**{f"{cause}_jitter": 0.4, "optics": optics}) for _ in range(2))
     before, after = one.frame(2), one.frame(3)
     np.testing.assert_array_equal(after, same.frame(3))
     assert np.abs(before[0] - after[0]).mean() > 1e-3
     assert np.abs(before[0] - still[0]).mean() > 1e-3
     assert np.array_equal(before[1:], still[1:]) == (cause != "stage")
-    other = movie(**{f"{cause}_jitter": 0.4}, seed=8)
-    assert not np.array_equal(other.phase(3) - movie(seed=8).phase(3), after[0] - still[0])
 
 
 def test_only_the_preset_is_added_to_a_cause() -> None:
