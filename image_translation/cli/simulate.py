@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cells.add_argument("--density", type=float, default=0.7, help="fraction of the area that cells cover, up to 1")
     cells.add_argument("--speed", type=float, default=1.0, help="mean speed of the cells, in pixels per frame")
     cells.add_argument(
+        "--cells", choices=("spread", "domes"), default="spread",
+        help="flat cells that share borders (default), or domes that overlap",
+    )  # fmt: skip
+    cells.add_argument(
         "--motion", choices=("walk", "stream"), default="walk",
         help="each cell walks (default), or sheets stream, stop and turn together",
     )  # fmt: skip

@@ -9,8 +9,10 @@ labels and lineage of the cells, and the displacement of the material between an
 - `motion`: random walk or streaming sheets, and repulsion on contact
 - `migration`: lineages, motion and shape changes together
 - `population`: the state of all cells in all frames
+- `geometry`: where the cells of a frame are, and which material is at a pixel
 - `scene`: maps of one frame: which cell covers a pixel, and which of its material
 - `appearance`: optical path and stains of a scene
+- `domes`: another way of drawing cells: optical path, stains and maps of overlapping domes
 - `flicker`: the causes of flicker: what fluctuates from frame to frame, and how strongly
 - `reconstruction`: quantitative phase from a defocused intensity image
 - `optics`: phase image of an optical path, fluorescence image of stains

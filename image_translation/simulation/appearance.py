@@ -13,10 +13,12 @@ from image_translation.simulation.spec import MovieSpec
 
 Image = NDArray[np.float32]
 
+TEXTURE_CONTRAST = 0.18
+"""Contrast of the granular texture of the cytoplasm at granularity 1."""
+
 _TEXTURE_SIDE = 256  # pixels
 _MEMBRANE_SIGMA = 1.3  # pixels, standard deviation of the profile of a stained membrane
 _CYTOPLASM = 0.12  # brightness of the cytoplasm in the membrane stain
-_GRANULES = 0.18  # contrast of the granules of the cytoplasm at granularity 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def optical_path(scene: Scene, population: Population, t: int, spec: MovieSpec, 
     granules = _sample(textures.granules, scene, population)
     clouds = _sample(textures.clouds, scene, population)
     granules = spec.granularity * granules + draw_living_texture(spec, t, scene.nearest.shape)
-    body *= 1 + _GRANULES * granules * (1 - 0.7 * scene.nucleus) + 0.08 * spec.granularity * clouds
+    body *= 1 + TEXTURE_CONTRAST * granules * (1 - 0.7 * scene.nucleus) + 0.08 * spec.granularity * clouds
     nucleus = thickness * scene.nucleus * (0.6 + 0.4 * np.exp(-squared_radius))
     nucleus *= 1 + 0.08 * spec.granularity * clouds
     nucleus += 0.9 * thickness * scene.nucleoli

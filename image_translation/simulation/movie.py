@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 from image_translation.simulation import appearance, flicker, optics
+from image_translation.simulation.domes import Domes, Granules, draw_domes
+from image_translation.simulation.geometry import PADDING
 from image_translation.simulation.migration import simulate_population
-from image_translation.simulation.scene import PADDING, Scene, draw_nuclei, draw_scene
+from image_translation.simulation.scene import Scene, draw_nuclei, draw_scene
 from image_translation.simulation.spec import MovieSpec
 from image_translation.simulation.tracks import Track, find_tracks
 
@@ -31,7 +33,8 @@ class Movie:
         self.spec = spec
         self._population = simulate_population(spec, PADDING)
         self._textures = appearance.draw_textures(spec.seed)
-        self._latest: tuple[int, Scene] | None = None  # the scene that was drawn last, and its frame
+        self._granules = Granules(spec.seed, self._population)
+        self._latest: tuple[int, Scene | Domes] | None = None  # the scene that was drawn last, and its frame
 
     @property
     def divisions(self) -> tuple[tuple[int, float, float], ...]:
@@ -166,28 +169,44 @@ class Movie:
         if not 0 <= t < self.spec.frames:
             raise UsageError(f"frame {t} does not exist; the movie has the frames 0 to {self.spec.frames - 1}")
 
-    def _scene(self, t: int) -> Scene:
+    def _scene(self, t: int) -> Scene | Domes:
         self._require(t)
         latest = self._latest
         if latest is None or latest[0] != t:
-            latest = self._latest = t, draw_scene(self._population, t, self.spec.shape)
+            latest = self._latest = t, self._draw(t)
         return latest[1]
+
+    def _draw(self, t: int) -> Scene | Domes:
+        if self.spec.cells == "domes":
+            return draw_domes(self._population, t, self.spec, self._granules)
+        return draw_scene(self._population, t, self.spec.shape)
+
+    def _nuclei(self, t: int) -> NDArray[np.int32]:
+        """Return the index of the cell whose nucleus each pixel of the padded field shows, -1 for none."""
+        if self.spec.cells == "domes":
+            domes = self._draw(t)
+            return np.where(domes.nucleus > 0.5, domes.nearest, np.int32(-1))
+        return draw_nuclei(self._population, t, self.spec.shape)
 
     @cached_property
     def _tracks(self) -> tuple[NDArray[np.int32], tuple[Track, ...]]:
         visible = np.zeros((self.spec.frames, len(self._population.birth)), np.bool_)
         for t in range(self.spec.frames):
-            owner = _crop(draw_nuclei(self._population, t, self.spec.shape))
+            owner = _crop(self._nuclei(t))
             visible[t, owner[owner >= 0]] = True
         return find_tracks(self._population, visible)
 
-    def _phase(self, scene: Scene, t: int) -> NDArray[np.float32]:
+    def _phase(self, scene: Scene | Domes, t: int) -> NDArray[np.float32]:
         if t in self.spec.dropped:
             return np.zeros(self.spec.shape, np.float32)
+        if isinstance(scene, Domes):
+            return optics.image_phase(scene.path, t, self.spec)
         path = appearance.optical_path(scene, self._population, t, self.spec, self._textures)
         return optics.image_phase(path, t, self.spec)
 
-    def _fluorescence(self, scene: Scene, t: int) -> NDArray[np.float32]:
+    def _fluorescence(self, scene: Scene | Domes, t: int) -> NDArray[np.float32]:
+        if isinstance(scene, Domes):
+            return _crop(optics.image_fluorescence(scene.stains))
         stains = appearance.draw_stains(scene, self._population, t, self._textures)
         return _crop(optics.image_fluorescence(stains))
 

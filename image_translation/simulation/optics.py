@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from image_translation.simulation import reconstruction
 from image_translation.simulation.flicker import fluctuation, frame_generator, lateral_shift, strength
-from image_translation.simulation.scene import PADDING
+from image_translation.simulation.geometry import PADDING
 from image_translation.simulation.spec import MovieSpec
 
 Image = NDArray[np.float32]

@@ -13,7 +13,10 @@ MOTIONS = ("walk", "stream")
 OPTICS = ("path", "reconstructed")
 """Kinds of phase images."""
 
-_CHOICES: dict[str, tuple[str, ...]] = {"motion": MOTIONS, "optics": OPTICS}
+CELLS = ("spread", "domes")
+"""Ways of drawing cells."""
+
+_CHOICES: dict[str, tuple[str, ...]] = {"cells": CELLS, "motion": MOTIONS, "optics": OPTICS}
 _MIN_SIDE = 16  # pixels
 _LIMITS: dict[str, tuple[float, float]] = {
     "density": (0.01, 1.0),
@@ -55,6 +58,9 @@ class MovieSpec:
         Number of frames T.
     seed
         Seed of all random numbers: equal specifications give equal movies.
+    cells
+        Way of drawing cells: ``spread``, flat cells that share borders and have textured cytoplasm; or ``domes``,
+        smooth domes with granules, whose phases and stains add where they overlap.
     density
         Fraction of the field covered by cells: 0.1 is sparse, 1.0 confluent.
     cell_radius
@@ -121,6 +127,7 @@ class MovieSpec:
     shape: tuple[int, int] = (256, 256)
     frames: int = 24
     seed: int = 0
+    cells: str = "spread"
     density: float = 0.7
     cell_radius: float = 20.0
     speed: float = 1.0

@@ -11,6 +11,8 @@ from image_translation.simulation.spec import MovieSpec
         ({"flicker": -1.0}, "flicker is -1"),
         ({"noise": float("nan")}, "noise is nan"),
         ({"motion": "swim"}, "motion is 'swim'; give one of walk, stream"),
+        ({"cells": "flat"}, "cells is 'flat'; give one of spread, domes"),
+        ({"optics": "none"}, "optics is 'none'; give one of path, reconstructed"),
         ({"frames": 0}, "frames is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"shape": (8, 64)}, r"shape is \(8, 64\)"),

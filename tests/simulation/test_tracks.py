@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.population import Population
-from image_translation.simulation.spec import MovieSpec
+from image_translation.simulation.spec import CELLS, MovieSpec
 from image_translation.simulation.tracks import Track, find_tracks
 
 SPEC = MovieSpec(
@@ -16,9 +16,9 @@ SPEC = MovieSpec(
 )
 
 
-@pytest.fixture(scope="module")
-def movie() -> Movie:
-    return Movie(SPEC)
+@pytest.fixture(scope="module", params=CELLS)
+def movie(request: pytest.FixtureRequest) -> Movie:
+    return Movie(dataclasses.replace(SPEC, cells=request.param))
 
 
 @pytest.fixture(scope="module")
