@@ -38,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cells.add_argument("--speed", type=float, default=1.0, help="mean speed of the cells, in pixels per frame")
     cells.add_argument(
         "--cells", choices=("spread", "domes"), default="spread",
-        help="flat cells that share borders (default), or domes that overlap",
+        help="flat cells that share borders, or domes that overlap",
     )  # fmt: skip
     cells.add_argument(
         "--motion", choices=("walk", "stream"), default="walk",
-        help="each cell walks (default), or sheets stream, stop and turn together",
+        help="each cell walks, or sheets stream, stop and turn together",
     )  # fmt: skip
     cells.add_argument(
         "--detaching", type=float, default=0.0, metavar="N", help="detachments per cell in 100 frames; 0 if not given"
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     optics = parser.add_argument_group("optics")
     optics.add_argument(
         "--optics", choices=("path", "reconstructed"), default="path",
-        help="phase as the filtered optical path (default), or as reconstructed from a defocused image: of mean 0, "
+        help="phase as the filtered optical path, or as reconstructed from a defocused image: of mean 0, "
         "without the lowest frequencies, with clouds of noise",
     )  # fmt: skip
     flicker = parser.add_argument_group(
@@ -60,11 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flicker.add_argument(
         "--flicker", type=float,
         help="a typical mixture of the causes, added to those below: 0 none, 1 weak, 3 strong; default: 1, or 0 if "
-        "a cause below is given",
+        "a jitter below is given",
     )  # fmt: skip
     for cause, text in _CAUSES.items():
         flicker.add_argument(f"--{cause}-jitter", type=float, default=0.0, metavar="S", help=text)
-    flicker.add_argument("--noise", type=float, default=0.02, help="of the phase, in radians; 0.02 if not given")
+    flicker.add_argument("--noise", type=float, default=0.02, help="of the phase, in radians")
 
 
 def run(arguments: argparse.Namespace) -> None:
