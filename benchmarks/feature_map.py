@@ -80,7 +80,7 @@ def _stage_features(side: int, checkpoint: str) -> list[Any]:
     from image_translation.simulation.spec import MovieSpec
 
     spec, weights = loading.read_spec(data.resolve(checkpoint))
-    phase = Movie(MovieSpec(shape=(side, side), frames=1)).frame(0)[:1]  # without the fluorescence
+    phase = Movie(MovieSpec(shape=(side, side), frames=1, flicker=1.0)).frame(0)[:1]  # without the fluorescence
     image = (phase - phase.mean()) / phase.std()
     extractor = FeatureExtractor(loading.build_network(spec, weights), spec.stride, device="cpu")
     return list(extractor.extract(image.astype(np.float32))[1].values())

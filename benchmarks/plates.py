@@ -68,7 +68,9 @@ def write_plate(path: Path, shape: tuple[int, int, tuple[int, int]]) -> Path:
     from image_translation.simulation.spec import MovieSpec
 
     positions, frames, size = shape
-    write_simulated_plate(simulated_positions(MovieSpec(shape=size, frames=frames, seed=7), positions), path)
+    write_simulated_plate(
+        simulated_positions(MovieSpec(shape=size, frames=frames, seed=7, flicker=1.0), positions), path
+    )
     return path
 
 

@@ -28,7 +28,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def cells() -> list[np.ndarray]:
-    movie = Movie(MovieSpec(shape=(250, 330), frames=3, seed=5))
+    movie = Movie(MovieSpec(shape=(250, 330), frames=3, seed=5, flicker=1.0))
     frames = [movie.frame(t)[:1] for t in range(3)]
     return [((frame - frame.mean()) / frame.std()).astype(np.float32) for frame in frames]
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two positions of 3 frames and 2 planes; phase, nuclei and membrane."""
-    movies = [Movie(MovieSpec(shape=(96, 128), frames=6, seed=seed)) for seed in (1, 2)]
+    movies = [Movie(MovieSpec(shape=(96, 128), frames=6, seed=seed, flicker=1.0)) for seed in (1, 2)]
     images = {}
     for name, movie in zip(("A/1/0", "B/2/0"), movies, strict=True):
         images[name] = np.stack([np.stack([movie.frame(2 * t + z) for z in range(2)], axis=1) for t in range(3)])

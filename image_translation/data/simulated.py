@@ -1,4 +1,8 @@
-"""Simulated movies written as OME-Zarr stores with the channels phase, true nuclei and true membrane."""
+"""Simulated movies written as OME-Zarr stores with the channels phase, true nuclei and true membrane.
+
+The label images ``nuclei`` and ``cells`` of each image are its true segmentation, whose labels follow the cells; their
+tracks are ``labels/man_track.txt``, in the format of the Cell Tracking Challenge.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +19,7 @@ from tqdm import tqdm
 from image_translation.errors import DataError, UsageError
 from image_translation.files import remove
 from image_translation.frame import Frame
+from image_translation.omezarr.labels import GROUP, LabelWriter
 from image_translation.omezarr.metadata import AXES, Level
 from image_translation.omezarr.output import PROVENANCE_KEY, ImageSpec, create_store, finish_image
 from image_translation.omezarr.plane_stack import PlaneStack
@@ -24,17 +29,19 @@ from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
 
 DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
-DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0)
+DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0, flicker=1.0)
 DEMO_FIELDS = 16
 PIXEL_SIZE = 0.5  # micrometres
 FRAME_INTERVAL = 300.0  # seconds
 UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
+LABELS = ("nuclei", "cells")  # names of the label images
+LINEAGE_NAME = "man_track.txt"  # in the group of the label images
 
 _COLUMNS = 8  # wells per row of a plate
 
 
 def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
-    """Simulate a movie and write it to a new store, (T, 3, 1, Y, X) float32.
+    """Simulate a movie and write it to a new store, (T, 3, 1, Y, X) float32, with its labels, (T, 1, 1, Y, X) int32.
 
     Parameters
     ----------
@@ -135,13 +142,17 @@ def _write_movie(spec: MovieSpec, path: Path, bar: "tqdm[None]") -> None:
     image = ImageSpec(like, CHANNELS, range(spec.frames), spec.frames, planes=(0,))
     create_store(path, Store(path, "fov", "0.4", (FOV_NAME,)), [image])
     stack = PlaneStack(path, image, 0, write=True)
+    labels = LabelWriter(path, image, LABELS)
     movie, windows = Movie(spec), DisplayWindows(spec.frames)
     for t in range(spec.frames):
         frame = Frame(t, movie.frame(t))
         stack.write(t, frame.data)
+        labels.write(t, dict(zip(LABELS, movie.labels(t), strict=True)))
         stack.wait()
         windows.add(frame)
         bar.update(1)
+    rows = "".join(f"{' '.join(map(str, track))}\n" for track in movie.lineage())
+    (path / GROUP / LINEAGE_NAME).write_text(rows)
     finish_image(path, image, windows.windows(len(CHANNELS)), _provenance(spec))
 
 

@@ -10,6 +10,7 @@ frame by frame. Start with `store`.
 - `statistics`: normalisation statistics and display windows of a movie
 - `output`: create output stores; add display windows and provenance
 - `plane_stack`: write the frames of a plane in complete shards, and read them back
+- `labels`: write label images
 """
 
 import lazy_loader

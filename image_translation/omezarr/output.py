@@ -179,7 +179,8 @@ def _remove_temporary_files(path: Path) -> None:
         file.unlink()
 
 
-def _axes_metadata(image: ImageSpec) -> list[Any]:
+def axes_metadata(image: ImageSpec) -> list[Any]:
+    """Return the axes of an image as models of iohub."""
     from iohub.ngff.models import ChannelAxisMeta, SpaceAxisMeta, TimeAxisMeta
 
     kinds = {"t": TimeAxisMeta, "c": ChannelAxisMeta}
@@ -208,7 +209,7 @@ def _create_image(group: zarr.Group, image: ImageSpec) -> None:
     from iohub.ngff.models import TransformationMeta
 
     names, version = list(image.channels), _version(group)
-    position = NgffPosition(group, parse_meta=False, channel_names=names, axes=_axes_metadata(image), version=version)
+    position = NgffPosition(group, parse_meta=False, channel_names=names, axes=axes_metadata(image), version=version)
     for level in image.levels:
         transform = [TransformationMeta(type="scale", scale=list(level.scale))]
         if any(level.translation):

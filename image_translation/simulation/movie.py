@@ -1,15 +1,19 @@
 """Simulated label-free movie of adherent cells, with its true fluorescence and true motion."""
 
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
-from image_translation.simulation import optics
+from image_translation.simulation import appearance, flicker, optics
+from image_translation.simulation.domes import Domes, Granules, draw_domes
+from image_translation.simulation.geometry import PADDING
 from image_translation.simulation.migration import simulate_population
-from image_translation.simulation.scene import PADDING, Scene, draw_scene
+from image_translation.simulation.scene import Scene, draw_nuclei, draw_scene
 from image_translation.simulation.spec import MovieSpec
+from image_translation.simulation.tracks import Track, find_tracks
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
@@ -28,7 +32,9 @@ class Movie:
     def __init__(self, spec: MovieSpec) -> None:
         self.spec = spec
         self._population = simulate_population(spec, PADDING)
-        self._textures = optics.draw_textures(spec.seed)
+        self._textures = appearance.draw_textures(spec.seed)
+        self._granules = Granules(spec.seed, self._population)
+        self._latest: tuple[int, Scene | Domes] | None = None  # the scene that was drawn last, and its frame
 
     @property
     def divisions(self) -> tuple[tuple[int, float, float], ...]:
@@ -74,8 +80,9 @@ class Movie:
     def displacement(self, t0: int, t1: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the true displacement of the material from frame `t0` to frame `t1`.
 
-        The background is static. A pixel is valid if its material is visible in both frames; a mother cell and her
-        daughters are different material, as is a cell that left the field and re-entered on the opposite side.
+        The background moves with the stage only. A pixel is valid if its material is visible in both frames; a mother
+        cell and her daughters are different material, as is a cell that left the field and re-entered on the opposite
+        side.
 
         Parameters
         ----------
@@ -105,19 +112,103 @@ class Movie:
         valid = inside & (target_owner == owner0) & self._population.stays_in_domain(t0, t1, owner0)
         return np.where(valid, flow, np.float32(0)), valid
 
-    def _scene(self, t: int) -> Scene:
+    def labels(self, t: int) -> NDArray[np.int32]:
+        """Return the true labels of the cells in one frame, also of a dropped one.
+
+        A cell has the same label in all frames of its track, the index of the cell plus one. It is labelled while its
+        nucleus is visible, in both images, so that both have the tracks of `lineage`; the rim of a cell whose nucleus
+        is outside the field is background. The first call draws the nuclei of all frames.
+
+        Parameters
+        ----------
+        t
+            Index of the frame.
+
+        Returns
+        -------
+        NDArray[np.int32]
+            Nuclei and cells, (2, Y, X); 0 is background.
+
+        Raises
+        ------
+        UsageError
+            If the index is out of range.
+        """
+        scene = self._scene(t)
+        labels = np.append(self._tracks[0][t], np.int32(0))  # the last one is background, whose index is -1
+        nuclei, cells = (np.where(mask, scene.nearest, -1) for mask in (scene.nucleus > 0.5, scene.depth > 0))
+        return np.asarray(labels[_crop(np.stack([nuclei, cells]))])
+
+    def lineage(self) -> tuple[Track, ...]:
+        """Return the tracks of the cells visible in the field: label, first frame, last frame, parent label or 0.
+
+        They are the rows of ``man_track.txt`` of the Cell Tracking Challenge. A cell that leaves the field and comes
+        back starts a new track without a parent; see `tracks.find_tracks`.
+        """
+        return self._tracks[1]
+
+    def stage_shift(self, t: int) -> tuple[float, float]:
+        """Return the shift (dy, dx) of phase and truth of one frame by stage jitter, in pixels.
+
+        Raises a `UsageError` if the index is out of range.
+        """
+        self._require(t)
+        dy, dx = flicker.stage_shift(self.spec, t).tolist()
+        return dy, dx
+
+    def lateral_shift(self, t: int) -> tuple[float, float]:
+        """Return the shift (dy, dx) of the phase of one frame against its truth, in pixels.
+
+        Raises a `UsageError` if the index is out of range.
+        """
+        self._require(t)
+        dy, dx = flicker.lateral_shift(self.spec, t).tolist()
+        return dy, dx
+
+    def _require(self, t: int) -> None:
         if not 0 <= t < self.spec.frames:
             raise UsageError(f"frame {t} does not exist; the movie has the frames 0 to {self.spec.frames - 1}")
+
+    def _scene(self, t: int) -> Scene | Domes:
+        self._require(t)
+        latest = self._latest
+        if latest is None or latest[0] != t:
+            latest = self._latest = t, self._draw(t)
+        return latest[1]
+
+    def _draw(self, t: int) -> Scene | Domes:
+        if self.spec.cells == "domes":
+            return draw_domes(self._population, t, self.spec, self._granules)
         return draw_scene(self._population, t, self.spec.shape)
 
-    def _phase(self, scene: Scene, t: int) -> NDArray[np.float32]:
+    def _nuclei(self, t: int) -> NDArray[np.int32]:
+        """Return the index of the cell whose nucleus each pixel of the padded field shows, -1 for none."""
+        if self.spec.cells == "domes":
+            domes = self._draw(t)
+            return np.where(domes.nucleus > 0.5, domes.nearest, np.int32(-1))
+        return draw_nuclei(self._population, t, self.spec.shape)
+
+    @cached_property
+    def _tracks(self) -> tuple[NDArray[np.int32], tuple[Track, ...]]:
+        visible = np.zeros((self.spec.frames, len(self._population.birth)), np.bool_)
+        for t in range(self.spec.frames):
+            owner = _crop(self._nuclei(t))
+            visible[t, owner[owner >= 0]] = True
+        return find_tracks(self._population, visible)
+
+    def _phase(self, scene: Scene | Domes, t: int) -> NDArray[np.float32]:
         if t in self.spec.dropped:
             return np.zeros(self.spec.shape, np.float32)
-        path = optics.optical_path(scene, self._population, t, self.spec, self._textures)
+        if isinstance(scene, Domes):
+            return optics.image_phase(scene.path, t, self.spec)
+        path = appearance.optical_path(scene, self._population, t, self.spec, self._textures)
         return optics.image_phase(path, t, self.spec)
 
-    def _fluorescence(self, scene: Scene, t: int) -> NDArray[np.float32]:
-        return _crop(optics.image_fluorescence(scene, self._population, t, self._textures))
+    def _fluorescence(self, scene: Scene | Domes, t: int) -> NDArray[np.float32]:
+        if isinstance(scene, Domes):
+            return _crop(optics.image_fluorescence(scene.stains))
+        stains = appearance.draw_stains(scene, self._population, t, self._textures)
+        return _crop(optics.image_fluorescence(stains))
 
 
 def _crop(padded: NDArray[_Pixel]) -> NDArray[_Pixel]:

@@ -41,8 +41,10 @@ class Population:
         Fourier coefficients of the nuclear outline over the angle, from the second harmonic: (N, K) complex.
     nucleoli
         Position (y, x) and radius of nucleoli, in nuclear radii; radius 0 for none: (N, M, 3).
+    stage
+        Shift (y, x) of the field by stage jitter: (T, 2).
     center
-        Position (y, x) of the cell centre: (T, N, 2).
+        Position (y, x) of the cell centre, stage jitter included: (T, N, 2).
     wraps
         Number of crossings of the periodic boundary in y and x: (T, N, 2) int.
     stretch
@@ -63,6 +65,7 @@ class Population:
     texture_origin: Array
     nucleus_outline: NDArray[np.complex128]
     nucleoli: Array
+    stage: Array
     center: Array
     wraps: NDArray[np.int64]
     stretch: Array
@@ -106,7 +109,7 @@ class Population:
         Returns
         -------
         NDArray[np.float32]
-            Displacement (dy, dx) of shape (2, Y, X), in pixels; 0 in the background.
+            Displacement (dy, dx) of shape (2, Y, X), in pixels; that of the stage in the background.
         """
         transformation = self.stretch[t1] @ np.linalg.inv(self.stretch[t0])
         body = self.spread[t1] / self.spread[t0]
@@ -117,7 +120,8 @@ class Population:
         relative = pixel - np.moveaxis(self.center[t0, cells], -1, 0)
         transformed = np.einsum("yxij,jyx->iyx", transformation[cells], relative) * scale
         flow = np.moveaxis(self.center[t1, cells], -1, 0) + transformed - pixel
-        return np.where(owner < 0, 0.0, flow).astype(np.float32)
+        stage = (self.stage[t1] - self.stage[t0])[:, None, None]
+        return np.where(owner < 0, stage, flow).astype(np.float32)
 
     def stays_in_domain(self, t0: int, t1: int, owner: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Return for each pixel whether its cell has not crossed the periodic boundary between frames: (Y, X) bool."""

@@ -3,16 +3,23 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zarr
+from ome_zarr.format import FormatV04
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Reader
+from ome_zarr_models.v04.image_label import ImageLabel
 
 from image_translation.data import simulated
 from image_translation.errors import UsageError
 from image_translation.omezarr.store import open_store
+from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import MovieSpec
 
 
 def test_concurrent_requests_generate_the_movie_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "DEMO", MovieSpec(shape=(64, 64), frames=6))
+    monkeypatch.setattr(simulated, "DEMO", MovieSpec(shape=(64, 64), frames=6, flicker=2.0))
     made = []
     write = simulated.write_simulated_movie
 
@@ -29,7 +36,7 @@ def test_concurrent_requests_generate_the_movie_once(tmp_path: Path, monkeypatch
 
 
 def test_the_embedded_plate_has_fields_of_increasing_density(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0))
+    monkeypatch.setattr(simulated, "DEMO_FIELD", MovieSpec(shape=(64, 64), frames=2, density=1.0, flicker=1.0))
     monkeypatch.setattr(simulated, "DEMO_FIELDS", 10)
     path = tmp_path / "plate.ome.zarr"
     simulated.ensure_demo_plate(path)
@@ -45,6 +52,41 @@ def test_the_embedded_plate_has_fields_of_increasing_density(tmp_path: Path, mon
     assert first.pixel_size == last.pixel_size == simulated.PIXEL_SIZE
     stained = [(position.read(1, 2, 0) > 0.1).mean() for position in (first, last)]
     assert stained[0] < 0.7 * stained[1]
+
+
+def test_labels_are_a_valid_segmentation_over_time_of_the_image(tmp_path: Path) -> None:
+    spec = MovieSpec(shape=(64, 80), frames=4, speed=4.0, density=0.9, cell_radius=10.0)
+    path = tmp_path / "movie.ome.zarr"
+    simulated.write_simulated_movie(spec, path)
+    movie = Movie(spec)
+    nodes = {node.zarr.basename(): node for node in Reader(parse_url(path, fmt=FormatV04()))()}
+    assert nodes["movie.ome.zarr"].data[0].shape == (4, 3, 1, 64, 80)
+    for number, name in enumerate(("nuclei", "cells")):
+        stored = nodes[name].data[0]
+        assert stored.shape == (4, 1, 1, 64, 80)
+        assert stored.dtype == np.int32
+        for t in range(4):
+            np.testing.assert_array_equal(stored[t, 0, 0], movie.labels(t)[number])
+        label = ImageLabel.from_zarr(zarr.open_group(path / "labels" / name, mode="r"))
+        assert label.attributes.image_label.source.image == "../../"
+        scale = label.attributes.multiscales[0].datasets[0].coordinateTransformations[0].scale
+        assert tuple(scale) == open_store(path).position("fov").levels[0].scale
+    rows = np.loadtxt(path / "labels" / "man_track.txt", dtype=int)
+    np.testing.assert_array_equal(rows, movie.lineage())
+
+
+def test_labels_are_not_read_as_images(tmp_path: Path) -> None:
+    specs = simulated.simulated_positions(MovieSpec(shape=(64, 64), frames=2), 2)
+    simulated.write_simulated_plate(specs, tmp_path / "plate.ome.zarr")
+    store = open_store(tmp_path / "plate.ome.zarr")
+    assert store.names == tuple(specs)
+    for name, spec in specs.items():
+        position = store.position(name)
+        assert position.shape == (2, 3, 1, 64, 64)
+        assert position.channels == ("Phase3D", "Nuclei", "Membrane")
+        frame = Movie(spec).frame(1)
+        np.testing.assert_array_equal([position.read(1, channel, 0) for channel in range(3)], frame)
+        assert (position.path / "labels" / "man_track.txt").exists()
 
 
 def test_a_plate_contains_the_same_movies_as_single_stores(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from image_translation.errors import UsageError
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
 
-SMALL = MovieSpec(shape=(128, 112), frames=12, seed=4, density=0.5, cell_radius=14.0)
+SMALL = MovieSpec(shape=(128, 112), frames=12, seed=4, density=0.5, cell_radius=14.0, flicker=1.0)
 QUIET = dataclasses.replace(SMALL, divisions=0.0)
 FIXED = dataclasses.replace(QUIET, speed=0.0, deformation=0.0, debris=0.0)
+STILL = dataclasses.replace(FIXED, flicker=0.0, noise=0.0, background=0.0)
 
 
 def pearson(a, b):

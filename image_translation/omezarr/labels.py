@@ -1,0 +1,60 @@
+"""Label images of an OME-Zarr image: integers that number the objects of each frame, in its group ``labels``.
+
+NGFF 0.4, https://ngff.openmicroscopy.org/0.4/#labels-md.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from image_translation.omezarr.output import ImageSpec, axes_metadata
+
+GROUP = "labels"
+"""Name of the group of the label images in the group of their image."""
+
+
+class LabelWriter:
+    """Writes label images (T, 1, 1, Y, X), int32, of an image of OME-Zarr 0.4, frame by frame.
+
+    Parameters
+    ----------
+    path
+        Directory of the image, which must exist and have no labels.
+    image
+        Specification of the image, whose axes and scale are copied at the finest level.
+    names
+        Names of the label images.
+    """
+
+    def __init__(self, path: Path, image: ImageSpec, names: Sequence[str]) -> None:
+        group = zarr.open_group(path / GROUP, mode="w-", zarr_format=2)
+        group.attrs["labels"] = list(names)
+        self._arrays: dict[str, Any] = {name: _create(group.create_group(name), name, image) for name in names}
+
+    def write(self, t: int, planes: Mapping[str, NDArray[np.int32]]) -> None:
+        """Write the plane (Y, X) of each label image in frame `t`, by name."""
+        for name, plane in planes.items():
+            self._arrays[name][t, 0, 0] = plane
+
+
+def _create(group: zarr.Group, name: str, image: ImageSpec) -> Any:
+    finest = image.levels[0]
+    transformations: list[dict[str, Any]] = [{"type": "scale", "scale": list(finest.scale)}]
+    if any(finest.translation):
+        transformations.append({"type": "translation", "translation": list(finest.translation)})
+    group.attrs["multiscales"] = [{
+        "version": "0.4",
+        "name": name,
+        "axes": [axis.model_dump(mode="json", exclude_none=True) for axis in axes_metadata(image)],
+        "datasets": [{"path": "0", "coordinateTransformations": transformations}],
+    }]  # fmt: skip
+    group.attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
+    length, _, _, height, width = finest.shape
+    return group.create_array(
+        "0", shape=(length, 1, 1, height, width), chunks=(1, 1, 1, height, width), dtype=np.int32, fill_value=0,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )  # fmt: skip
