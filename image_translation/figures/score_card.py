@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from image_translation.figures.style import FIGURE_WIDTH, RECOMMENDED, SMALL_SIZE, TEXT_SIZE
-from image_translation.metrics.criteria import DETAIL_LIMIT, SHARPNESS_LIMIT, Entry
+from image_translation.metrics.criteria import DETAIL_LIMIT, DISPLACEMENT_LIMIT, SHARPNESS_LIMIT, Entry
 from image_translation.metrics.rows import RAW
 from image_translation.metrics.score_card import ScoreCard
 
@@ -32,8 +32,12 @@ BEST = {
     **dict.fromkeys(["ssim", "coherence", "detail"], HIGH),
     **dict.fromkeys(["over_smoothing", "lag", "drift"], 0.0),
 }
-# Sharpness has no best value, because flicker is sharp, too; it is not coloured.
-LIMITS = {"detail": f"at least {DETAIL_LIMIT}", "sharpness": f"at most {SHARPNESS_LIMIT}"}
+# Sharpness has no best value, because flicker is sharp, too, and raw has no displacement; neither is coloured.
+LIMITS = {
+    "detail": f"at least {DETAIL_LIMIT}",
+    "sharpness": f"at most {SHARPNESS_LIMIT}",
+    **dict.fromkeys(["displacement", "displacement_local"], f"at most {DISPLACEMENT_LIMIT}"),
+}
 
 
 def score_card_figure(card: ScoreCard) -> Figure:

@@ -15,8 +15,8 @@ Statistic = Callable[[Collection[float]], float]
 
 COLUMNS = (
     "flicker", "flicker_fast", "pearson", "pearson_worst", "pearson_min", "pearson_ends", "pearson_events",
-    "pearson_fast", "ssim", "coherence", "detail", "sharpness", "over_smoothing", "lag", "drift", "gain_flicker",
-    "count_jitter", "area_jitter", "intensity_jitter",
+    "pearson_fast", "ssim", "coherence", "displacement", "displacement_local", "detail", "sharpness", "over_smoothing",
+    "lag", "drift", "gain_flicker", "count_jitter", "area_jitter", "intensity_jitter",
 )  # fmt: skip
 
 ENDS = 3  # frames at the beginning and at the end, of ``pearson_ends``
@@ -26,6 +26,7 @@ WORST_PERCENTILE = 5  # of ``pearson_worst``
 FIDELITY_TOLERANCE = 0.002
 EVENTS_TOLERANCE = 0.005
 FLICKER_LIMIT = 1.02
+DISPLACEMENT_LIMIT = 0.25  # pixels
 DETAIL_LIMIT = 0.95
 SHARPNESS_LIMIT = 1.15
 LAG_LIMIT = 0.1
@@ -46,12 +47,15 @@ class Entry:
         Value of each column; NaN where it is not known.
     failures
         Columns that violate their limit. Empty for the raw prediction, the baseline of the limits.
+    judged
+        Columns that have a limit here; which ones depends on whether there is a truth.
     """
 
     method: str
     channel: str
     values: Mapping[str, float]
     failures: tuple[str, ...]
+    judged: frozenset[str] = frozenset()
 
 
 class MetricTable:
@@ -101,34 +105,34 @@ class EntryScorer:
         self._table, self._method, self._channel = table, method, channel
         self._reference = TRUTH if table.has_metric("pearson_truth") else RAW
         self._values = dict.fromkeys(COLUMNS, nan)
-        self._failures: list[str] = []
+        self._failures: set[str] = set()
+        self._judged: set[str] = set()
 
     def entry(self) -> Entry:
         """Return the columns and the failures."""
         self._score_steadiness()
         self._score_fidelity()
+        self._score_registration()
         self._score_sharpness()
         self._score_complete_movie()
         failures = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._failures)
-        return Entry(self._method, self._channel, self._values, failures)
+        return Entry(self._method, self._channel, self._values, failures, frozenset(self._judged))
 
     def _score_steadiness(self) -> None:
         for column in ("flicker", "flicker_fast"):
             changes, raw_changes = (get(column.replace("flicker", "change")) for get in (self._own, self._raw))
             own, raw = _common(changes, raw_changes)
             self._set(column, mean(own) / mean(raw) if any(raw) else nan)
-            if self._values[column] > FLICKER_LIMIT:
-                self._failures.append(column)
+            self._judge(column, self._values[column] <= FLICKER_LIMIT)
         self._set("over_smoothing", self._above_reference(self._own("adjacent_pearson")))
         # The phase is another modality: its steadiness is shown for comparison, and is no limit. A network that
         # predicts cells too smooth is no failure of the method.
         inherited = max(0.0, self._above_reference(self._raw("adjacent_pearson")))
-        if self._reference == TRUTH and self._values["over_smoothing"] > inherited + OVER_SMOOTHING_LIMIT:
-            self._failures.append("over_smoothing")
+        if self._reference == TRUTH:
+            self._judge("over_smoothing", self._values["over_smoothing"] <= inherited + OVER_SMOOTHING_LIMIT)
         own_gain, raw_gain = _common(self._own("gain_flicker"), self._raw("gain_flicker"))
         self._set("gain_flicker", mean(self._own("gain_flicker").values()))
-        if mean(own_gain) > GAIN_FACTOR * mean(raw_gain) + GAIN_TOLERANCE:
-            self._failures.append("gain_flicker")
+        self._judge("gain_flicker", mean(own_gain) <= GAIN_FACTOR * mean(raw_gain) + GAIN_TOLERANCE)
 
     def _above_reference(self, correlations: Values) -> float:
         """Return how far adjacent-frame correlations exceed those of the blurred truth, of the phase without truth."""
@@ -158,27 +162,30 @@ class EntryScorer:
             self._compare("coherence", values_of_band, self._raw(f"{required_metric}_{band}"), mean)
         self._set("coherence", mean([mean(band.values()) for band in bands if band]))
 
+    def _score_registration(self) -> None:
+        rigid, local = self._own("displacement").values(), self._own("displacement_local").values()
+        self._set("displacement", float(np.sqrt(np.mean(np.square(list(rigid))))) if rigid else nan)
+        self._set("displacement_local", median(local) if local else nan)
+        for column in ("displacement", "displacement_local"):
+            self._judge(column, self._values[column] <= DISPLACEMENT_LIMIT)
+
     def _score_sharpness(self) -> None:
         # Median: two raw frames may share almost no detail where one of them was out of focus.
         kept = [median(values.values()) for band in BANDS if (values := self._own(f"detail_{band}"))]
         self._set("detail", min(kept, default=nan))
-        if self._values["detail"] < DETAIL_LIMIT:
-            self._failures.append("detail")
+        self._judge("detail", self._values["detail"] >= DETAIL_LIMIT)
         # A sharpness below that of raw is no failure if `detail` is known: part of the fine detail of raw is noise and
         # flicker. A sharpness above it means artefacts.
         self._set("sharpness", mean(self._own("sharpness").values()))
         minimum = DETAIL_LIMIT if isnan(self._values["detail"]) else 0.0
-        if not minimum <= self._values["sharpness"] <= SHARPNESS_LIMIT and not isnan(self._values["sharpness"]):
-            self._failures.append("sharpness")
+        self._judge("sharpness", minimum <= self._values["sharpness"] <= SHARPNESS_LIMIT)
 
     def _score_complete_movie(self) -> None:
         for column in ("lag", "drift", "count_jitter", "area_jitter", "intensity_jitter"):
             self._set(column, self._own(column).get(None, nan))
         uncertainty = 2 * self._own("lag_error").get(None, 0.0)
-        if abs(self._values["lag"]) > LAG_LIMIT + uncertainty:
-            self._failures.append("lag")
-        if abs(self._values["drift"]) > DRIFT_LIMIT:
-            self._failures.append("drift")
+        self._judge("lag", abs(self._values["lag"]) <= LAG_LIMIT + uncertainty)
+        self._judge("drift", abs(self._values["drift"]) <= DRIFT_LIMIT)
 
     def _own(self, metric: str) -> Values:
         return self._table.get(self._method, self._channel, metric)
@@ -200,8 +207,14 @@ class EntryScorer:
         """Set a column to a statistic over all frames, and check it on the frames that both have."""
         self._set(column, statistic(values.values()))
         own, minimum = _common(values, required)
-        if statistic(own) < statistic(minimum) - tolerance:
-            self._failures.append(column)
+        if own:
+            self._judge(column, statistic(own) >= statistic(minimum) - tolerance)
+
+    def _judge(self, column: str, passes: bool) -> None:  # noqa: FBT001
+        """Record whether a column keeps its limit; a value that is not known does."""
+        self._judged.add(column)
+        if not passes and not isnan(self._values[column]):
+            self._failures.add(column)
 
 
 def mean(values: Collection[float]) -> float:

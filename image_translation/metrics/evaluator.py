@@ -53,6 +53,8 @@ class Evaluator:
       ``change_fast``: the numerators, in the unit of the stain;
     - ``pearson_truth_fast``, ``pearson_truth_events``: as ``pearson_truth`` over the fast pixels, and where frames t
       and t + 1 differ in a way that the motion does not explain; without truth, ``pearson_raw_fast`` and so on;
+    - ``displacement``, ``displacement_local``: displacement against the raw frame t in pixels, of the whole image, and
+      the median over places; see `registration`;
     - ``gain_flicker``: absolute change of the logarithm of the coarse contrast from frame t to t + 1;
 
     and for each complete movie
@@ -97,7 +99,7 @@ class Evaluator:
         self._arrived: dict[str, int] = {}  # index of the next frame to arrive, of each movie
         self._scored: dict[str, int] = {}  # index of the next frame to score
         self._phase: tuple[int, DescribedImage] | None = None
-        self._steps = Steps(remove_jitter=not truth)
+        self._steps = Steps()
         self._scale: IntensityScale | None = None
         self._resolution: NDArray[np.float64] | None = None
         self._blurred: tuple[int, DescribedImage] | None = None

@@ -123,16 +123,10 @@ class Step:
 
 
 class Steps:
-    """Time steps of a movie that are still needed, by the index of the frame that they begin with.
+    """Time steps of a movie that are still needed, by the index of the frame that they begin with."""
 
-    Parameters
-    ----------
-    remove_jitter
-        See `MotionEstimator`.
-    """
-
-    def __init__(self, *, remove_jitter: bool) -> None:
-        self._estimator = MotionEstimator(remove_jitter=remove_jitter)
+    def __init__(self) -> None:
+        self._estimator = MotionEstimator()
         self._steps: dict[int, Step] = {}
 
     def add(self, index: int, images: NDArray[np.float32] | None) -> None:

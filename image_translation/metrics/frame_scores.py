@@ -17,6 +17,7 @@ from image_translation.metrics.drift import coarse_contrast
 from image_translation.metrics.flicker import Step
 from image_translation.metrics.motion import reduce
 from image_translation.metrics.reference import IntensityScale
+from image_translation.metrics.registration import displacements, typical_length
 from image_translation.metrics.rows import BANDS, RAW, TRUTH
 from image_translation.metrics.similarity import structural_similarity
 
@@ -121,6 +122,8 @@ def score_frame(
         scores |= _sharpness(frame, raw)
     if is_truth:
         return scores
+    if raw:
+        scores |= _displacement(frame, raw)
     primary = TRUTH if TRUTH in references else RAW
     if references[primary]:
         correlation = np.mean([coherence(frame.bands, other.bands) for other in references[primary]], axis=0)
@@ -141,6 +144,13 @@ def _sharpness(frame: DescribedFrame, raw: Sequence[DescribedFrame]) -> Scores:
     energies = np.mean([other.bands.energy for other in raw], axis=0)
     scores = {"sharpness": ratio(frame.image.laplacian_energy, laplacian)}
     return scores | _by_band("sharpness", ratio(frame.bands.energy, energies))
+
+
+def _displacement(frame: DescribedFrame, raw: Sequence[DescribedFrame]) -> Scores:
+    """Return the displacement against raw; a frame between two raw frames belongs half way between their places."""
+    found = [displacements(frame.reduced, other.reduced) for other in raw]
+    rigid, local, texture = (np.mean(values, axis=0) for values in zip(*found, strict=True))
+    return {"displacement": np.hypot(*rigid.T), "displacement_local": typical_length(local, texture)}
 
 
 def _persistent_detail(pair: tuple[DescribedFrame, DescribedFrame], step: Step, *, is_raw: bool) -> Scores:

@@ -4,7 +4,6 @@ Optical flow by the method of Farneback (2003, Two-frame motion estimation based
 2749, 363-370). The temporal filters use another (dense inverse search): a filter scores too well along its own flow.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 import cv2
@@ -24,8 +23,6 @@ _EVENT_FACTOR = 6.0  # times the median of the residual
 _EVENT_FLOOR = 0.5  # standard deviations of the local contrast
 _EVENT_MARGIN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))  # reaches 8 pixels
 _MIN_SIDE = 16  # pixels of the reduced image
-_SHIFT_HISTORY = 16  # frames from which the persistent part of a global shift is estimated
-_MAX_JITTER = 4.0  # a larger global shift is motion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,16 +77,11 @@ def reduce(images: NDArray[np.float32]) -> NDArray[np.float32]:
 class MotionEstimator:
     """Estimate the motion from each frame of a movie to the next.
 
-    Parameters
-    ----------
-    remove_jitter
-        Subtract global shifts that do not persist. The phase may seem to move to and fro as a whole, because of oblique
-        illumination or stage jitter, and the prediction with it: that is flicker, not motion.
+    A shift of the whole image is motion like any other: cells that stream together cannot be told from a stage that
+    shakes, and a stain belongs on its image in either case.
     """
 
-    def __init__(self, *, remove_jitter: bool) -> None:
-        self._remove_jitter = remove_jitter
-        self._shifts: deque[NDArray[np.float32]] = deque(maxlen=_SHIFT_HISTORY)
+    def __init__(self) -> None:
         self._last: _Texture | None = None
 
     def add(self, images: NDArray[np.float32] | None) -> Motion | None:
@@ -116,22 +108,7 @@ class MotionEstimator:
         flow = np.ascontiguousarray(np.moveaxis(found, -1, 0)[::-1])
         events = _events(before, after, flow)
         flow *= REDUCTION
-        if self._remove_jitter:
-            flow += self._jitter_correction(flow, before.cells)[:, np.newaxis, np.newaxis]
         return Motion(flow, stays_inside(flow * np.float32(1 / REDUCTION)), _fast(flow, before.cells), events)
-
-    def _jitter_correction(self, flow: NDArray[np.float32], cells: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return the shift, (2,), that replaces the global shift of a flow by its persistent part when added."""
-        moving = flow[:, ::2, ::2][:, cells[::2, ::2]] if cells[::2, ::2].any() else flow.reshape(2, -1)
-        shift = np.median(moving, axis=1).astype(np.float32)
-        self._shifts.append(shift)
-        shifts = np.array(self._shifts)
-        persistent = np.median(shifts, axis=0)
-        # Not the median absolute deviation: of a few shifts to and fro, more than half may be equal.
-        spread = 1.25 * np.abs(shifts - persistent).mean(axis=0)
-        significant = (len(shifts) > 3) & (np.abs(persistent) > 3 * 1.25 * spread / np.sqrt(len(shifts)))
-        persistent = np.where(significant, persistent, 0)
-        return np.where(np.abs(shift - persistent) > _MAX_JITTER, 0, persistent - shift).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from image_translation.metrics.criteria import (
     COLUMNS,
     DETAIL_LIMIT,
+    DISPLACEMENT_LIMIT,
     OVER_SMOOTHING_LIMIT,
     SHARPNESS_LIMIT,
     Entry,
@@ -31,6 +32,8 @@ _TARGETS = {
     "pearson_fast": "high",
     "ssim": "high",
     "coherence": "high",
+    "displacement": f"at most {DISPLACEMENT_LIMIT} px",
+    "displacement_local": f"at most {DISPLACEMENT_LIMIT} px",
     "detail": f"at least {DETAIL_LIMIT}",
     "sharpness": f"at most {SHARPNESS_LIMIT}",
     "over_smoothing": f"at most {OVER_SMOOTHING_LIMIT}",
@@ -107,7 +110,7 @@ def format_score_card(card: ScoreCard, width: int = 110) -> str:
             lines += ["", f"{channel:<{left}}{head}   {_TARGET_TITLE}"]
             for column in (column for column in card.columns if any(not isnan(e.values[column]) for e in entries)):
                 cells = "".join(f"{_cell(entry, column):>{cell}}" for entry in shown)
-                lines.append(f"{column:<{left}}{cells}   {_TARGETS[column]}")
+                lines.append(f"{column:<{left}}{cells}   {_target(column, entries)}")
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -139,6 +142,13 @@ def _card(position: str, table: MetricTable) -> ScoreCard:
 
     ranking = tuple(sorted(methods, key=rank))
     return ScoreCard(position, columns, ranking, tuple(entries[m, c] for m in ranking for c in table.channels))
+
+
+def _target(column: str, entries: Iterable[Entry]) -> str:
+    """Return what is wanted in a column; a limit only if it applies to these entries."""
+    target = _TARGETS[column]
+    is_limit = target.startswith(("at least", "at most"))
+    return "" if is_limit and not any(column in entry.judged for entry in entries) else target
 
 
 def _cell(entry: Entry, column: str) -> str:

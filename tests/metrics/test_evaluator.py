@@ -10,6 +10,7 @@ from support.cells import CHANNELS, cells_movie
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.flicker import change
+from image_translation.metrics.score_card import score_cards
 from image_translation.temporal.filter import apply
 from image_translation.temporal.linear import SavitzkyGolay, moving_average
 
@@ -291,18 +292,30 @@ def test_truth_in_another_unit_is_converted_to_that_of_the_prediction():
         assert numbers[0] == pytest.approx(numbers[1], abs=tolerance)
 
 
-def test_jitter_of_the_stain_with_its_phase_is_flicker():
+def test_a_stain_that_leaves_its_phase_is_displaced_and_flickers():
+    """The stage shakes, phase and prediction follow, and a method that holds the stain still parts from both."""
     m = cells_movie()
     shift = [2 * (-1) ** t for t in range(len(m.truth))]
-    jittered = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
+    shaken = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
     phase = np.stack([np.roll(frame, dx, axis=1) for frame, dx in zip(m.phase, shift, strict=True)])
-    evaluator = Evaluator("0", CHANNELS, {"still": 0})
-    rows = []
-    for t in range(len(jittered)):
-        rows += evaluator.add("raw", Frame(t, jittered[t], phase=phase[t]))
-        rows += evaluator.add("still", Frame(t, m.truth[t]))
-    for channel in CHANNELS:
-        assert max(values(rows, "still", "flicker", channel).values()) < 0.6
+    for truth in (False, True):
+        evaluator = Evaluator("0", CHANNELS, {"still": 0, "same": 0}, truth=truth)
+        rows = []
+        for t in range(len(shaken)):
+            if truth:
+                rows += evaluator.add("truth", Frame(t, shaken[t]))
+            rows += evaluator.add("raw", Frame(t, shaken[t], phase=phase[t]))
+            rows += evaluator.add("still", Frame(t, m.truth[t]))
+            rows += evaluator.add("same", Frame(t, shaken[t]))
+        for channel in CHANNELS:
+            assert min(values(rows, "still", "displacement", channel).values()) > 1
+            assert min(values(rows, "still", "displacement_local", channel).values()) > 1
+            assert max(values(rows, "same", "displacement", channel).values()) < 1e-6
+            if not truth:
+                assert min(values(rows, "still", "flicker", channel).values()) > 1.5
+        (card,) = score_cards(rows)
+        assert card.ranking[-1] == "still"
+        assert all("displacement" in entry.failures for entry in card.entries if entry.method == "still")
 
 
 def test_only_channels_of_nuclei_have_tracks():

@@ -31,7 +31,7 @@ def test_change_of_an_offset_is_its_size():
 
 
 def step_between(before, after):
-    steps = Steps(remove_jitter=False)
+    steps = Steps()
     steps.add(3, before)
     steps.add(4, after)
     return steps.get(3)
@@ -52,7 +52,7 @@ def test_flicker_is_the_change_relative_to_raw():
 
 
 def test_steps_are_released():
-    steps = Steps(remove_jitter=False)
+    steps = Steps()
     for index in range(5):
         steps.add(index, shifted(index, 0))
     steps.release(2)

@@ -36,12 +36,13 @@ def test_metrics_depend_on_the_references():
     scale = match_intensity(raw.image, truth.image)
     bands = ("fine", "medium", "coarse")
     sharpness = {"sharpness", *(f"sharpness_{band}" for band in bands)}
-    without_truth = {"pearson_raw", *sharpness, *(f"coherence_raw_{band}" for band in bands)}
-    with_truth = {"pearson_raw", "pearson_truth", "ssim_truth", *sharpness}
+    displacement = {"displacement", "displacement_local"}
+    without_truth = {"pearson_raw", *displacement, *sharpness, *(f"coherence_raw_{band}" for band in bands)}
+    with_truth = {"pearson_raw", "pearson_truth", "ssim_truth", *displacement, *sharpness}
     with_truth |= {f"{metric}_{band}" for metric in ("coherence_truth", "detail") for band in bands}
     assert set(score_frame(raw, {"raw": [raw]}, None)) == without_truth
     assert set(score_frame(raw, {"raw": [raw], "truth": [truth]}, scale)) == with_truth
-    assert set(score_frame(raw, {"raw": [raw], "truth": []}, scale)) == {"pearson_raw", *sharpness}
+    assert set(score_frame(raw, {"raw": [raw], "truth": []}, scale)) == {"pearson_raw", *displacement, *sharpness}
     found = score_frame(truth, {"raw": [raw], "truth": [truth]}, scale, is_truth=True)
     assert set(found) == {"pearson_raw", "pearson_truth", *sharpness}
 
