@@ -46,7 +46,7 @@ def displacements(
 
 
 def typical_length(local: Shift, texture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median length of the displacements (C, N, 2) of tiles, weighted by their texture, (C,) float64; NaN without."""
+    """Return the median length of displacements (C, N, 2), weighted by texture, (C,) float64; NaN without texture."""
     lengths = np.hypot(local[..., 0], local[..., 1])
     return np.array([_weighted_median(*channel) for channel in zip(lengths, texture, strict=True)])
 
