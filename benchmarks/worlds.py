@@ -1,0 +1,124 @@
+"""Simulated worlds in which the temporal filters are judged: causes of flicker, motions, optics and cells.
+
+Each world has one cause of flicker or none, so that a method is judged cause by cause. The filters were tuned on
+walking and streaming `spread` cells of other seeds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+DENSITIES = (0.4, 0.55, 0.7, 0.85, 0.95)
+FIRST_SEED = 770_000
+_FOCUS, _NOISE = {"focus_jitter": 0.3}, {"noise": 0.05, "texture_jitter": 0.5}
+_OTHER = {"cells": "domes", "optics": "reconstructed"}
+
+
+@dataclass(frozen=True)
+class World:
+    """A kind of movie.
+
+    Attributes
+    ----------
+    name
+        Motion and cause of flicker.
+    spec
+        Parameters that differ from those of `MovieSpec`.
+    registered
+        Whether the cause of flicker is a displacement, which needs registration.
+    second
+        Whether the movie is of the second simulator, for which the second network was trained.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    registered: bool = False
+    second: bool = field(default=False)
+
+
+WORLDS: Mapping[str, World] = MappingProxyType({
+    world.name: world
+    for world in (
+        World("walk 0.9 px, focus", {"speed": 0.9, **_FOCUS}),
+        World("walk 2 px, focus", {"speed": 2.0, **_FOCUS}),
+        World("walk 3.6 px, focus", {"speed": 3.6, **_FOCUS}),
+        World("still, noise", {"speed": 0.2, **_NOISE}),
+        World("walk 2 px, noise", {"speed": 2.0, **_NOISE}),
+        World("walk 2 px, gain", {"speed": 2.0, "gain_jitter": 0.1, "background_jitter": 0.05}),
+        World("walk 3.6 px, none", {"speed": 3.6}),
+        World("stream 3.6 px, none", {"speed": 3.6, "motion": "stream"}),
+        World("stream 2 px, focus", {"speed": 2.0, "motion": "stream", **_FOCUS}),
+        World("dividing, detaching, focus", {"speed": 1.0, "divisions": 2.0, "detaching": 1.5, **_FOCUS}),
+        World("walk 2 px, lateral", {"speed": 2.0, "lateral_jitter": 0.7}, registered=True),
+        World("walk 2 px, stage", {"speed": 2.0, "stage_jitter": 0.7}, registered=True),
+        World("domes 0.9 px, focus", {"speed": 0.9, "focus_jitter": 0.1, **_OTHER}, second=True),
+        World("domes 2 px, noise", {"speed": 2.0, **_NOISE, **_OTHER}, second=True),
+        World("domes stream 3.6 px, none", {"speed": 3.6, "motion": "stream", **_OTHER}, second=True),
+    )
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One movie to simulate and stain."""
+
+    world: World
+    seed: int
+    density: float
+    side: int
+    frames: int
+    checkpoint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Stained:
+    """Simulated movie with its raw prediction.
+
+    Attributes
+    ----------
+    movie
+        The simulation, for its true motion.
+    phase
+        Normalised phase, (T, Y, X) float32.
+    truth, raw
+        True and predicted stains, (T, 2, Y, X) float32.
+    """
+
+    movie: Any
+    phase: Array
+    truth: Array
+    raw: Array
+
+
+def stain(job: Job) -> Stained:
+    """Simulate a movie and predict its stains."""
+    from image_translation import normalize
+    from image_translation.simulation.movie import Movie
+    from image_translation.simulation.spec import MovieSpec
+
+    parameters = {"density": job.density, **job.world.spec}
+    movie = Movie(MovieSpec(shape=(job.side, job.side), frames=job.frames, seed=job.seed, **parameters))
+    movie._scene = lru_cache(16)(movie._scene)  # type: ignore[method-assign]  # noqa: SLF001 - drawn for each displacement
+    images = np.stack([movie.frame(t) for t in range(job.frames)])
+    statistics = normalize.estimate([normalize.grid_sample(image) for image in images[:, 0]], "mean_std")
+    phase = np.stack([normalize.apply(image, statistics) for image in images[:, 0]])
+    predict = _predictor(job.checkpoint).predict
+    raw = np.stack([predict([image[np.newaxis]])[0] for image in phase])
+    return Stained(movie, phase, images[:, 1:], raw)
+
+
+@cache
+def _predictor(checkpoint: str) -> Any:
+    from image_translation import data
+    from image_translation.network import loading
+    from image_translation.network.predictor import Predictor
+
+    spec, weights = loading.read_spec(data.resolve(checkpoint))
+    return Predictor(loading.build_network(spec, weights), spec.stride, device="cpu")
