@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, isnan
+from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_METRIC
 from image_translation.metrics.tracking import Match, Movie, link_nuclei, match_nuclei, score_tracks
 
 _SAMPLED_FRAMES = 16  # from which the diameter of the nuclei and the threshold of a movie are estimated
+
+_WIDTH = 110  # of lines, as of the score card
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +58,15 @@ def score_tracking(series: Sequence[Series]) -> list[Row]:
 
 
 def describe_references(rows: Iterable[Row]) -> str:
-    """Say for each position and channel what the tracks were compared with, one line each."""
+    """Say for each position and channel what the tracks were compared with."""
     found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
     for row in rows:
         metric = row.metric.removesuffix(AGREEMENT_WITH_RAW)
         if metric in TRACK_METRICS and not isnan(row.value):
             methods = found.setdefault((row.position, row.channel), {})
             methods[row.method] = {**methods.get(row.method, {}), metric: row.value}
-    return "\n".join(f"{place}: tracks of {name}: {_describe(of)}" for (place, name), of in found.items())
+    lines = (f"{place}: tracks of {name}: {_describe(of)}" for (place, name), of in found.items())
+    return "\n".join(fill(line, _WIDTH, subsequent_indent="  ") for line in lines)
 
 
 def _describe(methods: Mapping[str, Mapping[str, float]]) -> str:
@@ -71,10 +75,8 @@ def _describe(methods: Mapping[str, Mapping[str, float]]) -> str:
     if TRUTH not in methods:
         return "compared with those of the true stain, segmented and linked in the same way"
     scores = methods[TRUTH]
-    values = ", ".join(f"{name.replace('_', ' ')} {scores[name]:.4g}" for name in TRACK_METRICS if name in scores)
-    return (
-        f"compared with the labels of the truth; the true stain itself, segmented and linked in the same way: {values}"
-    )
+    values = ", ".join(f"{name} {scores[name]:.4g}" for name in TRACK_METRICS if name in scores)
+    return f"compared with the labels of the truth; the true stain itself has {values}"
 
 
 class _Source:
