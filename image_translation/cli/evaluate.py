@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--objects", nargs="*", metavar="NAME",
-        help="channels of the truth in which objects are counted; those with names of nuclei if not given",
+        help="channels of the truth in which objects are counted and tracked; those with names of nuclei if not given",
     )  # fmt: skip
     group.add_argument(
         "--segmenter",
@@ -58,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="rescale",
         action="store_false",
         help="score predictions as they are, without rescaling them to the unit of the truth",
+    )
+    group = parser.add_argument_group("over time")
+    group.add_argument(
+        "--tracking",
+        action="store_true",
+        help="link nuclei over time, and compare their tracks with those of the truth, of raw if there is none; "
+        "needs the extra 'tracking'",
     )
     group = parser.add_argument_group("run")
     group.add_argument("-o", "--output", type=parse_path, metavar="DIR", help="directory for tables and figures")
@@ -77,7 +84,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     result = evaluate(make_plan(options))
     texts = [format_scores(result.against_truth)] if result.against_truth else []
-    say("\n\n".join([*texts, *map(format_score_card, score_cards(result.over_time))]))
+    texts += map(format_score_card, score_cards(result.over_time))
+    if options.tracking:
+        from image_translation.evaluation.tracking import describe_references
+
+        texts.append(describe_references(result.over_time))
+    say("\n\n".join(filter(None, texts)))
     if options.output:
         say(options.output)
 

@@ -8,6 +8,7 @@ Start with `run`.
 - `options`, `plan`: options; stores opened and matched, with all errors found
 - `predictions`, `alignment`, `pairs`: which stores are scored; which frame matches which; images and their truth
 - `over_time`: metrics over time, and score cards
+- `nuclei`, `tracking`: which nuclei are tracked, and their true labels; scores of their tracks
 - `image_scores`, `paired_scores`: scores of one image; of all images, in a common unit
 - `report`: tables, box plots, and the best, the median and the worst field
 """

@@ -7,6 +7,9 @@ from pathlib import Path
 from image_translation import data
 from image_translation.errors import UsageError
 
+TRACKING = {"laptrack": "laptrack", "py-ctcmetrics": "ctc_metrics"}
+"""Packages of the extra ``tracking``, and the modules that they provide."""
+
 METRICS, SCORE_CARD, SCORES = "metrics.csv", "score_card.csv", "scores.csv"
 
 
@@ -29,13 +32,15 @@ class EvaluationOptions:
     same
         Names that channels of the predictions have in the truth, where they differ, as pairs.
     objects
-        Channels of the truth in which objects are found; None takes those with names of nuclei.
+        Channels of the truth in which objects are found, and nuclei tracked; None takes those with names of nuclei.
     segmenter
         Method of finding objects, a key of `paired_scores.SEGMENTERS`.
     every
         Score only every Nth frame against the truth.
     rescale
         Rescale each prediction to the unit of the truth first.
+    tracking
+        Link nuclei over time, and compare their tracks with those of the truth, of raw if there is none.
     output
         Directory for tables and figures; None writes none.
     overwrite
@@ -54,6 +59,7 @@ class EvaluationOptions:
     segmenter: str = "threshold"
     every: int = 1
     rescale: bool = True
+    tracking: bool = False
     output: Path | None = None
     overwrite: bool = False
 
@@ -70,9 +76,15 @@ class EvaluationOptions:
             raise UsageError(f"--every {self.every}: must be 1 or more")
         if self.segmenter == "cellpose" and find_spec("cellpose") is None:
             raise UsageError("--segmenter cellpose: is not installed; install it with uv pip install cellpose")
+        if self.tracking and (missing := [name for name, module in TRACKING.items() if find_spec(module) is None]):
+            raise UsageError(
+                f"--tracking: needs the packages {' and '.join(TRACKING)}, and {' and '.join(missing)} "
+                f"{'are' if missing[1:] else 'is'} not installed: uv sync --extra tracking, or "
+                "pip install 'image-translation[tracking]'"
+            )
         of_truth = {
             "--same": self.same,
-            "--objects": self.objects is not None,
+            "--objects": self.objects is not None and not self.tracking,
             "--segmenter": self.segmenter != "threshold",
             "--every": self.every != 1,
             "--keep-units": not self.rescale,

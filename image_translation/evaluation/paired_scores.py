@@ -12,13 +12,18 @@ from image_translation import normalize
 from image_translation.errors import UsageError
 from image_translation.evaluation.image_scores import Scale, ScaleFit, Segment, object_scores, pearson, pixel_scores
 from image_translation.evaluation.pairs import Field, Pair
-from image_translation.metrics.objects import Labels, find_objects, find_objects_with_cellpose, typical_diameter
+from image_translation.metrics.objects import (
+    Labels,
+    find_objects,
+    find_objects_with_cellpose,
+    is_nuclear,
+    typical_diameter,
+)
 from image_translation.metrics.rows import ALL_POSITIONS, MEAN_OF_TRUTH, TRUTH, Row
 from image_translation.metrics.similarity import RANGE_PERCENTILES
 
 SEGMENTERS: dict[str, Segment] = {"threshold": find_objects, "cellpose": find_objects_with_cellpose}
 
-_NUCLEAR_NAMES = ("nuc", "dapi", "hoechst", "h2b", "draq", "sytox")
 _MEASURED_IMAGES = 8  # images from which the diameter of the objects is estimated
 
 
@@ -94,14 +99,10 @@ def score_pairs(
     with tqdm(total=2 * len(pairs), unit="image", disable=None, dynamic_ncols=True, desc="scoring images") as bar:
         for channel in channels:
             own = [pair for pair in pairs if pair.channel == channel]
-            has_objects = channel in objects if objects is not None else _is_nuclear(channel)
+            has_objects = channel in objects if objects is not None else is_nuclear(channel)
             shared = _measure(scores, own, bar, rescale=rescale, objects=has_objects)
             _score(scores, own, bar, *shared)
     return scores
-
-
-def _is_nuclear(channel: str) -> bool:
-    return any(name in channel.lower() for name in _NUCLEAR_NAMES)
 
 
 def _measure(

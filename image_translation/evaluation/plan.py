@@ -8,6 +8,7 @@ from pathlib import Path
 from image_translation import data
 from image_translation.errors import UsageError, listing
 from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position
+from image_translation.evaluation.nuclei import Nuclei, find_nuclei
 from image_translation.evaluation.options import EvaluationOptions
 from image_translation.evaluation.pairs import Pair, Pairing, find_pairs
 from image_translation.evaluation.predictions import find_predictions, split_raw, stored_request
@@ -36,6 +37,8 @@ class Series:
         Delay of each smoothed movie, 0 or 0.5 frames.
     phase
         The phase, if it is known.
+    nuclei
+        Nuclei to track; None where tracks are not wanted.
     """
 
     position: str
@@ -44,6 +47,7 @@ class Series:
     planes: dict[str, Planes]
     delays: dict[str, float]
     phase: Planes | None
+    nuclei: Nuclei | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,15 @@ def make_plan(options: EvaluationOptions) -> EvaluationPlan:
     predictions = listed if options.raw is None else find_predictions((options.raw, *options.predictions))
     pairs = tuple(_pairs(options, predictions)) if options.truth else ()
     series = tuple(_all_series(options, listed)) if _is_over_time(options, listed) else ()
+    if options.tracking and not any(len(one.frames) > 1 for one in series):
+        raise UsageError(
+            "--tracking: follows nuclei over time, and there is no movie that is compared with raw; give movies of "
+            "several frames, and name the raw prediction with --raw STORE if none is called raw"
+        )
+    if options.tracking and not any(one.delays or TRUTH in one.planes for one in series):
+        raise UsageError(
+            "--tracking: there is nothing to compare the tracks in raw with; give other predictions or --truth STORE"
+        )
     return EvaluationPlan(options, predictions, series, pairs)
 
 
@@ -179,15 +192,15 @@ def _all_series(options: EvaluationOptions, predictions: Mapping[str, Store]) ->
     raw, others = split_raw(predictions, options.raw)
     references = _find_references(options, raw)
     for name in raw.select(options.positions):
-        yield from _series(name, raw, others, references, options.channels)
+        yield from _series(name, raw, others, references, options)
 
 
 def _series(
-    name: str, raw_store: Store, predictions: Mapping[str, Store], references: _References, wanted: Sequence[str]
+    name: str, raw_store: Store, predictions: Mapping[str, Store], references: _References, options: EvaluationOptions
 ) -> Iterator[Series]:
     """Yield the series of one position, plane by plane."""
     position = raw_store.position(name)
-    channels = tuple(wanted) or position.channels
+    channels = tuple(options.channels) or position.channels
     raw = Movie("the raw prediction", position, _indices(position, channels, "the raw prediction"))
     frames = frame_numbers(raw, stored_request(raw_store))
     if len(frames) == 1:
@@ -198,9 +211,9 @@ def _series(
         other = matching_position(store, name, what)
         others[method] = Movie(what, other, _indices(other, channels, what))
     truth, phase = None, None
+    named = [references.same.get(channel, channel) for channel in channels]
     if references.truth:
         other = matching_position(references.truth, name, "the truth")
-        named = [references.same.get(channel, channel) for channel in channels]
         if references.truth_given or set(named) <= set(other.channels):
             truth = Movie("the truth", other, _indices(other, named, "the truth"))
     if references.phase:
@@ -214,7 +227,10 @@ def _series(
         for method, movie in others.items():
             planes[method], delays[method] = align(movie, raw, z, frames, exact=True)
         phase_planes = align(phase, raw, z, frames, exact=False)[0] if phase else None
-        yield Series(position.name, channels, frames, planes, delays, phase_planes)
+        nuclei = None
+        if options.tracking:
+            nuclei = find_nuclei(named, options.objects, truth=truth, raw=raw, z=z, frames=frames)
+        yield Series(position.name, channels, frames, planes, delays, phase_planes, nuclei)
 
 
 def _indices(position: Position, channels: Sequence[str], what: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from image_translation.evaluation.over_time import score_over_time
 from image_translation.evaluation.paired_scores import SEGMENTERS, score_pairs
 from image_translation.evaluation.plan import EvaluationPlan
 from image_translation.evaluation.report import write_report
+from image_translation.evaluation.tracking import score_tracking
 from image_translation.metrics.rows import TRUTH, Row, write_csv
 from image_translation.metrics.score_card import score_cards, write_score_cards
 
@@ -46,6 +47,8 @@ def evaluate(plan: EvaluationPlan) -> Evaluation:
         if not any(series.phase or TRUTH in series.planes for series in plan.series):
             _log.warning("flicker is not known without the phase or the truth; give --phase or --truth")
         over_time = score_over_time(plan.series)
+        if options.tracking:
+            over_time += score_tracking(plan.series)
         if options.output:
             options.output.mkdir(parents=True, exist_ok=True)
             write_csv(over_time, options.output / METRICS)

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from image_translation.figures.style import FIGURE_WIDTH, RECOMMENDED, SMALL_SIZE, TEXT_SIZE
 from image_translation.metrics.criteria import DETAIL_LIMIT, DISPLACEMENT_LIMIT, SHARPNESS_LIMIT, Entry
-from image_translation.metrics.rows import RAW
+from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_COUNTS, TRACK_METRICS
 from image_translation.metrics.score_card import ScoreCard
 
 GOOD_COLOUR, BAD_COLOUR = "#56B4E9", "#E69F00"
@@ -31,12 +31,16 @@ BEST = {
     **dict.fromkeys(["pearson_events", "pearson_fast"], HIGH),
     **dict.fromkeys(["ssim", "coherence", "detail"], HIGH),
     **dict.fromkeys(["over_smoothing", "lag", "drift"], 0.0),
+    **dict.fromkeys(TRACK_METRICS, HIGH),
+    **dict.fromkeys(TRACK_COUNTS, LOW),
 }
-# Sharpness has no best value, because flicker is sharp, too, and raw has no displacement; neither is coloured.
+# Sharpness has no best value, because flicker is sharp, too; the displacement of raw is 0; agreement with raw has none,
+# because raw's tracks have errors. They are not coloured.
 LIMITS = {
     "detail": f"at least {DETAIL_LIMIT}",
     "sharpness": f"at most {SHARPNESS_LIMIT}",
     **dict.fromkeys(["displacement", "displacement_local"], f"at most {DISPLACEMENT_LIMIT}"),
+    **{metric + AGREEMENT_WITH_RAW: "no truth" for metric in TRACK_METRICS},
 }
 
 

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isnan, nan, sqrt
 from statistics import median
 
 import numpy as np
 
-from image_translation.metrics.rows import BANDS, PHASE, RAW, TRUTH, Row
+from image_translation.metrics.rows import AGREEMENT_WITH_RAW, BANDS, PHASE, RAW, TRACK_METRICS, TRUTH, Row
 
 Values = Mapping[int | None, float]
 """Values of one metric, method and channel, by frame."""
 Statistic = Callable[[Collection[float]], float]
 
+TRACK_COLUMNS = (*TRACK_METRICS, *(metric + AGREEMENT_WITH_RAW for metric in TRACK_METRICS))
 COLUMNS = (
     "flicker", "flicker_fast", "pearson", "pearson_worst", "pearson_min", "pearson_ends", "pearson_events",
     "pearson_fast", "ssim", "coherence", "displacement", "displacement_local", "detail", "sharpness", "over_smoothing",
-    "lag", "drift", "gain_flicker", "count_jitter", "area_jitter", "intensity_jitter",
+    "lag", "drift", "gain_flicker", "count_jitter", "area_jitter", "intensity_jitter", *TRACK_COLUMNS,
 )  # fmt: skip
 
 ENDS = 3  # frames at the beginning and at the end, of ``pearson_ends``
@@ -115,6 +116,7 @@ class EntryScorer:
         self._score_registration()
         self._score_sharpness()
         self._score_complete_movie()
+        self._score_tracks()
         failures = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._failures)
         return Entry(self._method, self._channel, self._values, failures, frozenset(self._judged))
 
@@ -186,6 +188,14 @@ class EntryScorer:
         uncertainty = 2 * self._own("lag_error").get(None, 0.0)
         self._judge("lag", abs(self._values["lag"]) <= LAG_LIMIT + uncertainty)
         self._judge("drift", abs(self._values["drift"]) <= DRIFT_LIMIT)
+
+    def _score_tracks(self) -> None:
+        for column in TRACK_COLUMNS:
+            self._set(column, self._own(column).get(None, nan))
+        own, raw = (get("identity_switches").get(None, nan) for get in (self._own, self._raw))
+        # Two standard deviations of the difference of two Poisson counts, for chance.
+        if not isnan(own + raw):
+            self._judge("identity_switches", own - raw <= 2 * sqrt(own + raw))
 
     def _own(self, metric: str) -> Values:
         return self._table.get(self._method, self._channel, metric)

@@ -25,9 +25,15 @@ _MIN_RELATIVE_AREA = 1 / 6  # of the area of a typical object; anything smaller 
 _RELATIVE_SIGMA = 0.1  # of the diameter: Gaussian before segmentation
 _RELATIVE_DISTANCE = 0.35  # of the diameter: smallest distance of the centres of two objects
 _MIN_AREA = 12  # pixels of an object, when diameters are estimated
+_NUCLEAR_NAMES = ("nuc", "dapi", "hoechst", "h2b", "draq", "sytox")
 
 
-def find_objects(image: NDArray[np.float32], diameter: float) -> Labels:
+def is_nuclear(channel: str) -> bool:
+    """Return whether the name of a channel is that of a stain of nuclei, such as ``Nuclei`` or ``DAPI``."""
+    return any(name in channel.lower() for name in _NUCLEAR_NAMES)
+
+
+def find_objects(image: NDArray[np.float32], diameter: float, threshold: float | None = None) -> Labels:
     """Segment roundish bright objects by Otsu's threshold, and split touching ones by a watershed.
 
     Parameters
@@ -36,6 +42,8 @@ def find_objects(image: NDArray[np.float32], diameter: float) -> Labels:
         Shape (Y, X).
     diameter
         Diameter of a typical object, in pixels.
+    threshold
+        Threshold of the smoothed image, such as that of `movie_threshold`; None takes Otsu's of this image.
 
     Returns
     -------
@@ -47,8 +55,8 @@ def find_objects(image: NDArray[np.float32], diameter: float) -> Labels:
     Otsu, A threshold selection method from gray-level histograms, IEEE Trans. Syst. Man Cybern. 9, 62-66, 1979. The
     watershed is that of the distance to the background. Both are those of scikit-image.
     """
-    mask = _bright(image, _RELATIVE_SIGMA * diameter)
-    area = round(_MIN_RELATIVE_AREA * pi / 4 * diameter**2)
+    mask = _bright(image, _RELATIVE_SIGMA * diameter, threshold)
+    area = debris_area(diameter)
     mask = remove_small_holes(remove_small_objects(mask, max_size=area), max_size=area)
     if not mask.any():
         return np.zeros(image.shape, np.int32)
@@ -60,6 +68,32 @@ def find_objects(image: NDArray[np.float32], diameter: float) -> Labels:
     markers = np.zeros(image.shape, np.int32)
     markers[tuple(centres.T)] = np.arange(1, len(centres) + 1)
     return watershed(-inside, markers, mask=mask).astype(np.int32)
+
+
+def debris_area(diameter: float) -> int:
+    """Return the area in pixels up to which `find_objects` takes a region for debris or noise."""
+    return round(_MIN_RELATIVE_AREA * pi / 4 * diameter**2)
+
+
+def movie_threshold(images: Sequence[NDArray[np.float32]], diameter: float) -> float:
+    """Find one threshold of `find_objects` for a movie: Otsu's of the pixels of all images together.
+
+    A threshold found anew in each frame would flicker itself, and hide a change of gain.
+
+    Parameters
+    ----------
+    images
+        Some frames of the movie, of shape (Y, X) each.
+    diameter
+        Diameter of a typical object, in pixels.
+
+    Returns
+    -------
+    float
+        The threshold; NaN if the images are constant.
+    """
+    pixels = np.stack([gaussian(image.astype(np.float32), _RELATIVE_SIGMA * diameter) for image in images])
+    return float(threshold_otsu(pixels.astype(np.float64))) if pixels.min() < pixels.max() else nan
 
 
 def find_objects_with_cellpose(image: NDArray[np.float32], diameter: float) -> Labels:
@@ -153,8 +187,10 @@ def compare_objects(truth: Labels, predicted: Labels) -> Agreement:
     )
 
 
-def _bright(image: NDArray[np.float32], sigma: float) -> NDArray[np.bool_]:
+def _bright(image: NDArray[np.float32], sigma: float, threshold: float | None = None) -> NDArray[np.bool_]:
     smooth = gaussian(image.astype(np.float32), sigma)
+    if threshold is not None:
+        return np.asarray(smooth > threshold)
     if smooth.min() == smooth.max():
         return np.zeros(image.shape, bool)
     return np.asarray(

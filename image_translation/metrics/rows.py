@@ -17,6 +17,12 @@ AP_THRESHOLDS = (0.5, 0.75)  # of the Jaccard index
 OBJECT_METRICS = ("dice", "jaccard", *(f"ap_{round(100 * threshold)}" for threshold in AP_THRESHOLDS), "count_error")
 COUNT_METRICS = ("count_true", "count_predicted")
 
+TRACK_COUNTS = ("identity_switches", "missed_links", "false_links")
+TRACK_METRICS = ("tracking_tra", "tracking_seg", "complete_tracks", *TRACK_COUNTS)
+"""Scores of the tracks of nuclei against true ones; see `tracking.score_tracks`."""
+AGREEMENT_WITH_RAW = "_raw"
+"""Suffix of the same scores where the tracks of raw had to stand in for true ones."""
+
 BANDS = ("fine", "medium", "coarse")
 """Octave bands, as suffixes of metrics; see `bands`."""
 

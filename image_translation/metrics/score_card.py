@@ -18,7 +18,7 @@ from image_translation.metrics.criteria import (
     MetricTable,
     mean,
 )
-from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
+from image_translation.metrics.rows import AGREEMENT_WITH_RAW, PHASE, RAW, TRACK_COUNTS, TRACK_METRICS, TRUTH, Row
 
 _TARGET_TITLE = "wanted"
 _TARGETS = {
@@ -43,6 +43,13 @@ _TARGETS = {
     "count_jitter": "low",
     "area_jitter": "low",
     "intensity_jitter": "low",
+    "tracking_tra": "high",
+    "tracking_seg": "high",
+    "complete_tracks": "high",
+    "identity_switches": "at most raw's",
+    "missed_links": "low",
+    "false_links": "low",
+    **{metric + AGREEMENT_WITH_RAW: "no truth" for metric in TRACK_METRICS},
 }
 
 
@@ -153,5 +160,6 @@ def _target(column: str, entries: Iterable[Entry]) -> str:
 
 def _cell(entry: Entry, column: str) -> str:
     value = entry.values.get(column, nan)
-    number = "-" if isnan(value) else f"{value:z.3f}"
+    is_count = column.removesuffix(AGREEMENT_WITH_RAW) in TRACK_COUNTS
+    number = "-" if isnan(value) else f"{value:.4g}" if is_count else f"{value:z.3f}"
     return number + ("!" if column in entry.failures else " ")

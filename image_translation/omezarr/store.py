@@ -101,6 +101,17 @@ class Position:
     def _array(self) -> Any:
         return open_array(self.path / self.levels[0].path, self.zarr_format)
 
+    def labels(self, name: str) -> "Position | None":
+        """Open a label image of this image by its name; None if there is none.
+
+        Raises
+        ------
+        DataError
+            If its metadata are missing or invalid.
+        """
+        path = self.path / "labels" / name
+        return _open_position(f"{self.name}/labels/{name}", path) if path.is_dir() else None
+
     def __getstate__(self) -> dict[str, Any]:
         # Another process opens the array itself, with the cache that its arrays share.
         return {name: value for name, value in vars(self).items() if name != "_array"}

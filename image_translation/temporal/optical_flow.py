@@ -19,7 +19,8 @@ _GREY_OFFSET, _GREY_GAIN = 128, 60  # of the normalised contrast in 8 bits
 # Settings of the search. More of each follows the noise and takes longer; OpenCV's medium preset is 3, 25 and 5.
 _PATCH_STRIDE, _DESCENT_ITERATIONS, _REFINEMENT_ITERATIONS = 4, 8, 4
 _SMOOTHNESS = 20.0  # weight of the smoothness term
-_VELOCITY_SIGMA = 2.0  # pixels per frame; velocities that differ by less are averaged
+_VELOCITY_FACTOR = 30.0  # times the squared error of the flow; velocities that differ by less are averaged
+_MIN_VELOCITY_VARIANCE = 0.01  # squared pixels
 _COMPARISON_SIGMA = 3.0  # pixels over which velocities and images are compared
 _GREY_TOLERANCE = 12.0  # grey levels; difference expected from noise and weak flicker
 _USUAL_FACTOR = 2.0  # times the median error of two images; errors up to it are usual for the two
@@ -186,21 +187,25 @@ def chain_flows(steps: Iterable[NDArray[np.float32]], start: NDArray[np.float32]
     return totals
 
 
-def average_velocities(velocities: Sequence[Flow]) -> Flow:
+def average_velocities(velocities: Sequence[Flow], error: float) -> Flow:
     """Average the velocity of material in one interval with those in other intervals, where they are similar.
 
-    Cells keep their velocity for several frames, while the errors of the flow are independent between frames.
+    Cells keep their velocity for several frames, while the errors of the flow are independent between frames. What is
+    similar depends on the error of the flow: a change of velocity above it is real.
 
     Parameters
     ----------
     velocities
         Flows of the same material, (Y, X, 2) float32 each; the first is the one to be improved.
+    error
+        Typical squared forward-backward error of the first flow, in squared pixels.
     """
+    variance = max(_VELOCITY_FACTOR * error, _MIN_VELOCITY_VARIANCE)
     first = velocities[0]
     total, weights = first.copy(), np.ones(first.shape[:2], np.float32)
     for other in velocities[1:]:
         change = cv2.GaussianBlur(_squared_norm(other - first), (0, 0), _COMPARISON_SIGMA)
-        weight = np.exp(-0.5 / _VELOCITY_SIGMA**2 * change)
+        weight = np.exp(np.float32(-0.5 / variance) * change)
         total += weight[..., np.newaxis] * other
         weights += weight
     return total / weights[..., np.newaxis]

@@ -99,6 +99,8 @@ class _Interval:
         Whether the frames are adjacent in time and the flow is consistent.
     discontinuous
         Whether the flow is inconsistent in most of the image, as after a jump of the stage.
+    error
+        Median squared forward-backward error of the textured pixels, in squared pixels.
     refined
         Whether `forward` and `backward` are up to date.
     forward, backward
@@ -110,6 +112,7 @@ class _Interval:
     common_backward: NDArray[np.float32]
     reliable: bool
     discontinuous: bool
+    error: float
     refined: bool = False
     forward: NDArray[np.float32] = field(init=False)
     backward: NDArray[np.float32] = field(init=False)
@@ -198,10 +201,12 @@ class Trajectories:
 
     def _append_interval(self, before: _TrackedFrame, after: _TrackedFrame, measured: FlowPair) -> None:
         common = _median_flow(measured.forward, before.textured), _median_flow(measured.backward, after.textured)
-        consistent = optical_flow.forward_backward_error(measured.forward, measured.backward)[before.textured] < 1
-        discontinuous = len(consistent) > 0 and float(consistent.mean()) < _MIN_CONSISTENT_FRACTION
+        errors = optical_flow.forward_backward_error(measured.forward, measured.backward)[before.textured]
+        error = float(np.median(errors)) if len(errors) else 0.0
+        discontinuous = len(errors) > 0 and float((errors < 1).mean()) < _MIN_CONSISTENT_FRACTION
         adjacent = after.frame.index == before.frame.index + 1
-        interval = _Interval(measured, *common, reliable=adjacent and not discontinuous, discontinuous=discontinuous)
+        reliable = adjacent and not discontinuous
+        interval = _Interval(measured, *common, reliable=reliable, discontinuous=discontinuous, error=error)
         self._intervals.append(interval)
         if len(self._intervals) > 1:
             self._intervals[-2].refined = False  # the new interval adds information about it
@@ -220,8 +225,8 @@ class Trajectories:
             forward.append(optical_flow.sample(other.relative_forward, grid + interval.measured.forward))
             backward.append(optical_flow.sample(other.relative_backward, grid + other.measured.forward))
         interval.set_refined(
-            optical_flow.average_velocities(forward) + interval.common_forward,
-            optical_flow.average_velocities(backward) + interval.common_backward,
+            optical_flow.average_velocities(forward, interval.error) + interval.common_forward,
+            optical_flow.average_velocities(backward, interval.error) + interval.common_backward,
         )
         return interval
 

@@ -78,3 +78,16 @@ def test_planes_are_averaged_and_nan_is_ignored() -> None:
     assert table.get("raw", "N", "ssim_truth") == {3: 0.75}
     assert table.get("raw", "N", "lag") == {}
     assert (table.has_metric("ssim_truth"), table.has_metric("lag")) == (True, False)
+
+
+@pytest.mark.parametrize(("raw", "own", "fails"), [(29, 50, True), (29, 44, False), (0, 4, False), (0, 5, True)])
+def test_more_identity_switches_than_chance_are_a_failure(raw: int, own: int, *, fails: bool) -> None:
+    rows = [Row("A", m, "N", None, "identity_switches", v) for m, v in (("raw", raw), ("other", own))]
+    assert entry_of(rows, "other").failures == (("identity_switches",) if fails else ())
+
+
+def test_agreement_of_tracks_with_raw_is_no_criterion() -> None:
+    rows = [Row("A", "raw", "N", None, "drift", 0.0), Row("A", "other", "N", None, "identity_switches_raw", 99.0)]
+    entry = entry_of(rows, "other")
+    assert entry.failures == ()
+    assert entry.values["identity_switches_raw"] == 99

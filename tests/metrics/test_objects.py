@@ -13,7 +13,14 @@ from support.discs import discs
 from image_translation.errors import UsageError
 from image_translation.evaluation.options import EvaluationOptions
 from image_translation.evaluation.paired_scores import SEGMENTERS
-from image_translation.metrics.objects import compare_objects, find_objects, typical_diameter
+from image_translation.metrics.objects import (
+    compare_objects,
+    debris_area,
+    find_objects,
+    is_nuclear,
+    movie_threshold,
+    typical_diameter,
+)
 from image_translation.metrics.rows import AP_THRESHOLDS
 
 CENTRES = [(20, 20), (20, 70), (64, 44), (100, 100), (3, 104)]
@@ -177,3 +184,29 @@ def test_missing_cellpose_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "cellpose", None)
     with pytest.raises(UsageError, match=r"^--segmenter cellpose: is not installed; install it with [\w ]+$"):
         EvaluationOptions((), truth=Path(__file__), segmenter="cellpose").check()
+
+
+def test_one_threshold_for_a_movie_shows_a_change_of_gain():
+    image = discs((60, 60), [(20, 20), (40, 40)], 8)
+    threshold = movie_threshold([image, 0.4 * image], 16)
+    assert 0.2 < threshold < 0.8
+    assert find_objects(image, 16, threshold).max() == 2
+    assert find_objects(0.1 * image, 16).max() == 2
+    assert find_objects(0.1 * image, 16, threshold).max() == 0
+    assert np.isnan(movie_threshold([np.ones_like(image)], 16))
+
+
+def test_regions_up_to_the_area_of_debris_are_no_objects():
+    image = np.zeros((40, 40), np.float32)
+    side = int(debris_area(20) ** 0.5)
+    image[10 : 10 + side, 10 : 10 + side] = 1  # the Gaussian has the same threshold at a straight edge
+    assert find_objects(image, 20, 0.5).max() == 0
+    image[8 : 12 + side, 8 : 12 + side] = 1
+    assert find_objects(image, 20, 0.5).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"), [("Nuclei", True), ("DAPI", True), ("my H2B", True), ("Membrane", False)]
+)
+def test_channels_of_nuclei_are_known_by_their_names(channel, expected):
+    assert is_nuclear(channel) == expected

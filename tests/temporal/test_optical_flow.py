@@ -97,9 +97,10 @@ def test_chaining_follows_the_material():
 def test_only_similar_velocities_are_averaged():
     first = np.zeros((60, 60, 2), np.float32)
     near, far = first + np.float32([0.2, 0]), first + np.float32([8, 0])
-    np.testing.assert_allclose(optical_flow.average_velocities([first]), first)
-    np.testing.assert_allclose(optical_flow.average_velocities([first, near])[..., 0], 0.1, atol=0.01)
-    np.testing.assert_allclose(optical_flow.average_velocities([first, far])[..., 0], 0, atol=0.01)
+    np.testing.assert_allclose(optical_flow.average_velocities([first], 0.1), first)
+    np.testing.assert_allclose(optical_flow.average_velocities([first, near], 0.1)[..., 0], 0.1, atol=0.01)
+    np.testing.assert_allclose(optical_flow.average_velocities([first, far], 0.1)[..., 0], 0, atol=0.01)
+    np.testing.assert_allclose(optical_flow.average_velocities([first, near], 0.0)[..., 0], 0, atol=0.05)
 
 
 def test_inside_includes_the_border_pixels():
