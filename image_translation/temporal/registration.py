@@ -29,11 +29,13 @@ _TILE = 128  # pixels; smaller in frames that would have fewer than 2 x 2 tiles
 _SMALLEST_TILE = 32  # pixels
 _MOST_TILES = 6  # along an axis; more take time and say no more
 _BAND = (1.0, 8.0)  # pixels; noise below and shading above are no texture
+_ROUNDING = 1e-6  # of the highest intensity
 _UPSAMPLING = 50  # steps per pixel
 _MIN_CORRELATION = 0.5  # of a tile with itself one frame later; below, it has no texture that is found again
 _MIN_KNOWN = 0.7  # fraction of the frames whose acceleration must be known
 _MAX_STEP = 6.0  # pixels per frame; a larger one is a jump, which is no jitter
-_PENALTY = 0.01  # of the squared jitter; half of a displacement with a period of 20 frames is taken for jitter
+_MIN_PENALTY = 0.003  # of the squared jitter; half of a displacement with a period of 27 frames is taken for jitter
+_ERROR_INFLATION = 2.0  # of the standard error: tiles are as small as some groups of cells, so that they correlate
 _MIN_AGREEMENT = 1.5  # common acceleration of the tiles over their spread
 _MAX_PERSISTENCE = -0.25  # autocorrelation of the velocity at a lag of one frame: -0.5 is jitter, 0 a random walk
 _FRAMES_PER_DEGREE = 6  # frames for each degree of the polynomial trend of the velocity
@@ -125,7 +127,9 @@ def count_tiles(shape: tuple[int, ...]) -> int:
 
 def _band_pass(image: NDArray[np.float32]) -> NDArray[np.float64]:
     fine, coarse = (gaussian_filter(image.astype(np.float64), sigma) for sigma in _BAND)
-    return fine - coarse
+    band = fine - coarse
+    # Rounding errors of a constant area would be a texture that is always found again.
+    return np.where(np.abs(band) > _ROUNDING * np.abs(image).max(), band, 0.0)
 
 
 def _tiles(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
@@ -145,8 +149,9 @@ def estimate_jitter(shifts: NDArray[np.float64], valid: NDArray[np.bool_]) -> Ji
     """Estimate the jitter of each frame from the shifts of its tiles, if they give evidence of one.
 
     The jitter is the smallest displacement whose second differences are those that all tiles share, by penalised least
-    squares as in Whittaker's smoother (Eilers 2003, A perfect smoother, Analytical Chemistry 75, 3631-3636). Drift and
-    persistent motion have no second differences and stay. Steps of more than 6 pixels are jumps and stay, too.
+    squares as in Whittaker's smoother (Eilers 2003, A perfect smoother, Analytical Chemistry 75, 3631-3636); the more
+    the tiles differ, the higher is the penalty. Drift and persistent motion have no second differences and stay. Steps
+    of more than 6 pixels are jumps and stay, too.
 
     Parameters
     ----------
@@ -199,8 +204,11 @@ def estimate_jitter(shifts: NDArray[np.float64], valid: NDArray[np.bool_]) -> Ji
             "the tiles move together, but not to and fro: like a sheet of cells, not like a stage. The autocorrelation "
             f"of their velocity at a lag of one frame is {persistence:.2f}; it must be at most {_MAX_PERSISTENCE:g}"
         )
-    displacements = np.where(valid[:, np.newaxis], _displacements(common, known + 1, len(valid)), 0.0)
-    return Jitter(-displacements, amplitude, spread, tiles)
+    # Variance of the error of the accelerations over that of the jitter: cells that move much hide its slow part.
+    error = _ERROR_INFLATION * 1.2533 * spread / np.sqrt(tiles)
+    penalty = max(_MIN_PENALTY, float((error / (_TO_POSITION * amplitude)) ** 2))
+    displacements = _displacements(common, known + 1, len(valid), penalty)
+    return Jitter(-np.where(valid[:, np.newaxis], displacements, 0.0), amplitude, spread, tiles)
 
 
 def moves_along(shifts: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
@@ -245,12 +253,13 @@ def _persistence(velocities: NDArray[np.float64], numbers: NDArray[np.intp]) -> 
     return float(products.mean() / np.square(residual).sum(axis=1).mean())
 
 
-def _displacements(accelerations: NDArray[np.float64], numbers: NDArray[np.intp], frames: int) -> NDArray[np.float64]:
+def _displacements(
+    accelerations: NDArray[np.float64], numbers: NDArray[np.intp], frames: int, penalty: float
+) -> NDArray[np.float64]:
     """Return the smallest displacements (T, 2) with the given second differences (K, 2) at some frames."""
-    differences = sparse.diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(frames - 2, frames)).tocsr()[
-        numbers - 1
-    ]
-    gram = differences.T @ differences + _PENALTY * sparse.eye_array(frames)
+    stencil = sparse.diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(frames - 2, frames))
+    differences = stencil.tocsr()[numbers - 1]
+    gram = differences.T @ differences + penalty * sparse.eye_array(frames)
     return np.asarray(spsolve(gram.tocsc(), differences.T @ accelerations))
 
 
