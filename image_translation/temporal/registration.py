@@ -11,10 +11,7 @@ from itertools import product
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.ndimage import gaussian_filter
-from scipy.sparse.linalg import spsolve
-from skimage.registration import phase_cross_correlation
 
 from image_translation.errors import DataError
 
@@ -99,6 +96,8 @@ def tile_shifts(previous: NDArray[np.float32], current: NDArray[np.float32]) -> 
 def _tile_shift(
     before: NDArray[np.float64], after: NDArray[np.float64], rows: slice, columns: slice
 ) -> NDArray[np.float64]:
+    from skimage.registration import phase_cross_correlation
+
     unknown = np.full(2, np.nan)
     window = np.outer(np.hanning(rows.stop - rows.start), np.hanning(columns.stop - columns.start))
     tile, offset = window * after[rows, columns], np.zeros(2, int)
@@ -257,6 +256,9 @@ def _displacements(
     accelerations: NDArray[np.float64], numbers: NDArray[np.intp], frames: int, penalty: float
 ) -> NDArray[np.float64]:
     """Return the smallest displacements (T, 2) with the given second differences (K, 2) at some frames."""
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     stencil = sparse.diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(frames - 2, frames))
     differences = stencil.tocsr()[numbers - 1]
     gram = differences.T @ differences + penalty * sparse.eye_array(frames)
