@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames to process; all if not given",
     )
 
+    group.add_argument(
+        "--register", action="store_true",
+        help="take the jitter of the stage out of the movie first, which moves phase and stain alike; stops if the "
+        "frames do not show that it is the stage that moves",
+    )  # fmt: skip
+
     # Literal defaults and choices: --help does not wait for the filters, and a test compares them with the options.
     group = parser.add_argument_group("smoothing")
     group.add_argument(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from image_translation import normalize
 from image_translation.errors import UsageError, listing
 from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position
+from image_translation.evaluation.registered import as_predicted
 from image_translation.omezarr.store import Position, Store
 
 Field = tuple[str, int]
@@ -88,7 +89,8 @@ def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: 
     """
     pairs: list[Pair] = []
     for place in prediction.select(wanted.positions):
-        mine, other = prediction.position(place), matching_position(truth, place, "the truth")
+        mine = prediction.position(place)
+        other = as_predicted(matching_position(truth, place, "the truth"), truth, mine)
         for channel, named in _common(name, mine, other, wanted):
             predicted = Movie(f"the prediction {name}", mine, (mine.channels.index(channel),))
             true = Movie("the truth", other, (other.channels.index(named),))

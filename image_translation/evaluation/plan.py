@@ -12,6 +12,7 @@ from image_translation.evaluation.nuclei import Nuclei, find_nuclei
 from image_translation.evaluation.options import EvaluationOptions
 from image_translation.evaluation.pairs import Pair, Pairing, find_pairs
 from image_translation.evaluation.predictions import find_predictions, split_raw, stored_request
+from image_translation.evaluation.registered import as_predicted, warn_if_otherwise, warn_if_unregistered
 from image_translation.metrics.rows import RAW, TRUTH
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.store import Position, Store, open_store
@@ -191,6 +192,10 @@ def _find_references(options: EvaluationOptions, raw: Store) -> _References:
 def _all_series(options: EvaluationOptions, predictions: Mapping[str, Store]) -> Iterator[Series]:
     raw, others = split_raw(predictions, options.raw)
     references = _find_references(options, raw)
+    first = raw.position(raw.names[0])
+    for what, store in (("the truth", options.truth and references.truth), ("the phase", references.phase)):
+        if store:
+            warn_if_unregistered(what, store, first)
     for name in raw.select(options.positions):
         yield from _series(name, raw, others, references, options)
 
@@ -209,15 +214,16 @@ def _series(
     for method, store in predictions.items():
         what = f"the prediction {method}"
         other = matching_position(store, name, what)
+        warn_if_otherwise(what, other, position)
         others[method] = Movie(what, other, _indices(other, channels, what))
     truth, phase = None, None
     named = [references.same.get(channel, channel) for channel in channels]
     if references.truth:
-        other = matching_position(references.truth, name, "the truth")
+        other = as_predicted(matching_position(references.truth, name, "the truth"), references.truth, position)
         if references.truth_given or set(named) <= set(other.channels):
             truth = Movie("the truth", other, _indices(other, named, "the truth"))
     if references.phase:
-        other = matching_position(references.phase, name, "the phase")
+        other = as_predicted(matching_position(references.phase, name, "the phase"), references.phase, position)
         phase = Movie("the phase", other, (select_channel(other, references.channel),))
     for z in range(position.shape[2]):
         planes = {RAW: Planes(raw, z, -frames.start)}

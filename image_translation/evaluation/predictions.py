@@ -7,7 +7,7 @@ from typing import Any
 from image_translation.errors import UsageError
 from image_translation.metrics.rows import RAW, TRUTH
 from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import STORE_SUFFIX, Store, open_store
+from image_translation.omezarr.store import STORE_SUFFIX, Position, Store, open_store
 
 
 def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
@@ -66,10 +66,11 @@ def split_raw(predictions: Mapping[str, Store], path: Path | None) -> tuple[Stor
     return raw, others
 
 
-def stored_request(store: Store) -> dict[str, Any]:
+def stored_request(prediction: Store | Position) -> dict[str, Any]:
     """Read the request that a prediction was made by from its provenance; empty if `smooth` did not write it."""
     try:
-        return dict(store.position(store.names[0]).attributes[PROVENANCE_KEY]["request"])
+        image = prediction.position(prediction.names[0]) if isinstance(prediction, Store) else prediction
+        return dict(image.attributes[PROVENANCE_KEY]["request"])
     except (KeyError, TypeError, ValueError):
         return {}
 

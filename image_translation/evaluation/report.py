@@ -15,6 +15,7 @@ from image_translation.evaluation.paired_scores import PairedScores
 from image_translation.evaluation.pairs import Field, Pair
 from image_translation.evaluation.plan import EvaluationPlan
 from image_translation.evaluation.predictions import stored_request
+from image_translation.evaluation.registered import as_predicted
 from image_translation.figures.scores import FieldView, box_plot_figure, field_figure
 from image_translation.files import file_stems
 from image_translation.metrics.rows import (
@@ -111,7 +112,8 @@ class _Sources:
             return None
         raw = pair.predicted.movie
         try:
-            position = matching_position(self._store, raw.position.name, "the phase")
+            found = matching_position(self._store, raw.position.name, "the phase")
+            position = as_predicted(found, self._store, raw.position)
             source = Movie("the phase", position, (select_channel(position, self._channel),))
             frames = frame_numbers(raw, self._requests[pair.method])
             return align(source, raw, pair.predicted.z, frames, exact=False)[0].read(field[1])[0]

@@ -7,6 +7,7 @@ frame by frame. Start with `store`.
 - `metadata`: tolerant parsing of the metadata of all versions
 - `arrays`: groups and arrays, opened with zarr and tensorstore; the cache of decoded chunks
 - `tracked_labels`: label images of tracked objects, and their lineage
+- `registered`: images that are displaced by stored shifts when they are read
 - `selection`: channel, planes and frames from command line options
 - `statistics`: normalisation statistics and display windows of a movie
 - `output`: create output stores; add display windows and provenance

@@ -8,6 +8,7 @@ Start with `run`, then `stream`, which is the way of a frame in one function.
 - `options`, `methods`: options of a run; the smoothing methods by name
 - `plan`, `dry_run`, `request`: what will be done; its description; its stored form, which decides whether results match
 - `run`, `task`, `cluster`: all positions; one position; positions on a Dask cluster
+- `registration`: the shifts that take the jitter of the stage out of a position
 - `stream`, `writer`, `plane_groups`: read, predict, filter, score and write frames; planes that go together
 - `journal`, `progress`, `output_directory`: unfinished work; how far it is; what can be kept of existing results
 - `figures`, `excerpt`, `report`: figures of a run, the frames and regions they show, and their explanation

@@ -6,6 +6,7 @@ from image_translation.metrics.rows import RAW
 from image_translation.omezarr.output import ImageSpec
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_bytes, plane_groups
+from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
 BYTES_PER_VALUE = 4
 
@@ -35,6 +36,7 @@ def describe(plan: Plan) -> str:
         ("", f"{spec.n_parameters / 1e6:.2f} million weights, stages {spec.architecture.dims}, stride {spec.stride}"),
         ("", f"{source} -> {', '.join(spec.output_channels)}"),
         ("normalization", f"{plan.normalization} ({source_of_method})"),
+        ("registration", REGISTRATION_METHOD if options.register else "none"),
         ("movie", f"{plan.store.path} (OME-Zarr {plan.store.version}, {plan.store.layout})"),
         ("positions", f"{len(names)}: {shown}"),
         ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),

@@ -116,6 +116,11 @@ class Journal:
         """Whether every store is written, so that only publishing is left."""
         return (self.directory / COMPLETE).exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether the image of any position has been created."""
+        return any(self.directory.glob("positions/**/progress.json"))
+
     def store(self, method: str) -> Path:
         """Directory of the unfinished store of a method."""
         return self.directory / f"{method}{STORE_SUFFIX}"

@@ -64,6 +64,8 @@ class SmoothOptions(Inference):
         Window of the motion filter, in frames.
     causal_lag
         Number of later frames that the causal motion filter waits for.
+    register
+        Take the jitter of the stage out of the movie first.
     normalization
         ``median_iqr``, ``mean_std`` or ``none``; None uses what the checkpoint says.
     device, precision, batch_size, tta, backend, cache
@@ -90,6 +92,7 @@ class SmoothOptions(Inference):
     median_window: int = 5
     motion_window: int = 7
     causal_lag: int = 1
+    register: bool = False
     normalization: Method | None = None
     scheduler: str | None = None
     overwrite: bool = False

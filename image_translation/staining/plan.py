@@ -17,6 +17,7 @@ from image_translation.omezarr.output import ImageSpec
 from image_translation.omezarr.selection import select_channel, select_frames, select_planes
 from image_translation.omezarr.store import Position, Store, open_store
 from image_translation.staining.options import SmoothOptions
+from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
 _T = TypeVar("_T")
 
@@ -128,6 +129,8 @@ class Plan:
                 "normalization": self.normalization,
                 "precision": self.options.precision,
                 "tta": self.options.tta,
+                # Only where it is asked for: requests of earlier versions stay equal.
+                **({"registration": REGISTRATION_METHOD} if self.options.register else {}),
             },
             "methods": self.options.method_parameters(),
         }

@@ -61,6 +61,11 @@ class Progress:
         """Whether all images of the position are complete."""
         return bool(self._load().get(FINISHED))
 
+    @property
+    def registration(self) -> Path:
+        """File for the shifts that register the frames of the position."""
+        return self.directory / "registration.json"
+
     def result(self, z: int) -> Path:
         """File for the result of the series of a plane, written when all its frames are."""
         return self.directory / f"result-{z}.json"

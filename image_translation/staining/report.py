@@ -7,6 +7,7 @@ from image_translation.figures.html_report import Section, write_html_report
 from image_translation.files import file_stems
 from image_translation.metrics.rows import RAW
 from image_translation.metrics.score_card import ScoreCard
+from image_translation.omezarr.registered import RegisteredPosition
 from image_translation.staining.methods import RECOMMENDED
 from image_translation.staining.plan import Plan, Series
 from image_translation.staining.writer import SeriesResult
@@ -136,6 +137,13 @@ def _facts(plan: Plan, series: Series, result: SeriesResult) -> dict[str, str]:
         "normalised by": plan.normalization,
         "methods": "; ".join(_method(name, parameters) for name, parameters in methods.items()),
     }
+    if isinstance(position, RegisteredPosition):
+        found = position.registration
+        facts["registered"] = (
+            f"jitter of {found.common:.2f} px (standard deviation) taken out of {', '.join(found.channels)}"
+            if found.displaces
+            else "no jitter found, no frame displaced"
+        )
     if RECOMMENDED in methods:
         facts["recommended"] = RECOMMENDED
     if result.invalid:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from image_translation.errors import DataError, UsageError, listing
+from image_translation.errors import DataError, ImageTranslationError, UsageError, listing
 from image_translation.files import remove
 from image_translation.metrics.rows import RAW, Row, read_csv, write_csv
 from image_translation.network.predictor import Predictor
@@ -22,7 +22,16 @@ from image_translation.omezarr.store import STORE_SUFFIX
 from image_translation.staining.journal import Journal
 from image_translation.staining.output_directory import FIGURES, METRICS, Existing, find_existing
 from image_translation.staining.plan import Plan
-from image_translation.staining.task import Failure, Task, attempt, make_predictor, perform, provenance
+from image_translation.staining.registration import registered, report
+from image_translation.staining.task import (
+    Failure,
+    Task,
+    attempt,
+    make_predictor,
+    perform,
+    provenance,
+    stored_registrations,
+)
 from image_translation.staining.writer import SeriesResult
 
 LISTED_FAILURES = 20  # positions that failed, one line each
@@ -61,7 +70,12 @@ def smooth_movie(plan: Plan) -> list[Row]:
         existing = find_existing(plan)  # again, under the lock
         skipped = plan.store.matching(options.skip)
         dropped = journal.open(existing.plan.request, overwrite=options.overwrite, may_drop=skipped)
-        rows = None if journal.complete else _compute(existing, journal, dropped)
+        try:
+            rows = None if journal.complete else _compute(existing, journal, dropped)
+        except ImageTranslationError:
+            if options.register and not journal.begun:  # refused: nothing is left that a run without it runs into
+                journal.clear()
+            raise
         names = [f"{method}{STORE_SUFFIX}" for method in existing.missing]
         journal.publish([*names, METRICS, FIGURES], existing.retired)
     return read_csv(options.output / METRICS) if rows is None else rows
@@ -96,6 +110,10 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
         for method in unfinished:
             finish_root(journal.store(method), provenance(plan, method))
     remove(journal.directory / FIGURES)
+    registrations = stored_registrations(plan, stores[RAW])
+    if registrations:
+        report(registrations)
+        plan = registered(plan, registrations)
     write_figures(plan, stores, results, journal.directory / FIGURES)
     return rows
 
@@ -110,7 +128,7 @@ def _obsolete_groups(dropped: Collection[str], names: Collection[str]) -> Iterat
 def _perform_all(plan: Plan, tasks: Sequence[Task]) -> Iterator[Failure | None]:
     """Perform the unfinished tasks, and yield the failure of each, if any."""
     with tqdm(total=sum(task.frames for task in tasks), unit="frame", disable=None, dynamic_ncols=True) as bar:
-        bar.set_description("staining")
+        bar.set_description("registering, staining" if plan.options.register else "staining")
         unfinished = []
         for task in tasks:
             if task.finished:

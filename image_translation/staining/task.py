@@ -8,17 +8,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from image_translation.errors import DataError, ImageTranslationError, first_line
+from image_translation.errors import DataError, ImageTranslationError, first_line, listing
 from image_translation.files import remove, write_json
+from image_translation.metrics.rows import RAW
 from image_translation.network import loading
 from image_translation.network.checkpoint import StateDict
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.output import create_image, finish_image, image_path
+from image_translation.omezarr.registered import KEY, Registration, stored_registration
 from image_translation.omezarr.statistics import field_statistics
+from image_translation.omezarr.store import open_store
 from image_translation.staining.options import Inference
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_groups
 from image_translation.staining.progress import Progress
+from image_translation.staining.registration import find_registration, registered, registration_frames
 from image_translation.staining.stream import stain
 from image_translation.staining.writer import SeriesResult, Workspace
 
@@ -55,8 +59,9 @@ class Task:
 
     @property
     def frames(self) -> int:
-        """Number of frames, summed over the planes."""
-        return sum(len(series.frames) for series in self.plan.series)
+        """Number of frames to process, summed over registration and planes."""
+        registered = registration_frames(self.plan.series) if self.plan.options.register else 0
+        return registered + sum(len(series.frames) for series in self.plan.series)
 
     @property
     def finished(self) -> bool:
@@ -111,6 +116,7 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     """
     plan, progress = task.plan, Progress(task.directory)
     task.directory.mkdir(parents=True, exist_ok=True)
+    registration = _registration(task, progress, on_frames) if plan.options.register else None  # may refuse: first
     for method in task.unfinished:
         _create_image(task, method, progress)
     first = plan.series[0]
@@ -118,6 +124,8 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been repaired in the meantime
         for method in task.unfinished:
             progress.forget(method)
+    if registration:
+        plan = registered(plan, {task.name: registration})
     workspace = Workspace(task.stores, frozenset(task.unfinished), progress)
     results = {series.z: _read_result(progress.result(series.z)) for series in plan.series}
     for group in plane_groups(plan):
@@ -131,7 +139,7 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
                 results[series.z] = result
     known = [result for result in results.values() if result is not None]
     for method in task.unfinished:
-        _finish_image(plan, method, image_path(task.stores[method], task.name), known)
+        _finish_image(plan, method, image_path(task.stores[method], task.name), known, registration)
     progress.finish()
 
 
@@ -171,17 +179,40 @@ def _create_image(task: Task, method: str, progress: Progress) -> None:
     scratch.rename(path)
 
 
-def _finish_image(plan: Plan, method: str, path: Path, results: Sequence[SeriesResult]) -> None:
+def stored_registrations(plan: Plan, raw: Path) -> dict[str, Registration]:
+    """Read how each position was registered from the store of the raw prediction; empty if they were not."""
+    if not plan.options.register:
+        return {}
+    root = open_store(raw)
+    found = {name: stored_registration(root.position(name)) for name in plan.groups}
+    missing = [name for name, registration in found.items() if registration is None]
+    if missing:
+        raise DataError(f"{raw} does not say how {listing(missing)} was registered; replace it with --overwrite")
+    return {name: registration for name, registration in found.items() if registration is not None}
+
+
+def _registration(task: Task, progress: Progress, on_frames: Callable[[int], object]) -> Registration:
+    if RAW in task.unfinished:
+        return find_registration(task.plan, progress, on_frames)
+    on_frames(registration_frames(task.plan.series))
+    return stored_registrations(task.plan, task.stores[RAW])[task.name]
+
+
+def _finish_image(
+    plan: Plan, method: str, path: Path, results: Sequence[SeriesResult], registration: Registration | None
+) -> None:
     (image,) = plan.images(method).values()
     ends = {"min": min, "max": max, "start": min, "end": max}
     windows = [
         {key: end(result.windows[c][key] for result in results) for key, end in ends.items()}
         for c in range(len(image.channels))
     ]
-    own = {
+    own: dict[str, Any] = {
         "normalization": asdict(results[0].statistics),
         "invalid_frames": sorted({number for result in results for number in result.invalid}),
     }
+    if registration:
+        own[KEY] = registration.to_json()
     finish_image(path, image, windows, provenance(plan, method) | own)
 
 

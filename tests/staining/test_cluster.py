@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from support import jittered
 from support.stores import phase, write_plate
 
 from image_translation.cli.commands import main
@@ -86,6 +87,15 @@ def test_pixels_are_the_same_as_in_one_process(workers: Any, stain: Any, tmp_pat
     networks = workers.run(cluster._predictor.cache_info)
     assert all(info.misses == 1 for info in networks.values() if info.currsize)  # loaded once a worker
     assert sum(info.hits + info.misses for info in networks.values()) >= len(NAMES)
+
+
+def test_workers_register_as_one_process_does(workers: Any, stain: Any, tmp_path: Path) -> None:
+    movies = {name: jittered.movie(jittered.to_and_fro(), seed=i) for i, name in enumerate(NAMES)}
+    source = write_plate(tmp_path / "in.zarr", movies)
+    assert stain(source, "--register", output=tmp_path / "alone") == 0
+    assert stain(source, "--register", "--scheduler", workers.scheduler.address) == 0
+    assert same(tmp_path / "alone", tmp_path / "out")
+    assert stain(source, "--register", output=tmp_path / "alone") == 0  # holds these results already
 
 
 def test_a_failing_position_is_reported_and_the_others_are_finished(
