@@ -81,6 +81,12 @@ def matching_position(store: Store, name: str, what: str) -> Position:
     return store.position(name if name in store.names else store.names[0])
 
 
+def lies_between_frames(prediction: Store, truth: Store) -> bool:
+    """Return whether the frames of a prediction lie half way between those of the truth, as the mean of two does."""
+    later = _offset(prediction.position(prediction.names[0]), _TIME) - _offset(truth.position(truth.names[0]), _TIME)
+    return abs(later % 1 - 0.5) < _TOLERANCE
+
+
 def align(movie: Movie, raw: Movie, z: int, frames: range, *, exact: bool) -> tuple[Planes, float]:
     """Find the frames and the plane of another movie that match those of the raw prediction, by their translations.
 

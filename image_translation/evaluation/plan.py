@@ -7,7 +7,14 @@ from pathlib import Path
 
 from image_translation import data
 from image_translation.errors import UsageError, listing
-from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position
+from image_translation.evaluation.alignment import (
+    Movie,
+    Planes,
+    align,
+    frame_numbers,
+    lies_between_frames,
+    matching_position,
+)
 from image_translation.evaluation.nuclei import Nuclei, find_nuclei
 from image_translation.evaluation.options import EvaluationOptions
 from image_translation.evaluation.pairs import Pair, Pairing, find_pairs
@@ -149,6 +156,11 @@ def _pairs(options: EvaluationOptions, predictions: Mapping[str, Store]) -> Iter
             )
     wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
     for name, store in predictions.items():
+        if len(predictions) > 1 and lies_between_frames(store, truth):
+            _log.info(
+                "%s lies half way between the frames of the truth: it is scored over time, not image by image", name
+            )
+            continue
         yield from find_pairs(name, store, stored_request(store), truth, wanted)
 
 

@@ -68,6 +68,19 @@ def test_directory_is_scored_against_truth(stores: Path, capsys: pytest.CaptureF
     assert {(line["rank"], line["method"]) for line in card} == {("1", "steady"), ("2", "raw")}
 
 
+def test_a_mean_of_two_frames_is_scored_over_time_only(
+    stores: Path, cells: CellMovie, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(stores / "window.ome.zarr", (cells.raw[1:] + cells.raw[:-1]) / 2)
+    add_provenance(stores / "window.ome.zarr", {}, translation=[0.5, 0, 0, 0, 0])
+    caplog.set_level("INFO")
+    out = stores / "scores"
+    assert evaluate(stores, "--truth", stores / "true", "-o", out) == 0
+    assert "window lies half way between the frames of the truth" in caplog.text
+    assert {row.method for row in read_csv(out / "metrics.csv")} == {"raw", "steady", "window", "truth"}
+    assert "window" not in {row.method for row in read_csv(out / "scores.csv")}
+
+
 def test_numbers_are_those_of_the_evaluator(stores: Path, cells: CellMovie, tmp_path: Path) -> None:
     from image_translation.frame import Frame
     from image_translation.metrics.evaluator import Evaluator
