@@ -29,6 +29,8 @@ from benchmarks.job import Job
 from benchmarks.movies import write_movie
 from benchmarks.network_variants import Case
 from benchmarks.table import Measurement, format_table
+from benchmarks.worlds import WORLDS
+from benchmarks.worlds import Job as WorldJob
 from image_translation.data.lookup import CACHE_VARIABLE
 from image_translation.errors import UsageError
 from image_translation.metrics.rows import read_csv
@@ -236,31 +238,49 @@ def test_measurement_without_a_target() -> None:
 
 @pytest.mark.slow
 def test_temporal_benchmark_scores_all_methods() -> None:
-    condition = temporal.Condition(1.0, 3.0)
-    result = temporal.run(temporal.Job(condition, seed=5, density=0.7, side=96, frames=12, tta=False))
-    assert {method for method, _ in result} == {"raw", "window", "savgol", "median", "motion", "causal", "true motion"}
+    world = WORLDS["walk 0.9 px, focus"]
+    result = temporal.run(WorldJob(world, seed=5, density=0.7, side=96, frames=12, checkpoint="demo_ckpt"))
+    methods = {"raw", *temporal.METHODS}
+    assert {method for method, _ in result.scores} == {*methods, "true motion"}
+    assert set(result.with_truth) == set(result.without_truth) == methods
     for channel in temporal.CHANNELS:
-        flicker = {method: values["flicker"] for (method, of), values in result.items() if of == channel}
+        flicker = {method: values["flicker"] for (method, of), values in result.scores.items() if of == channel}
         assert flicker["raw"] == 1
-        assert flicker["true motion"] < flicker["motion"] < 0.95
-        assert result["window", channel]["lag"] == pytest.approx(-0.5, abs=0.05)
-    table = temporal.format_flicker({condition: [result, result]})
-    achieved = (1 - result["motion", "nuclei"]["flicker"]) / (1 - result["true motion", "nuclei"]["flicker"])
-    assert f"{achieved:.3f} ±0.000" in table
-    assert "1 px, flicker 3" in temporal.format_quality({condition: [result]})
-    assert "over all 1 movies" in temporal.format_methods([result])
+        assert flicker["true motion"] < flicker["motion"] < 0.8
+        assert result.scores["window", channel]["lag"] == pytest.approx(-0.5, abs=0.05)
+        assert result.scores["motion", channel]["pearson"] > result.scores["raw", channel]["pearson"]
+    tables = {world.name: [result, result]}
+    left, limit = (result.scores[method, "nuclei"]["flicker"] for method in ("motion", "true motion"))
+    assert f"{(1 - left) / (1 - limit):.2f}" in temporal.format_flicker(tables)
+    assert world.name in temporal.format_reach(tables)
+    assert "over all 2 movies" in temporal.format_methods(tables)
 
 
-def test_temporal_benchmark_marks_missed_targets() -> None:
-    condition = temporal.Condition(1.0, 3.0)
-    results = [
-        {(m, c): {"flicker": f} for c in temporal.CHANNELS for m, f in (("motion", motion), ("true motion", 0.2))}
-        for motion in (0.3, 0.5)
-    ]
-    nuclei, membrane = temporal.format_flicker({condition: results}).splitlines()[-2:]
-    assert "0.750 ±0.125" in nuclei
-    assert "0.90   | NO" in nuclei
-    assert "0.75   | yes" in membrane
+def scores(**values: float) -> dict[tuple[str, str], dict[str, float]]:
+    """Return scores in which raw has 0 everywhere, and the motion filter the given values, with some defaults."""
+    own = dict.fromkeys(temporal.COLUMNS, 0.0) | {"detail": 1.0, "flicker": 0.3} | values
+    raw, limit = dict.fromkeys(temporal.COLUMNS, 0.0), {"flicker": 0.2}
+    by_method = {"raw": raw, "motion": own, "true motion": limit}
+    return {(method, channel): found for method, found in by_method.items() for channel in temporal.CHANNELS}
+
+
+def test_temporal_benchmark_names_what_is_missed() -> None:
+    results = [temporal.Result(scores(flicker=flicker), (), ()) for flicker in (0.3, 0.48)]
+    nuclei, membrane = temporal.format_flicker({"walk, focus": results}).splitlines()[-2:]
+    assert "0.76       | 0.85   | NO" in nuclei
+    assert "0.76       | 0.75   | yes" in membrane
+    kept = temporal.Result(scores(pearson_events=-0.004), (), ())
+    harmed = temporal.Result(scores(pearson=-0.01, detail=0.9, displacement=0.2), (), ())
+    lines = temporal.format_reach({"one": [kept], "other": [harmed]}).splitlines()[-4:]
+    assert [line.split("|")[-2].strip() for line in lines] == ["-", "-", *["r, detail, displaced"] * 2]
+
+
+def test_temporal_benchmark_counts_wrong_rankings() -> None:
+    with_truth = ("motion", "raw", "median", "window", "savgol", "causal")
+    without_truth = ("median", "raw", "motion", "causal", "window", "savgol")
+    table = temporal.format_rankings({"one": [temporal.Result({}, with_truth, without_truth)]})
+    assert "Wrongly above raw: median 1." in table
+    assert table.splitlines()[-1].split() == ["|", "all", "|", "5", "|", "0", "|", "1", "|", "1", "|"]
 
 
 def test_principal_components_agree_with_scikit_learn(tiny_checkpoint: Path) -> None:
