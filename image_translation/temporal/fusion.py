@@ -19,9 +19,10 @@ Image = NDArray[np.float32]
 _POOLING_SIGMA = 4.0  # pixels over which errors are compared
 # Share of the error of the neighbours' mean in its squared difference from the frame. With the frame's own weight in a
 # window of 7 frames, averaging stops to help at .6.
-_HELPS, _HARMS = 0.6, 1.2
+_HELPS, _HARMS = np.float32(0.6), np.float32(1.2)
 _USUAL_FRACTION = 0.9  # of the pixels; a division or a cell that detaches says nothing about the rest
 _LEAST_OWN_WEIGHT = np.float32(0.1)  # of the frame in the mean of its neighbours, which equals it if none is trusted
+_BALANCE = np.float32(2)  # the weights of the two sides may differ by this factor
 _ONE_SIDED = 1.5  # factor of the error of neighbours on one side of the frame, whose displacements do not cancel
 
 
@@ -91,7 +92,8 @@ def relative_error(sides: Sides) -> Image:
     -------
     NDArray[np.float32]
         Shape (C, Y, X): 0 if the neighbours agree, 1 if they differ from each other twice as much as their mean does
-        from the frame.
+        from the frame. Where one side is not trusted, as after a division, there is nothing to compare the other with,
+        and the error is at least the limit above which neighbours are not used.
 
     Notes
     -----
@@ -108,7 +110,10 @@ def relative_error(sides: Sides) -> Image:
         error += error[usual].mean()
         change_squared += change_squared[usual].mean()
         errors.append(error / np.maximum(change_squared, np.finfo(np.float32).tiny))
-    return np.stack(errors)
+    low, high = sides.weights.min(axis=0), np.maximum(sides.weights.max(axis=0), _LEAST_OWN_WEIGHT)
+    balance = np.minimum(_BALANCE * low / high, 1)
+    least = np.where(balance < 1, _HARMS - (_HARMS - _HELPS) * balance, np.float32(0))
+    return np.maximum(np.stack(errors), least)
 
 
 def fuse(sides: Sides, error: Image) -> Image:
@@ -128,7 +133,7 @@ def fuse(sides: Sides, error: Image) -> Image:
         Shape (C, Y, X).
     """
     factor = np.float32(1 if sides.two_sided else _ONE_SIDED)
-    use = np.clip((_HARMS - factor * error) / np.float32(_HARMS - _HELPS), 0, 1)
+    use = np.clip((_HARMS - factor * error) / (_HARMS - _HELPS), 0, 1)
     use *= use * (3 - 2 * use)  # smooth steps
     mean = (sides.own_weight * sides.own + sides.sums.sum(axis=0)) / (sides.own_weight + sides.weights.sum(axis=0))
     return sides.own + use * (mean - sides.own)

@@ -68,6 +68,17 @@ def test_neighbours_without_confidence_have_no_effect():
     np.testing.assert_allclose(fuse(sides, relative_error(sides))[0], images[0], atol=1e-6)
 
 
+def test_a_place_trusted_on_one_side_only_keeps_its_frame():
+    """As after a division: the frames before show other material, and those after may all be displaced alike."""
+    images = np.stack([texture(0)] + [texture(1)] * 6)
+    confidence = np.ones_like(images)
+    confidence[OFFSETS < 0, :, :64] = 0
+    sides = sum_sides(images[:, np.newaxis], OFFSETS, WEIGHTS, confidence)
+    change = fuse(sides, relative_error(sides))[0] - images[0]
+    assert rms(change[:, :64]) < 1e-3
+    assert rms(change[:, 72:]) > 0.5
+
+
 def test_error_of_independent_estimates_is_that_of_their_mean():
     """Weights 1: the mean of 6 has a sixth of the variance; its squared difference from the frame is 7 sixths of it."""
     images = np.stack([texture(seed, 0.8) for seed in range(7)])[:, np.newaxis]
