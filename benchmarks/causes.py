@@ -17,8 +17,8 @@ from image_translation.metrics.motion import REDUCTION, MotionEstimator
 
 CAUSES = ("gain", "background", "shift", "focus", "halo")
 
-FOCUS_UNIT = 1.37  # square pixels: coefficient of the Laplacian for a depth of field, of simulated movies
-HALO_UNIT = -0.25  # coefficient of the low frequencies for a relative change by 1, of simulated movies of halo 0.5
+FOCUS_UNIT = 1.7  # square pixels: coefficient of the Laplacian for a depth of field, of simulated movies
+HALO_UNIT = -0.4  # coefficient of the low frequencies for a relative change by 1, of simulated movies of halo 0.5
 SERIES: Mapping[str, tuple[str, list[int]]] = {
     "gain": ("gain", [0]),
     "lateral": ("shift", [0, 1]),
@@ -30,6 +30,7 @@ SERIES: Mapping[str, tuple[str, list[int]]] = {
 
 _MARGIN = 8  # pixels at the border that are left out, as interpolation and flow are worse there
 _FOCUS_SIGMA = 1.5  # pixels, of the Laplacian of a Gaussian: finer structure is mostly noise
+_FINE_FOCUS_SIGMA = 0.7  # pixels, of a second one: strong defocus does not change all frequencies alike
 _HALO_SIGMA = 24.0  # pixels, 1.2 times the radius of a simulated cell, as in ``simulation.optics``
 _WAVES = 4  # half waves of the background along each side of the field
 
@@ -108,10 +109,11 @@ def explain(before: Image, after: Image, flow: Image, valid: NDArray[np.bool_]) 
     # Both frames are warped half way, so that interpolation blurs both alike: blur would be taken for defocus.
     first, second = half_way(before, after, flow)
     image, total = (first + second) / 2, second - first
-    groups = {name: [regressor - regressor[valid].mean() for regressor in group] for name, group in _groups(image)}
+    groups = dict(_groups(image))
     columns = [regressor for group in groups.values() for regressor in group]
     owners = np.array([name for name, group in groups.items() for _ in group])
     matrix = np.stack([column[valid] for column in columns]).astype(np.float64)
+    matrix -= matrix.mean(axis=1, keepdims=True)
     target = total[valid].astype(np.float64)
     target -= target.mean()
     gram, moments = matrix @ matrix.T, matrix @ target
@@ -121,7 +123,7 @@ def explain(before: Image, after: Image, flow: Image, valid: NDArray[np.bool_]) 
         name: np.sum([c * column for c, column, o in zip(coefficients, columns, owners, strict=True) if o == name], 0)
         for name in CAUSES
     }
-    parts["background"] = parts["background"] + total[valid].mean()
+    parts["background"] = parts["background"] + (total - sum(parts.values()))[valid].mean()
     units = {"focus": FOCUS_UNIT, "halo": HALO_UNIT}
     of = {name: coefficients[owners == name] / units.get(name, 1.0) for name in CAUSES if name != "background"}
     cells, contrast = _cells(image)
@@ -137,14 +139,23 @@ def half_way(before: Image, after: Image, flow: Image) -> tuple[Image, Image]:
     return _warp(before, -flow / 2), _warp(after, flow / 2)
 
 
-def attribute(change: Image, explanations: dict[str, Image], valid: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the share of each of a few images in the variance of a change, as `explain` does; all (Y, X)."""
-    matrix = np.stack([image[valid] - image[valid].mean() for image in explanations.values()]).astype(np.float64)
+def attribute(change: Image, effects: Mapping[str, Image], valid: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the share of each effect in a change: its covariance with the change, relative to the variance of that.
+
+    The effects keep their size: unlike in a regression, one of the right shape and negligible size has no share.
+
+    Parameters
+    ----------
+    change
+        The change, (Y, X) float32.
+    effects
+        What should add up to it, (Y, X) float32 each.
+    valid
+        Pixels to compare, (Y, X) bool.
+    """
     target = change[valid].astype(np.float64)
     target -= target.mean()
-    gram = matrix @ matrix.T
-    gram += 1e-9 * np.diag(np.diag(gram)) + 1e-12 * np.eye(len(gram))
-    return _shares(gram, matrix @ target, np.array(list(explanations)), float(target @ target))
+    return {name: float(effect[valid] @ target / (target @ target)) for name, effect in effects.items()}
 
 
 class Strengths:
@@ -181,7 +192,7 @@ class Strengths:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Mean share of each cause, of noise that is new in each frame, and of the rest, in the variance of the change."""
+        """Mean share in the variance of the change: of each cause, of noise that is new in each frame, of the rest."""
         shares = {name: float(np.mean([each[name] for each in self._shares])) for name in CAUSES}
         rest = 1 - sum(shares.values())
         variance = np.mean([size[2] ** 2 for size in self._sizes])
@@ -235,8 +246,11 @@ def _groups(image: Image) -> Iterator[tuple[str, list[Image]]]:
     yield "shift", [-slope for slope in np.gradient(fine)]
     laplacian = np.asarray(cv2.Laplacian(_blur(image, _FOCUS_SIGMA), cv2.CV_32F), np.float32)
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
+    fine_laplacian = np.asarray(cv2.Laplacian(_blur(image, _FINE_FOCUS_SIGMA), cv2.CV_32F), np.float32)
+    # Orthogonal, so that the coefficient of the first does not depend on it.
+    fine_laplacian -= laplacian * np.float32(np.vdot(fine_laplacian, laplacian) / np.vdot(laplacian, laplacian))
     # The focal plane may tilt.
-    yield "focus", [laplacian, laplacian * y[:, None], laplacian * x]
+    yield "focus", [laplacian, laplacian * y[:, None], laplacian * x, fine_laplacian]
     yield "halo", [_blur(level, _HALO_SIGMA)]
 
 
