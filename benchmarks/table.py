@@ -78,3 +78,11 @@ def format_table(measurements: Sequence[Measurement]) -> str:
 
 def _number(value: float, unit: str) -> str:
     return f"{value:.0f} {unit}".rstrip() if value >= 100 else f"{value:.3g} {unit}".rstrip()
+
+
+def format_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells, the first of which is the header, as a Markdown table."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
