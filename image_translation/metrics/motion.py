@@ -78,7 +78,7 @@ class MotionEstimator:
     """Estimate the motion from each frame of a movie to the next.
 
     A shift of the whole image is motion like any other: cells that stream together cannot be told from a stage that
-    shakes, and a stain belongs on its image in either case.
+    jitters, and a stain belongs on its image in either case.
     """
 
     def __init__(self) -> None:

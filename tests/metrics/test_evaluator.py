@@ -293,20 +293,20 @@ def test_truth_in_another_unit_is_converted_to_that_of_the_prediction():
 
 
 def test_a_stain_that_leaves_its_phase_is_displaced_and_flickers():
-    """The stage shakes, phase and prediction follow, and a method that holds the stain still parts from both."""
+    """The stage jitters, phase and prediction follow, and a method that holds the stain still parts from both."""
     m = cells_movie()
     shift = [2 * (-1) ** t for t in range(len(m.truth))]
-    shaken = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
+    jittered = np.stack([np.roll(frame, dx, axis=2) for frame, dx in zip(m.truth, shift, strict=True)])
     phase = np.stack([np.roll(frame, dx, axis=1) for frame, dx in zip(m.phase, shift, strict=True)])
     for truth in (False, True):
         evaluator = Evaluator("0", CHANNELS, {"still": 0, "same": 0}, truth=truth)
         rows = []
-        for t in range(len(shaken)):
+        for t in range(len(jittered)):
             if truth:
-                rows += evaluator.add("truth", Frame(t, shaken[t]))
-            rows += evaluator.add("raw", Frame(t, shaken[t], phase=phase[t]))
+                rows += evaluator.add("truth", Frame(t, jittered[t]))
+            rows += evaluator.add("raw", Frame(t, jittered[t], phase=phase[t]))
             rows += evaluator.add("still", Frame(t, m.truth[t]))
-            rows += evaluator.add("same", Frame(t, shaken[t]))
+            rows += evaluator.add("same", Frame(t, jittered[t]))
         for channel in CHANNELS:
             assert min(values(rows, "still", "displacement", channel).values()) > 1
             assert min(values(rows, "still", "displacement_local", channel).values()) > 1
