@@ -4,6 +4,7 @@ The images that a cause adds are known to first order: a gain adds the image its
 defocus its Laplacian, a halo its low frequencies, and an uneven illumination long waves.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -32,6 +33,8 @@ _MARGIN = 8  # pixels at the border that are left out, as interpolation and flow
 _FOCUS_SIGMA = 1.5  # pixels, of the Laplacian of a Gaussian: finer structure is mostly noise
 _FINE_FOCUS_SIGMA = 0.7  # pixels, of a second one: strong defocus does not change all frequencies alike
 _HALO_SIGMA = 24.0  # pixels, 1.2 times the radius of a simulated cell, as in ``simulation.optics``
+_SHIFT_HISTORY = 16  # frames from which the persistent part of a common shift is estimated
+_MAX_JITTER = 4.0  # pixels; a larger common shift is motion
 _WAVES = 4  # half waves of the background along each side of the field
 
 Image = NDArray[np.float32]
@@ -79,15 +82,31 @@ class Change:
 
 def changes(frames: Iterable[Image]) -> Iterator[Change]:
     """Explain the changes of a movie of frames (Y, X), float32."""
-    estimator = MotionEstimator(remove_jitter=True)
-    before = None
+    estimator = MotionEstimator()
+    before, shifts = None, deque[Vector](maxlen=_SHIFT_HISTORY)
     for frame in frames:
         motion = estimator.add(frame[np.newaxis])
         if before is not None and motion is not None:
             flow = _enlarged(motion.flow, frame.shape)
+            flow += _jitter_correction(flow, before, shifts)[:, np.newaxis, np.newaxis]
             events = cv2.resize(motion.events.view(np.uint8), frame.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
             yield explain(before, frame, flow, ~events & _inner(frame.shape))
         before = frame
+
+
+def _jitter_correction(flow: Image, before: Image, shifts: deque[Vector]) -> Image:
+    """Return the shift (2,) that replaces the common shift of a flow by its persistent part when added.
+
+    What is left in the change is the lateral jitter; that cells accelerate together is not told from it.
+    """
+    contrast = np.abs(cv2.GaussianBlur(before, (0, 0), 2) - cv2.GaussianBlur(before, (0, 0), 12))
+    shift = np.median(flow[:, contrast > np.median(contrast)], axis=1)
+    shifts.append(shift)
+    persistent = np.median(shifts, axis=0)
+    spread = 1.25 * np.abs(np.array(shifts) - persistent).mean(axis=0)
+    significant = (len(shifts) > 3) & (np.abs(persistent) > 3 * 1.25 * spread / np.sqrt(len(shifts)))
+    correction = np.where(significant, persistent, 0) - shift
+    return np.where(np.abs(correction) > _MAX_JITTER, 0, correction).astype(np.float32)
 
 
 def explain(before: Image, after: Image, flow: Image, valid: NDArray[np.bool_]) -> Change:

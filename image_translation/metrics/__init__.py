@@ -5,6 +5,7 @@ Start with `evaluator`; `docs/metrics.md` explains every metric.
 - `evaluator`: the streaming `Evaluator`: frames of the raw, true and smoothed movies -> rows
 - `frame_scores`: scores of one frame; `correlation`, `similarity`, `bands`: Pearson, SSIM, octave bands
 - `motion`, `flicker`: optical flow of the reference, and change along it
+- `registration`: displacement against the raw prediction
 - `reference`: intensity scale and resolution of the truth relative to the prediction
 - `lag`, `drift`, `tracks`: scores of complete movies: delay, intensity drift, variation of nuclei
 - `rows`: the tidy table of metrics, and CSV
