@@ -86,7 +86,8 @@ class MotionFilter:
         """Return the largest number of single-channel images (Y, X), float32, in memory."""
         window = self._before + self._lookahead + 2
         flows = 10 * window  # forward and backward: as estimated (2 images each), and refined with uncertainty (3 each)
-        return (n_channels + 1) * window + flows + (n_channels + 4) * (self._before + self._after + 1)
+        warped = (3 * n_channels + 11) * (self._before + self._after + 1)  # with their paths, confidences and weights
+        return (n_channels + 1) * window + flows + warped + 8 * n_channels
 
     def push(self, frame: Frame) -> list[Frame]:
         """Add the next frame, with its phase, and return the output frames that are complete.
