@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,8 @@ from tqdm import tqdm
 
 from benchmarks.arguments import integer
 from benchmarks.movies import MIN_SIDE
+from benchmarks.stained import smooth
+from benchmarks.table import format_markdown
 from benchmarks.worlds import DENSITIES, FIRST_SEED, WORLDS, Array, Job, Stained, stain
 from image_translation.cli.program import Parser
 
@@ -104,7 +105,7 @@ def run(job: Job) -> Result:
 
     cv2.setNumThreads(1)
     stained = stain(job)
-    results = {RAW: stained.raw, **_smooth(stained)}
+    results = {RAW: stained.raw, **smooth(stained.raw, stained.phase, METHODS)}
     cards = {truth: _card(results, stained, truth=truth) for truth in (True, False)}
     scores = {(entry.method, entry.channel): dict(entry.values) for entry in cards[True].entries}
     limit = {LIMIT: _along_true_motion(stained)}
@@ -139,7 +140,7 @@ def format_reach(by_world: Mapping[str, list[Result]]) -> str:
             rows.append([world, channel, *cells])
     return (
         f"Gain of {RECOMMENDED} over raw in fidelity to the truth: Pearson r (mean, 5th percentile), SSIM, coherence\n"
-        f"in the bands, r at events. Detail kept, raw is 1. Displaced: against raw, pixels.\n\n{_table(rows)}"
+        f"in the bands, r at events. Detail kept, raw is 1. Displaced: against raw, pixels.\n\n{format_markdown(rows)}"
     )
 
 
@@ -158,7 +159,7 @@ def format_flicker(by_world: Mapping[str, list[Result]]) -> str:
     return (
         f"Flicker: change of the error along the true motion, relative to raw. {LIMIT}: a robust mean over the same\n"
         "window along the true motion of the material. Of the way: reduction of flicker relative to it.\n"
-        f"Mean and standard error over movies.\n\n{_table(rows)}"
+        f"Mean and standard error over movies.\n\n{format_markdown(rows)}"
     )
 
 
@@ -180,7 +181,7 @@ def format_rankings(by_world: Mapping[str, list[Result]]) -> str:
     wrong = ", ".join(f"{method} {count}" for method, count in wrong_methods.items() if count) or "none"
     return (
         "Ranking of each method and raw by the card without the truth, judged by the card with it, movie by movie.\n"
-        f"Wrongly above raw: {wrong}.\n\n{_table(rows)}"
+        f"Wrongly above raw: {wrong}.\n\n{format_markdown(rows)}"
     )
 
 
@@ -193,19 +194,11 @@ def format_methods(by_world: Mapping[str, list[Result]]) -> str:
         for method in methods:
             own = [_column(results, method, channel, column) for column in COLUMNS]
             rows.append([channel, method, *map(_mean_and_error, own)])
-    return f"All methods, mean and standard error over all {len(results)} movies.\n\n{_table(rows)}"
+    return f"All methods, mean and standard error over all {len(results)} movies.\n\n{format_markdown(rows)}"
 
 
 def _above_raw(ranking: Sequence[str], method: str) -> bool:
     return ranking.index(method) < ranking.index(RAW)
-
-
-def _smooth(stained: Stained) -> dict[str, Array]:
-    from image_translation.staining.options import SmoothOptions
-    from image_translation.temporal.filter import apply
-
-    filters = SmoothOptions("demo_ckpt", "demo_movie", Path(), methods=METHODS).filters()
-    return {method: apply(each, stained.raw, phase=stained.phase) for method, each in filters.items()}
 
 
 def _along_true_motion(stained: Stained) -> Array:
@@ -278,13 +271,6 @@ def _mean_and_error(values: NDArray[np.float64], *, signed: bool = False) -> str
         return "-"
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     return f"{values.mean():{'+' if signed else ''}.3f} ±{error:.3f}"
-
-
-def _table(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

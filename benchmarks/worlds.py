@@ -5,15 +5,14 @@ walking and streaming `spread` cells of other seeds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from benchmarks.stained import Array, normalise, predictor
 
 DENSITIES = (0.4, 0.55, 0.7, 0.85, 0.95)
 FIRST_SEED = 770_000
@@ -40,7 +39,7 @@ class World:
     name: str
     spec: Mapping[str, Any]
     registered: bool = False
-    second: bool = field(default=False)
+    second: bool = False
 
 
 WORLDS: Mapping[str, World] = MappingProxyType({
@@ -99,7 +98,6 @@ class Stained:
 
 def stain(job: Job) -> Stained:
     """Simulate a movie and predict its stains."""
-    from image_translation import normalize
     from image_translation.simulation.movie import Movie
     from image_translation.simulation.spec import MovieSpec
 
@@ -107,18 +105,8 @@ def stain(job: Job) -> Stained:
     movie = Movie(MovieSpec(shape=(job.side, job.side), frames=job.frames, seed=job.seed, **parameters))
     movie._scene = lru_cache(16)(movie._scene)  # type: ignore[method-assign]  # noqa: SLF001 - drawn for each displacement
     images = np.stack([movie.frame(t) for t in range(job.frames)])
-    statistics = normalize.estimate([normalize.grid_sample(image) for image in images[:, 0]], "mean_std")
-    phase = np.stack([normalize.apply(image, statistics) for image in images[:, 0]])
-    predict = _predictor(job.checkpoint).predict
-    raw = np.stack([predict([image[np.newaxis]])[0] for image in phase])
-    return Stained(movie, phase, images[:, 1:], raw)
+    phase, predict = normalise(images[:, 0]), _predictor(job.checkpoint)
+    return Stained(movie, phase, images[:, 1:], np.stack([predict(image) for image in phase]))
 
 
-@cache
-def _predictor(checkpoint: str) -> Any:
-    from image_translation import data
-    from image_translation.network import loading
-    from image_translation.network.predictor import Predictor
-
-    spec, weights = loading.read_spec(data.resolve(checkpoint))
-    return Predictor(loading.build_network(spec, weights), spec.stride, device="cpu")
+_predictor = cache(predictor)  # a worker stains several movies
