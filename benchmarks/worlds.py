@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.stained import Array, normalise, predictor
 
 DENSITIES = (0.4, 0.55, 0.7, 0.85, 0.95)
-FIRST_SEED = 770_000
+FIRST_SEED = 800_000
 _FOCUS, _NOISE = {"focus_jitter": 0.3}, {"noise": 0.05, "texture_jitter": 0.5}
 _OTHER = {"cells": "domes", "optics": "reconstructed"}
 

@@ -22,6 +22,7 @@ from benchmarks import (
     parts,
     plates,
     run_cost,
+    startup,
     storage,
     temporal,
 )
@@ -128,7 +129,8 @@ def test_all_layouts_are_read_and_written(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_startup_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_startup_is_timed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "WARM_UPS", 0)
     assert program.main(["startup", "--repeats", "1", "--frames", str(FRAMES), "--size", "32x48"]) == 0
     table = capsys.readouterr().out
     assert all(f"response to {what}" in table for what in ("--help", "missing movie", "even window", "bad frames"))

@@ -71,7 +71,7 @@ def explorer(new_page: Callable[[int, int], Page], address: str) -> ExplorerPage
     return ExplorerPage(new_page(1280, 800), address)
 
 
-def test_the_page_opens_with_the_overview_of_the_embedded_movie(explorer: ExplorerPage) -> None:
+def test_the_overview_of_the_embedded_movie(explorer: ExplorerPage) -> None:
     for name in PICTURES + STAGES:
         expect(explorer.image(name)).to_be_visible()
     expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
@@ -81,8 +81,7 @@ def test_the_page_opens_with_the_overview_of_the_embedded_movie(explorer: Explor
     assert explorer.page.locator(".cm-editor").count() == 0  # no code
     assert explorer.fits()
 
-
-def test_another_frame(explorer: ExplorerPage) -> None:
+    # Another frame, and back.
     before = {name: explorer.source(name) for name in PICTURES + STAGES}
     explorer.slider("frame").press("ArrowRight")
     expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 6")).to_be_visible()
@@ -91,6 +90,20 @@ def test_another_frame(explorer: ExplorerPage) -> None:
     explorer.slider("frame").press("ArrowLeft")
     expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
     assert {name: explorer.source(name) for name in PICTURES + STAGES} == before
+
+    # It can be saved.
+    name, content = explorer.download("PNG")
+    assert name == "overview.png"
+    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape[0] > 1000
+    name, content = explorer.download("SVG")
+    assert name == "overview.svg"
+    assert b"<svg" in content
+    name, content = explorer.download("HTML")
+    assert name == "overview.html"
+    assert all(f'alt="{stage}"'.encode() in content for stage in STAGES)
+    assert b"http" not in content  # it needs no other file
+    name, content = explorer.download("CSV")
+    assert [row["stage"] for row in csv.DictReader(io.StringIO(content.decode()))] == ["input", *STAGES]
 
 
 def test_a_network_of_the_other_direction(explorer: ExplorerPage) -> None:
@@ -197,21 +210,6 @@ def test_change_of_every_stage(explorer: ExplorerPage) -> None:
     explorer.page.locator("marimo-range-slider").get_by_role("slider").last.press("End")
     expect(explorer.page.get_by_role("button", name="Measure 27 frames")).to_be_visible()  # which takes a while
     expect(explorer.image("change of every stage")).to_have_count(0)
-
-
-def test_sections_can_be_saved(explorer: ExplorerPage) -> None:
-    name, content = explorer.download("PNG")
-    assert name == "overview.png"
-    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape[0] > 1000
-    name, content = explorer.download("SVG")
-    assert name == "overview.svg"
-    assert b"<svg" in content
-    name, content = explorer.download("HTML")
-    assert name == "overview.html"
-    assert all(f'alt="{stage}"'.encode() in content for stage in STAGES)
-    assert b"http" not in content  # it needs no other file
-    name, content = explorer.download("CSV")
-    assert [row["stage"] for row in csv.DictReader(io.StringIO(content.decode()))] == ["input", *STAGES]
 
 
 def test_errors_are_shown_on_the_page(explorer: ExplorerPage, tmp_path: Path) -> None:

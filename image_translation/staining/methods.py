@@ -37,8 +37,8 @@ SMOOTHING: dict[str, Method] = {
     "window": Method(moving_average, {"window": "window"}),
     "savgol": Method(SavitzkyGolay, {"window": "savgol_window", "polyorder": "savgol_polyorder"}),
     "median": Method(MedianFilter, {"window": "median_window"}),
-    "motion": Method(centred, {"window": "motion_window"}, version=2),
-    "causal": Method(causal, {"lag": "causal_lag"}, version=2),
+    "motion": Method(centred, {"window": "motion_window"}, version=3),
+    "causal": Method(causal, {"lag": "causal_lag"}, version=3),
 }
 METHODS = (RAW, *SMOOTHING)
 """Names of all results that a run can write; ``raw`` is the prediction itself."""

@@ -3,7 +3,10 @@
 The neighbours before a frame and those after it are two independent estimates of it. Their difference shows the error
 of their mean, without a truth: errors of the motion, outlines that do not move with the material, and divisions make it
 large, while the flicker of the frame itself does not. Where that error exceeds the flicker which averaging would
-remove, the frame's own prediction remains.
+remove, the frame's own prediction remains. So it does where the frame differs
+from its neighbours much more than is usual in the image, and these are not fully trusted: an event is in one place and
+changes the phase, while flicker is everywhere. A nucleus that is missing in one frame of an unchanged phase is
+averaged in.
 """
 
 from dataclasses import dataclass
@@ -17,9 +20,12 @@ from image_translation.temporal.robust_mean import outlier_weights
 Image = NDArray[np.float32]
 
 _POOLING_SIGMA = 4.0  # pixels over which errors are compared
-# Share of the error of the neighbours' mean in its squared difference from the frame. With the frame's own weight in a
-# window of 7 frames, averaging stops to help at .6.
-_HELPS, _HARMS = np.float32(0.6), np.float32(1.2)
+# Share of the error of the neighbours' mean in its squared difference from the frame: averaging fades out between them.
+_HELPS, _HARMS = np.float32(0.8), np.float32(1.6)
+# Squared difference of the neighbours' mean from the frame, relative to what is usual in the image: likewise.
+_USUAL, _UNUSUAL = np.float32(3), np.float32(6)
+_ORDINARY_FRACTION = 0.98  # of the pixels, from which the usual difference is estimated
+_TRUSTED, _DOUBTED = np.float32(0.9), np.float32(0.6)  # weight of the neighbours, relative to that without any doubt
 _USUAL_FRACTION = 0.9  # of the pixels; a division or a cell that detaches says nothing about the rest
 _LEAST_OWN_WEIGHT = np.float32(0.1)  # of the frame in the mean of its neighbours, which equals it if none is trusted
 _BALANCE = np.float32(2)  # the weights of the two sides may differ by this factor
@@ -37,6 +43,8 @@ class Sides:
     sums, weights
         Weighted sum of the neighbours before and of those after the frame, and the sum of their weights: (2, C, Y, X)
         float32 each.
+    full_weight
+        Sum of the weights of all neighbours where none is doubted.
     two_sided
         Whether there are neighbours both before and after.
     """
@@ -45,6 +53,7 @@ class Sides:
     own_weight: Image
     sums: Image
     weights: Image
+    full_weight: float
     two_sided: bool
 
 
@@ -74,7 +83,7 @@ def sum_sides(images: Image, offsets: NDArray[np.intp], weights: Image, confiden
         for i, side in enumerate(sides):
             np.einsum("kyx,kyx->yx", total[side], channel[side], out=sums[i, c])
             np.sum(total[side], axis=0, out=sizes[i, c])
-    return Sides(images[0], own_weight, sums, sizes, bool(sides[0].any() and sides[1].any()))
+    return Sides(images[0], own_weight, sums, sizes, float(weights[1:].sum()), bool(sides[0].any() and sides[1].any()))
 
 
 def relative_error(sides: Sides) -> Image:
@@ -102,9 +111,8 @@ def relative_error(sides: Sides) -> Image:
     """
     own: Image = _LEAST_OWN_WEIGHT * sides.own
     before, after = (own + sides.sums) / (_LEAST_OWN_WEIGHT + sides.weights)
-    mean = (own + sides.sums.sum(axis=0)) / (_LEAST_OWN_WEIGHT + sides.weights.sum(axis=0))
     errors = []
-    for difference, change in zip(before - after, mean - sides.own, strict=True):
+    for difference, change in zip(before - after, _change(sides), strict=True):
         error, change_squared = np.float32(0.25) * _pooled(difference), _pooled(change)
         usual = _is_usual(error, change_squared)
         error += error[usual].mean()
@@ -135,8 +143,34 @@ def fuse(sides: Sides, error: Image) -> Image:
     factor = np.float32(1 if sides.two_sided else _ONE_SIDED)
     use = np.clip((_HARMS - factor * error) / (_HARMS - _HELPS), 0, 1)
     use *= use * (3 - 2 * use)  # smooth steps
+    use *= 1 - _is_event(sides)
     mean = (sides.own_weight * sides.own + sides.sums.sum(axis=0)) / (sides.own_weight + sides.weights.sum(axis=0))
     return sides.own + use * (mean - sides.own)
+
+
+def _change(sides: Sides) -> Image:
+    """Return the difference of the mean of the neighbours from the frame, (C, Y, X) float32; 0 if none is trusted."""
+    sums = _LEAST_OWN_WEIGHT * sides.own + sides.sums.sum(axis=0)
+    mean: Image = sums / (_LEAST_OWN_WEIGHT + sides.weights.sum(axis=0))
+    return mean - sides.own
+
+
+def _is_event(sides: Sides) -> Image:
+    """Return where the frame differs unusually from neighbours that are in doubt, (C, Y, X) float32, 0 to 1.
+
+    The usual difference is the mean weighted by the differences themselves, that is, over what is not empty background.
+    """
+    trust = sides.weights.sum(axis=0) / np.float32(sides.full_weight)
+    doubt: Image = np.clip((_TRUSTED - trust) / (_TRUSTED - _DOUBTED), 0, 1)
+    return np.stack([image * _is_unusual(_pooled(change)) for image, change in zip(doubt, _change(sides), strict=True)])
+
+
+def _is_unusual(squared: Image) -> Image:
+    sample = squared[::2, ::2]
+    ordinary = sample[sample <= np.quantile(sample, _ORDINARY_FRACTION)].astype(np.float64)
+    least = float(np.finfo(np.float32).tiny)
+    usual = float(ordinary @ ordinary) / max(float(ordinary.sum()), least)
+    return np.clip((squared / np.float32(max(usual, least)) - _USUAL) / (_UNUSUAL - _USUAL), 0, 1)
 
 
 def _pooled(difference: Image) -> Image:

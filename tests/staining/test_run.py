@@ -264,7 +264,7 @@ def test_results_of_another_version_of_a_method_are_kept(
         assert run(movie, "--methods", "raw", "motion") == 0
     before = pixels(tmp_path / "out", "motion")
     for methods, text in (
-        (["raw", "motion"], "motion.ome.zarr exists with other options (methods.motion.version: None there, 2 now)"),
+        (["raw", "motion"], "motion.ome.zarr exists with other options (methods.motion.version: None there, 3 now)"),
         (["raw", "median"], "motion.ome.zarr was made by another version of this method; choose another -o"),
     ):
         assert run(movie, "--methods", *methods) == 2

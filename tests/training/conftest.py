@@ -22,12 +22,18 @@ def plate(tmp_path_factory):
     return write_plate(tmp_path_factory.mktemp("data") / "p.zarr", movies, channels=CHANNELS)
 
 
-@pytest.fixture
-def options(plate, tmp_path):
-    return TrainOptions(
-        str(plate), CHANNELS[:1], CHANNELS[1:], tmp_path / "out", patch=32, loss=(0.5, 0.5, 0.0), steps=6,
+@pytest.fixture(scope="session")
+def options_at(plate):
+    """Options for a training of three short rounds into a directory."""
+    return lambda output: TrainOptions(
+        str(plate), CHANNELS[:1], CHANNELS[1:], output, patch=32, loss=(0.5, 0.5, 0.0), steps=6,
         round_steps=2, batch_size=2, rate=3e-3, device="cpu",
     )  # fmt: skip
+
+
+@pytest.fixture
+def options(options_at, tmp_path):
+    return options_at(tmp_path / "out")
 
 
 @pytest.fixture(scope="session")

@@ -31,20 +31,31 @@ def history(directory):
         return list(csv.DictReader(file))
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(train, options_at, tmp_path_factory):
+    """The result of a training with the default options."""
+    return train(options_at(tmp_path_factory.mktemp("uninterrupted") / "out"))
+
+
 @pytest.mark.slow
-def test_equal_seeds_give_equal_weights(train, options, tmp_path):
-    last = [
-        load_weights(train(replace(options, output=tmp_path / name, seed=seed)).best.with_name("last.ckpt"))
-        for name, seed in (("first", 0), ("again", 0), ("other", 1))
-    ]
-    assert equal(last[0], last[1])
-    assert not equal(last[0], last[2])
+def test_equal_seeds_give_equal_weights(train, options, uninterrupted, tmp_path):
+    first, again, other = (
+        load_weights(result.best.with_name("last.ckpt"))
+        for result in (
+            uninterrupted,
+            train(options),
+            train(replace(options, output=tmp_path / "other", seed=1)),
+        )
+    )
+    assert equal(first, again)
+    assert not equal(first, other)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped", [3, 4, 5])
-def test_interrupted_training_resumes_to_the_same_weights(train, staining_module, options, monkeypatch, stopped):
-    uninterrupted = train(replace(options, output=options.output.with_name("uninterrupted")))
+def test_interrupted_training_resumes_to_the_same_weights(
+    train, staining_module, options, uninterrupted, monkeypatch, *, stopped
+):
     step, taken = staining_module.training_step, []
 
     def interrupted(network, batch, number):
