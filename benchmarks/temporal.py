@@ -15,7 +15,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
@@ -26,33 +25,32 @@ from tqdm import tqdm
 from benchmarks.arguments import integer
 from benchmarks.movies import MIN_SIDE
 from benchmarks.stained import smooth
-from benchmarks.table import format_markdown
-from benchmarks.worlds import DENSITIES, FIRST_SEED, WORLDS, Array, Job, Stained, stain
+from benchmarks.temporal_tables import (
+    CHANNELS,
+    LIMIT,
+    METHODS,
+    RAW,
+    RECOMMENDED,
+    REGISTERED,
+    TRUTH,
+    Result,
+    Scores,
+    format_flicker,
+    format_methods,
+    format_rankings,
+    format_reach,
+    format_registered,
+    format_tracks,
+    format_video,
+)
+from benchmarks.video_metrics import TRACKS, Embedding, Nuclei, WarpingError, flow_difference
+from benchmarks.worlds import DENSITIES, FIRST_SEED, WORLDS, Array, Job, Stained, register, stain
 from image_translation.cli.program import Parser
 
-CHANNELS = ("nuclei", "membrane")
-METHODS = ("window", "savgol", "median", "motion", "causal")
-TARGETS = {"nuclei": 0.85, "membrane": 0.75}  # of the reduction of flicker with the true motion
-COLUMNS = (
-    "flicker", "pearson", "pearson_worst", "pearson_events", "ssim", "coherence", "detail", "displacement",
-    "displacement_local", "over_smoothing", "lag",
+FORMATS = (
+    format_reach, format_flicker, format_registered, format_tracks, format_rankings, format_methods, format_video,
 )  # fmt: skip
-TOLERANCES = {"pearson": 0.0, "pearson_worst": 0.0, "ssim": 0.0, "coherence": 0.0, "pearson_events": 0.005}
-RAW, RECOMMENDED, LIMIT = "raw", "motion", "true motion"
-MAX_DISPLACEMENT, MIN_DETAIL = 0.1, 0.95
 MIN_FRAMES = 11  # window of the Savitzky-Golay filter
-
-Scores = dict[tuple[str, str], dict[str, float]]
-"""Scores by method and channel."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Scores of the methods on one movie, and their rankings with and without the truth, best first."""
-
-    scores: Scores
-    with_truth: tuple[str, ...]
-    without_truth: tuple[str, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,8 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     by_world: dict[str, list[Result]] = defaultdict(list)
     for job, result in zip(jobs, results, strict=True):
         by_world[job.world.name].append(result)
-    tables = (format_reach(by_world), format_flicker(by_world), format_rankings(by_world), format_methods(by_world))
-    print(*tables, sep="\n\n")
+    print(*(form(by_world) for form in FORMATS), sep="\n\n")
     return 0
 
 
@@ -111,94 +108,47 @@ def run(job: Job) -> Result:
     limit = {LIMIT: _along_true_motion(stained)}
     for entry in _card({RAW: stained.raw, **limit}, stained, truth=True).entries:
         scores[entry.method, entry.channel] = dict(entry.values)
+    reference = _changes(stained.raw, stained)
     for method, images in (results | limit).items():
-        for channel, change in zip(CHANNELS, _relative_changes(images, stained), strict=True):
-            scores[method, channel]["flicker"] = float(change)
-    return Result(scores, cards[True].ranking, cards[False].ranking)
+        _add(scores, method, "flicker", _changes(images, stained) / reference)
+    _score_as_video(scores, results | limit, stained)
+    if job.world.registered:
+        _score_registered(scores, stained, job.checkpoint, reference)
+    above = {truth: frozenset(card.ranking[: card.ranking.index(RAW)]) for truth, card in cards.items()}
+    return Result(scores, above, frozenset(filter(cards[False].in_doubt, METHODS)))
 
 
-def format_reach(by_world: Mapping[str, list[Result]]) -> str:
-    """Return the table of what the recommended method does to the fidelity in each world, with what is missed."""
-    names = [column.replace("pearson", "r") for column in TOLERANCES]
-    rows = [["world", "channel", *names, "detail", "displaced", "missed"]]
-    for world, results in by_world.items():
-        for channel in CHANNELS:
-            gains = {
-                column: _column(results, RECOMMENDED, channel, column) - _column(results, RAW, channel, column)
-                for column in TOLERANCES
-            }
-            detail = _column(results, RECOMMENDED, channel, "detail")
-            displaced = _column(results, RECOMMENDED, channel, "displacement")
-            missed = [
-                name
-                for name, (column, tolerance) in zip(names, TOLERANCES.items(), strict=True)
-                if _mean(gains[column]) < -tolerance - 5e-4  # as it is printed
-            ]
-            missed += ["detail"] * (_mean(detail) < MIN_DETAIL) + ["displaced"] * (_mean(displaced) > MAX_DISPLACEMENT)
-            cells = [*(_mean_and_error(gain, signed=True) for gain in gains.values())]
-            cells += [_mean_and_error(detail), _mean_and_error(displaced), ", ".join(missed) or "-"]
-            rows.append([world, channel, *cells])
-    return (
-        f"Gain of {RECOMMENDED} over raw in fidelity to the truth: Pearson r (mean, 5th percentile), SSIM, coherence\n"
-        f"in the bands, r at events. Detail kept, raw is 1. Displaced: against raw, pixels.\n\n{format_markdown(rows)}"
-    )
+def _add(scores: Scores, method: str, column: str, values: NDArray[np.float64]) -> None:
+    for channel, value in zip(CHANNELS, values, strict=True):
+        scores.setdefault((method, channel), {})[column] = float(value)
 
 
-def format_flicker(by_world: Mapping[str, list[Result]]) -> str:
-    """Return the table of the flicker that the recommended method leaves in each world."""
-    rows = [["world", "channel", RECOMMENDED, LIMIT, "of the way", "target", "met?"]]
-    for world, results in by_world.items():
-        for channel in CHANNELS:
-            flicker, limit = (_column(results, method, channel, "flicker") for method in (RECOMMENDED, LIMIT))
-            reached = (1 - flicker.mean()) / (1 - limit.mean()) if limit.mean() < 1 else np.nan
-            judged = "focus" in world or "noise" in world or "gain" in world
-            met = ("yes" if reached >= TARGETS[channel] else "NO") if judged else "-"
-            target = f"{TARGETS[channel]:.2f}" if judged else "-"
-            cells = [_mean_and_error(flicker), _mean_and_error(limit), f"{reached:.2f}", target, met]
-            rows.append([world, channel, *cells])
-    return (
-        f"Flicker: change of the error along the true motion, relative to raw. {LIMIT}: a robust mean over the same\n"
-        "window along the true motion of the material. Of the way: reduction of flicker relative to it.\n"
-        f"Mean and standard error over movies.\n\n{format_markdown(rows)}"
-    )
+def _score_as_video(scores: Scores, results: Mapping[str, Array], stained: Stained) -> None:
+    """Add the measures of the literature on video, and of the tracks of nuclei."""
+    truth, labels = stained.truth, np.stack([stained.movie.labels(t)[0] for t in range(len(stained.truth))])
+    parents = {track.label: track.parent for track in stained.movie.lineage() if track.parent}
+    warping, embedding = WarpingError(stained.phase), Embedding(truth, labels)
+    nuclei = Nuclei(labels, parents, stained.raw[:, 0])
+    raw_error = warping.measure(stained.raw)
+    for method, images in (*results.items(), (TRUTH, truth)):
+        if method != TRUTH:
+            _add(scores, method, "flow_difference", flow_difference(images, truth))
+            _add(scores, method, "warping_error", warping.measure(images) / raw_error)
+        _add(scores, method, "embedding_change", embedding.measure(images))
+        tracks = nuclei.measure(images[:, 0])
+        for column in TRACKS:
+            scores[method, CHANNELS[0]][column] = tracks[column]
 
 
-def format_rankings(by_world: Mapping[str, list[Result]]) -> str:
-    """Return the table of methods that the card ranks above raw without the truth, and below it with the truth."""
-    rows = [["world", "pairs", "above raw, rightly", "above raw, wrongly", "below raw, though better"]]
-    total = np.zeros(4, int)
-    wrong_methods: dict[str, int] = defaultdict(int)
-    for world, results in by_world.items():
-        counts = np.zeros(4, int)
-        for result in results:
-            for method in METHODS:
-                said, true = (_above_raw(ranking, method) for ranking in (result.without_truth, result.with_truth))
-                counts += (1, said and true, said and not true, true and not said)
-                wrong_methods[method] += said and not true
-        rows.append([world, *map(str, counts)])
-        total += counts
-    rows.append(["all", *map(str, total)])
-    wrong = ", ".join(f"{method} {count}" for method, count in wrong_methods.items() if count) or "none"
-    return (
-        "Ranking of each method and raw by the card without the truth, judged by the card with it, movie by movie.\n"
-        f"Wrongly above raw: {wrong}.\n\n{format_markdown(rows)}"
-    )
+def _score_registered(scores: Scores, stained: Stained, checkpoint: str, reference: NDArray[np.float64]) -> None:
+    from image_translation.temporal.registration import RegistrationRefusedError
 
-
-def format_methods(by_world: Mapping[str, list[Result]]) -> str:
-    """Return the table of all methods, over all movies."""
-    results = [result for several in by_world.values() for result in several]
-    methods = list(dict.fromkeys(method for method, _ in results[0].scores))
-    rows = [["channel", "method", *COLUMNS]]
-    for channel in CHANNELS:
-        for method in methods:
-            own = [_column(results, method, channel, column) for column in COLUMNS]
-            rows.append([channel, method, *map(_mean_and_error, own)])
-    return f"All methods, mean and standard error over all {len(results)} movies.\n\n{format_markdown(rows)}"
-
-
-def _above_raw(ranking: Sequence[str], method: str) -> bool:
-    return ranking.index(method) < ranking.index(RAW)
+    try:
+        registered = register(stained, checkpoint)
+    except RegistrationRefusedError:
+        return
+    images = smooth(registered.raw, registered.phase, (RECOMMENDED,))[RECOMMENDED]
+    _add(scores, REGISTERED, "flicker", _changes(images, registered) / reference)
 
 
 def _along_true_motion(stained: Stained) -> Array:
@@ -227,7 +177,6 @@ def _card(results: Mapping[str, Array], stained: Stained, *, truth: bool) -> Any
     """Return the score card of the methods."""
     from image_translation.frame import Frame
     from image_translation.metrics.evaluator import Evaluator
-    from image_translation.metrics.rows import TRUTH
     from image_translation.metrics.score_card import score_cards
 
     delays = {method: 0.5 if method == "window" else 0.0 for method in results if method != RAW}
@@ -243,34 +192,15 @@ def _card(results: Mapping[str, Array], stained: Stained, *, truth: bool) -> Any
     return card
 
 
-def _relative_changes(images: Array, stained: Stained) -> NDArray[np.float64]:
-    """Return the frame-to-frame change of the error along the true motion, relative to that of raw."""
+def _changes(images: Array, stained: Stained) -> NDArray[np.float64]:
+    """Return the frame-to-frame change of the error along the true motion, (C,) in the unit of the stain."""
     from image_translation.metrics.flicker import change
 
-    raw, truth = stained.raw, stained.truth
-    motion = [stained.movie.displacement(t, t + 1) for t in range(len(truth) - 1)]
-    reference = [change(raw[t] - truth[t], raw[t + 1] - truth[t + 1], *motion[t]) for t in range(len(truth) - 1)]
+    truth = stained.truth
     if len(images) < len(truth):  # a mean of two frames is compared with the mean of their truth
         truth = (truth[1:] + truth[:-1]) / 2
-    own = [change(images[t] - truth[t], images[t + 1] - truth[t + 1], *motion[t]) for t in range(len(images) - 1)]
-    return np.mean(own, axis=0) / np.mean(reference, axis=0)
-
-
-def _column(results: Sequence[Result], method: str, channel: str, column: str) -> NDArray[np.float64]:
-    return np.array([result.scores[method, channel].get(column, np.nan) for result in results])
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else np.nan
-
-
-def _mean_and_error(values: NDArray[np.float64], *, signed: bool = False) -> str:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return "-"
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{values.mean():{'+' if signed else ''}.3f} ±{error:.3f}"
+    errors = images - truth
+    return np.mean([change(errors[t], errors[t + 1], *stained.motion(t)) for t in range(len(errors) - 1)], axis=0)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,13 @@ walking and streaming `spread` cells of other seeds.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from benchmarks.stained import Array, normalise, predictor
 
@@ -88,12 +91,20 @@ class Stained:
         Normalised phase, (T, Y, X) float32.
     truth, raw
         True and predicted stains, (T, 2, Y, X) float32.
+    shifts
+        Displacement of each true frame by the registration, (T, 2) float32: (dy, dx) in pixels.
     """
 
     movie: Any
     phase: Array
     truth: Array
     raw: Array
+    shifts: Array
+
+    def motion(self, t: int) -> tuple[Array, NDArray[np.bool_]]:
+        """Return the true motion from frame `t` to the next, (2, Y, X) in pixels, and where it is known, (Y, X)."""
+        flow, valid = self.movie.displacement(t, t + 1)
+        return flow + (self.shifts[t + 1] - self.shifts[t])[:, np.newaxis, np.newaxis], valid
 
 
 def stain(job: Job) -> Stained:
@@ -106,7 +117,35 @@ def stain(job: Job) -> Stained:
     movie._scene = lru_cache(16)(movie._scene)  # type: ignore[method-assign]  # noqa: SLF001 - drawn for each displacement
     images = np.stack([movie.frame(t) for t in range(job.frames)])
     phase, predict = normalise(images[:, 0]), _predictor(job.checkpoint)
-    return Stained(movie, phase, images[:, 1:], np.stack([predict(image) for image in phase]))
+    raw = np.stack([predict(image) for image in phase])
+    return Stained(movie, phase, images[:, 1:], raw, np.zeros((job.frames, 2), np.float32))
+
+
+def register(stained: Stained, checkpoint: str) -> Stained:
+    """Take the jitter out of a movie as ``smooth --register`` does, and stain it again.
+
+    Raises
+    ------
+    RegistrationRefusedError
+        If the evidence of jitter is weak.
+    """
+    from image_translation.temporal.registration import estimate_jitter, moves_along, tile_shifts
+
+    phase, truth = stained.phase, stained.truth
+    tiles = np.stack([tile_shifts(*pair) for pair in pairwise(phase)])
+    shifts = estimate_jitter(tiles, np.ones(len(phase), bool)).shifts
+    tiles_of_truth = np.stack([tile_shifts(*pair) for pair in pairwise(truth.sum(axis=1))])
+    if moves_along(tiles, tiles_of_truth):
+        truth = np.stack([[_displaced(image, by) for image in frame] for frame, by in zip(truth, shifts, strict=True)])
+    phase = np.stack([_displaced(image, by) for image, by in zip(phase, shifts, strict=True)])
+    predict = _predictor(checkpoint)
+    raw = np.stack([predict(image) for image in phase])
+    of_truth = shifts if truth is not stained.truth else np.zeros_like(shifts)
+    return Stained(stained.movie, phase, truth, raw, of_truth.astype(np.float32))
+
+
+def _displaced(image: Array, by: NDArray[np.float64]) -> Array:
+    return np.asarray(ndimage.shift(image, by, order=3, mode="reflect"), np.float32)
 
 
 _predictor = cache(predictor)  # a worker stains several movies

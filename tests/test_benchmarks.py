@@ -25,6 +25,7 @@ from benchmarks import (
     startup,
     storage,
     temporal,
+    temporal_tables,
 )
 from benchmarks.job import Job
 from benchmarks.movies import write_movie
@@ -242,47 +243,64 @@ def test_measurement_without_a_target() -> None:
 def test_temporal_benchmark_scores_all_methods() -> None:
     world = WORLDS["walk 0.9 px, focus"]
     result = temporal.run(WorldJob(world, seed=5, density=0.7, side=96, frames=12, checkpoint="demo_ckpt"))
-    methods = {"raw", *temporal.METHODS}
-    assert {method for method, _ in result.scores} == {*methods, "true motion"}
-    assert set(result.with_truth) == set(result.without_truth) == methods
-    for channel in temporal.CHANNELS:
-        flicker = {method: values["flicker"] for (method, of), values in result.scores.items() if of == channel}
+    methods = {"raw", *temporal_tables.METHODS}
+    assert {method for method, _ in result.scores} == {*methods, "true motion", "truth"}
+    assert {"motion"} <= result.above_raw[True] < methods
+    assert not result.above_raw[False] & result.in_doubt
+    for channel in temporal_tables.CHANNELS:
+        flicker = {method: result.scores[method, channel]["flicker"] for method in (*methods, "true motion")}
         assert flicker["raw"] == 1
         assert flicker["true motion"] < flicker["motion"] < 0.8
         assert result.scores["window", channel]["lag"] == pytest.approx(-0.5, abs=0.05)
-        assert result.scores["motion", channel]["pearson"] > result.scores["raw", channel]["pearson"]
+        raw, motion, truth = (result.scores[method, channel] for method in ("raw", "motion", "truth"))
+        assert motion["pearson"] > raw["pearson"]
+        assert motion["warping_error"] < raw["warping_error"] == 1
+        assert motion["flow_difference"] < raw["flow_difference"]
+        assert motion["embedding_change"] < raw["embedding_change"] < 1
+        assert truth["embedding_change"] < raw["embedding_change"]
+    assert result.scores["truth", "nuclei"]["complete_tracks"] > 0.5
     tables = {world.name: [result, result]}
     left, limit = (result.scores[method, "nuclei"]["flicker"] for method in ("motion", "true motion"))
-    assert f"{(1 - left) / (1 - limit):.2f}" in temporal.format_flicker(tables)
-    assert world.name in temporal.format_reach(tables)
-    assert "over all 2 movies" in temporal.format_methods(tables)
+    assert f"{(1 - left) / (1 - limit):.2f}" in temporal_tables.format_flicker(tables)
+    assert world.name in temporal_tables.format_reach(tables)
+    assert "over all 2 movies" in temporal_tables.format_methods(tables)
+    assert all(world.name in form(tables) or "| nuclei" in form(tables) for form in temporal.FORMATS[3:])
 
 
 def scores(**values: float) -> dict[tuple[str, str], dict[str, float]]:
     """Return scores in which raw has 0 everywhere, and the motion filter the given values, with some defaults."""
-    own = dict.fromkeys(temporal.COLUMNS, 0.0) | {"detail": 1.0, "flicker": 0.3} | values
-    raw, limit = dict.fromkeys(temporal.COLUMNS, 0.0), {"flicker": 0.2}
+    own = dict.fromkeys(temporal_tables.COLUMNS, 0.0) | {"detail": 1.0, "flicker": 0.3} | values
+    raw, limit = dict.fromkeys(temporal_tables.COLUMNS, 0.0), {"flicker": 0.2}
     by_method = {"raw": raw, "motion": own, "true motion": limit}
-    return {(method, channel): found for method, found in by_method.items() for channel in temporal.CHANNELS}
+    return {(method, channel): found for method, found in by_method.items() for channel in temporal_tables.CHANNELS}
 
 
 def test_temporal_benchmark_names_what_is_missed() -> None:
-    results = [temporal.Result(scores(flicker=flicker), (), ()) for flicker in (0.3, 0.48)]
-    nuclei, membrane = temporal.format_flicker({"walk, focus": results}).splitlines()[-2:]
+    results = [temporal_tables.Result(scores(flicker=flicker), {}, frozenset()) for flicker in (0.3, 0.48)]
+    nuclei, membrane = temporal_tables.format_flicker({"walk, focus": results}).splitlines()[-2:]
     assert "0.76       | 0.85   | NO" in nuclei
     assert "0.76       | 0.75   | yes" in membrane
-    kept = temporal.Result(scores(pearson_events=-0.004), (), ())
-    harmed = temporal.Result(scores(pearson=-0.01, detail=0.9, displacement=0.2), (), ())
-    lines = temporal.format_reach({"one": [kept], "other": [harmed]}).splitlines()[-4:]
+    kept = temporal_tables.Result(scores(pearson_events=-0.004), {}, frozenset())
+    harmed = temporal_tables.Result(scores(pearson=-0.01, detail=0.9, displacement=0.2), {}, frozenset())
+    lines = temporal_tables.format_reach({"one": [kept], "other": [harmed]}).splitlines()[-4:]
     assert [line.split("|")[-2].strip() for line in lines] == ["-", "-", *["r, detail, displaced"] * 2]
 
 
 def test_temporal_benchmark_counts_wrong_rankings() -> None:
-    with_truth = ("motion", "raw", "median", "window", "savgol", "causal")
-    without_truth = ("median", "raw", "motion", "causal", "window", "savgol")
-    table = temporal.format_rankings({"one": [temporal.Result({}, with_truth, without_truth)]})
+    above = {True: frozenset({"motion", "savgol"}), False: frozenset({"median", "motion"})}
+    result = temporal_tables.Result({}, above, frozenset({"savgol", "causal"}))
+    table = temporal_tables.format_rankings({"one": [result]})
     assert "Wrongly above raw: median 1." in table
-    assert table.splitlines()[-1].split() == ["|", "all", "|", "5", "|", "0", "|", "1", "|", "1", "|"]
+    assert table.splitlines()[-1].split() == ["|", "all", "|", "5", "|", "1", "|", "1", "|", "2", "|", "1", "|"]
+
+
+def test_temporal_benchmark_with_registration() -> None:
+    done, refused = scores(flicker=0.8), scores(flicker=0.9)
+    done |= {("registered, motion", channel): {"flicker": 0.4} for channel in temporal_tables.CHANNELS}
+    results = [temporal_tables.Result(found, {}, frozenset()) for found in (done, refused)]
+    line = temporal_tables.format_registered({"lateral": results}).splitlines()[-1]
+    assert "1 of 2" in line
+    assert "0.75       | 0.8    | NO" in line  # of .6 to .8
 
 
 def test_principal_components_agree_with_scikit_learn(tiny_checkpoint: Path) -> None:

@@ -16,10 +16,11 @@ from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_COUNTS
 from image_translation.metrics.score_card import ScoreCard
 
 GOOD_COLOUR, BAD_COLOUR = "#56B4E9", "#E69F00"
-FAILED = "✗"
+FAILED, IN_DOUBT = "✗", "?"
 LINE_HEIGHT, MARGIN = 0.17, 0.06  # inches
 NAME_WIDTH, TARGET_WIDTH = 1.15, 0.75  # inches, of the first and the last column
 GAP = 0.12  # inches between channels
+KEY_WIDTH = 1.2  # inches, of each of its four signs
 CELL_WIDTHS = (0.5, 0.64)  # inches: minimum and maximum
 SATURATION = 0.03  # least difference from raw that is drawn in full colour
 # Best value of a metric: low, high, or a number.
@@ -48,7 +49,8 @@ def score_card_figure(card: ScoreCard) -> Figure:
     """Draw a score card as a table: one row per metric, one column per method in the order of their ranking.
 
     Blue is better than raw and orange is worse; the colour is scaled to the greatest difference in the row. Values that
-    are worse than allowed are bold and marked by a cross. Metrics without a value are omitted.
+    are worse than allowed are bold and marked by a cross, those that only a truth could judge by "?". Metrics without a
+    value are omitted.
     """
     blocks: dict[str, list[Entry]] = {}
     for entry in card.entries:
@@ -66,7 +68,7 @@ def score_card_figure(card: ScoreCard) -> Figure:
         MARGIN + NAME_WIDTH + TARGET_WIDTH + blocks_per_band * (n_methods * width + GAP),
         max(1, len(bands)) * height + 0.28,
     )
-    size = (max(size[0], MARGIN + NAME_WIDTH + 3.9), size[1])
+    size = (max(size[0], MARGIN + NAME_WIDTH + 4 * KEY_WIDTH), size[1])
     figure = Figure(size)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
@@ -121,7 +123,8 @@ def _draw_block(
             axes.add_patch(Rectangle((x, y), width, LINE_HEIGHT, facecolor=colour, edgecolor="white", linewidth=0.8))
             value, failed = entry.values.get(column, nan), column in entry.failures
             text = "-" if isnan(value) else f"{value:z.2f}" if abs(value) >= 10 else f"{value:z.3f}"
-            text = f"{FAILED} {text}" if failed else text
+            sign = FAILED if failed else IN_DOUBT if column in entry.doubts else ""
+            text = f"{sign} {text}" if sign else text
             text = text.replace("-", "\N{MINUS SIGN}")
             _add_text(
                 axes,
@@ -140,9 +143,14 @@ def _target(column: str) -> str:
 
 
 def _draw_key(axes: Axes, y: float) -> None:
-    signs = [(_tint(1), "", "better than raw"), (_tint(-1), "", "worse than raw"), (None, FAILED, "worse than allowed")]
+    signs = [
+        (_tint(1), "", "better than raw"),
+        (_tint(-1), "", "worse than raw"),
+        (None, FAILED, "worse than allowed"),
+        (None, IN_DOUBT, "cannot tell"),
+    ]
     for number, (colour, sign, text) in enumerate(signs):
-        x = MARGIN + NAME_WIDTH + 1.2 * number
+        x = MARGIN + NAME_WIDTH + KEY_WIDTH * number
         if colour is not None:
             axes.add_patch(Rectangle((x, y - 0.06), 0.14, 0.12, facecolor=colour, linewidth=0))
         _add_text(axes, x + 0.03, y, sign, fontweight="bold")

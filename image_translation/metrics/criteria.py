@@ -1,6 +1,6 @@
 """Criteria of the score card: its columns, their limits, and which of them a method violates."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan, sqrt
 from statistics import median
@@ -23,9 +23,12 @@ COLUMNS = (
 ENDS = 3  # frames at the beginning and at the end, of ``pearson_ends``
 WORST_PERCENTILE = 5  # of ``pearson_worst``
 
-# Accepted loss of fidelity, for chance: a fifth of .01, the smallest gain worth having. Events are few pixels.
+# Accepted loss of fidelity, for chance: a fifth of .01, the smallest gain worth having. Events are few pixels: there,
+# twice the standard error of the difference from raw is added.
 FIDELITY_TOLERANCE = 0.002
 EVENTS_TOLERANCE = 0.005
+# Difference from raw at events, 1 - r, beyond that everywhere, that a truth would have to judge.
+EVENTS_FACTOR, EVENTS_DOUBT = 1.0, 0.02
 FLICKER_LIMIT = 1.02
 DISPLACEMENT_LIMIT = 0.25  # pixels
 DETAIL_LIMIT = 0.95
@@ -50,6 +53,8 @@ class Entry:
         Columns that violate their limit. Empty for the raw prediction, the baseline of the limits.
     judged
         Columns that have a limit here; which ones depends on whether there is a truth.
+    doubts
+        Columns in which the method differs from raw in a way that only a truth could judge.
     """
 
     method: str
@@ -57,6 +62,7 @@ class Entry:
     values: Mapping[str, float]
     failures: tuple[str, ...]
     judged: frozenset[str] = frozenset()
+    doubts: tuple[str, ...] = ()
 
 
 class MetricTable:
@@ -108,6 +114,7 @@ class EntryScorer:
         self._values = dict.fromkeys(COLUMNS, nan)
         self._failures: set[str] = set()
         self._judged: set[str] = set()
+        self._doubts: set[str] = set()
 
     def entry(self) -> Entry:
         """Return the columns and the failures."""
@@ -118,7 +125,8 @@ class EntryScorer:
         self._score_complete_movie()
         self._score_tracks()
         failures = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._failures)
-        return Entry(self._method, self._channel, self._values, failures, frozenset(self._judged))
+        doubts = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._doubts)
+        return Entry(self._method, self._channel, self._values, failures, frozenset(self._judged), doubts)
 
     def _score_steadiness(self) -> None:
         for column in ("flicker", "flicker_fast"):
@@ -154,15 +162,25 @@ class EntryScorer:
         self._compare("pearson_worst", values, required, _worst)
         self._compare("pearson_ends", _at(ends, values), _at(ends, required), mean)
         self._set("pearson_min", min(values.values(), default=nan))
-        for column, tolerance in (("pearson_events", EVENTS_TOLERANCE), ("pearson_fast", FIDELITY_TOLERANCE)):
-            name = column.replace("pearson", metric)
-            self._compare(column, self._own(name), self._raw(name) if has_truth else {}, mean, tolerance)
+        fast, raw_fast = self._own(f"{metric}_fast"), self._raw(f"{metric}_fast")
+        self._compare("pearson_fast", fast, raw_fast if has_truth else {}, mean)
+        events, raw_events = self._own(f"{metric}_events"), self._raw(f"{metric}_events")
+        chance = 2 * _standard_error(*_common(events, raw_events))
+        self._compare("pearson_events", events, raw_events if has_truth else {}, mean, EVENTS_TOLERANCE + chance)
+        if not has_truth:
+            self._question_events()
         self._compare("ssim", self._own("ssim_truth"), self._raw("ssim_truth"), mean)
         bands = [self._own(f"coherence_{self._reference}_{band}") for band in BANDS]
         required_metric = "coherence_truth" if has_truth else "coherence_neighbour"
         for band, values_of_band in zip(BANDS, bands, strict=True):
             self._compare("coherence", values_of_band, self._raw(f"{required_metric}_{band}"), mean)
         self._set("coherence", mean([mean(band.values()) for band in bands if band]))
+
+    def _question_events(self) -> None:
+        """Doubt a method that changes the stain at events more than elsewhere: it may average over them."""
+        at_events, everywhere = (1 - self._values[column] for column in ("pearson_events", "pearson"))
+        if at_events > EVENTS_DOUBT + EVENTS_FACTOR * everywhere:
+            self._doubts.add("pearson_events")
 
     def _score_registration(self) -> None:
         rigid, local = self._own("displacement").values(), self._own("displacement_local").values()
@@ -230,6 +248,18 @@ class EntryScorer:
 def mean(values: Collection[float]) -> float:
     """Return the mean, NaN for an empty collection."""
     return sum(values) / len(values) if values else nan
+
+
+def _standard_error(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the standard error of the mean difference of pairs, from their median absolute deviation.
+
+    A single event that is lost does not count as chance.
+    """
+    if not first:
+        return 0.0
+    differences = np.subtract(first, second)
+    deviation = float(np.median(np.abs(differences - np.median(differences))))
+    return 1.4826 * deviation / sqrt(len(differences))
 
 
 def _worst(values: Collection[float]) -> float:

@@ -64,7 +64,8 @@ class ScoreCard:
     columns
         Names of the columns with a value, in order.
     ranking
-        Methods, the best first: those without failures, by flicker; then the others, by the number of failures.
+        Methods, the best first: those without failures, by flicker; then those in doubt, which are not compared with
+        raw; then the others, by the number of failures.
     entries
         In the order of the ranking, then of the channels.
     """
@@ -74,13 +75,23 @@ class ScoreCard:
     ranking: tuple[str, ...]
     entries: tuple[Entry, ...]
 
+    def failed(self, method: str) -> bool:
+        """Return whether a method is worse than raw."""
+        return any(entry.failures for entry in self.entries if entry.method == method)
+
+    def in_doubt(self, method: str) -> bool:
+        """Return whether it cannot be told without a truth if a method is better than raw, or worse."""
+        return not self.failed(method) and any(entry.doubts for entry in self.entries if entry.method == method)
+
 
 def score_cards(rows: Iterable[Row]) -> list[ScoreCard]:
     """Rank the methods of each position by their metrics.
 
     With truth, a method must be as faithful to it as raw is. Without, it must agree with each raw frame at least as
-    well as the neighbouring raw frame does: a movie without flicker cannot agree better, because raw flickers. Means,
-    percentiles and ends are compared on the frames that both have.
+    well as the neighbouring raw frame does: a movie without flicker cannot agree better, because raw flickers. If it
+    differs from raw at events more than elsewhere, it may show what came before or after them: then it cannot be told
+    whether it is better than raw, and it is not ranked above. Means, percentiles and ends are compared on the frames
+    that both have.
 
     Parameters
     ----------
@@ -100,12 +111,7 @@ def score_cards(rows: Iterable[Row]) -> list[ScoreCard]:
 
 def format_score_card(card: ScoreCard, width: int = 110) -> str:
     """Format a card as plain text: a table per channel, with a line per column and the methods across, best first."""
-    harmful = [method for method in card.ranking if any(e.failures for e in card.entries if e.method == method)]
-    passed = [method for method in card.ranking if method not in harmful]
-    lines = [f"{card.position}: best first: {', '.join(passed)}"]
-    if harmful:
-        lines[0] += f"; worse than raw: {', '.join(harmful)} (! what fails)"
-        lines = textwrap.wrap(lines[0], width, subsequent_indent="  ")
+    lines = textwrap.wrap(_verdict(card), width, subsequent_indent="  ")
     left = max(len(column) for column in ("", *card.columns))
     cell = max(9, *(len(method) + 2 for method in card.ranking))
     per_table = max(1, (width - left - 3 - max(map(len, _TARGETS.values()))) // cell)
@@ -122,17 +128,29 @@ def format_score_card(card: ScoreCard, width: int = 110) -> str:
 
 
 def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
-    """Write cards as CSV: ``position,rank,method,channel,column,value,fails``, one value per line."""
+    """Write cards as CSV: ``position,rank,method,channel,column,value,fails,in_doubt``, one value per line."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("position", "rank", "method", "channel", "column", "value", "fails"))
+        writer.writerow(("position", "rank", "method", "channel", "column", "value", "fails", "in_doubt"))
         for card in cards:
             for entry in card.entries:
                 rank = card.ranking.index(entry.method) + 1
                 for column in card.columns:
-                    fails = "yes" if column in entry.failures else "no"
+                    marks = ("yes" if column in marked else "no" for marked in (entry.failures, entry.doubts))
                     value = entry.values[column]
-                    writer.writerow((card.position, rank, entry.method, entry.channel, column, value, fails))
+                    writer.writerow((card.position, rank, entry.method, entry.channel, column, value, *marks))
+
+
+def _verdict(card: ScoreCard) -> str:
+    harmful = [method for method in card.ranking if card.failed(method)]
+    undecided = [method for method in card.ranking if card.in_doubt(method)]
+    passed = [method for method in card.ranking if method not in {*harmful, *undecided}]
+    verdict = f"{card.position}: best first: {', '.join(passed)}"
+    if undecided:
+        verdict += f"; cannot tell without truth: {', '.join(undecided)} (? what is in doubt)"
+    if harmful:
+        verdict += f"; worse than raw: {', '.join(harmful)} (! what fails)"
+    return verdict
 
 
 def _card(position: str, table: MetricTable) -> ScoreCard:
@@ -142,10 +160,11 @@ def _card(position: str, table: MetricTable) -> ScoreCard:
         column for column in COLUMNS if any(not isnan(entry.values.get(column, nan)) for entry in entries.values())
     )
 
-    def rank(method: str) -> tuple[int, float, bool]:
+    def rank(method: str) -> tuple[int, bool, float, bool]:
         own = [entries[method, channel] for channel in table.channels]
         known = [entry.values["flicker"] for entry in own if not isnan(entry.values["flicker"])]
-        return sum(len(entry.failures) for entry in own), mean(known) if known else 1.0, method != RAW
+        failures, in_doubt = sum(len(entry.failures) for entry in own), any(entry.doubts for entry in own)
+        return failures, in_doubt, mean(known) if known else 1.0, method != RAW
 
     ranking = tuple(sorted(methods, key=rank))
     return ScoreCard(position, columns, ranking, tuple(entries[m, c] for m in ranking for c in table.channels))
@@ -162,4 +181,4 @@ def _cell(entry: Entry, column: str) -> str:
     value = entry.values.get(column, nan)
     is_count = column.removesuffix(AGREEMENT_WITH_RAW) in TRACK_COUNTS
     number = "-" if isnan(value) else f"{value:.4g}" if is_count else f"{value:z.3f}"
-    return number + ("!" if column in entry.failures else " ")
+    return number + ("!" if column in entry.failures else "?" if column in entry.doubts else " ")

@@ -109,7 +109,7 @@ def _verdict(card: ScoreCard) -> list[str]:
     if not card.ranking:
         return []
     best = card.ranking[0]
-    verdict = "no method is better here than the raw prediction" if best == RAW else f"{best} is the best here"
+    verdict = "no method is shown to be better than the raw prediction" if best == RAW else f"{best} is the best here"
     said = [f"By the score card, {verdict}."]
     for method in card.ranking:
         failed = {
@@ -120,6 +120,8 @@ def _verdict(card: ScoreCard) -> list[str]:
         if failed:
             where = "; ".join(f"{columns} ({channel})" for channel, columns in failed.items())
             said.append(f"{method} is worse than allowed in {where}.")
+        elif card.in_doubt(method):
+            said.append(f"Whether {method} is better than raw cannot be told without truth: see the signs ? below.")
     return [" ".join(said)]
 
 

@@ -153,6 +153,41 @@ def test_card_of_rows_with_known_values() -> None:
     assert isnan(late.values["ssim"])
 
 
+def events(method: str, everywhere: float, at_events: float) -> list[Row]:
+    values = {"pearson_raw": everywhere, "pearson_raw_events": at_events, "change": 0.5 if method != "raw" else 1.0}
+    rows = [Row("0", method, "N", t, metric, value) for metric, value in values.items() for t in range(9)]
+    return [*rows, *(Row("0", method, "N", t, "adjacent_pearson", 0.9) for t in range(9))]
+
+
+def test_without_truth_a_method_that_changes_events_is_not_ranked_above_raw() -> None:
+    rows = [*events("raw", 1, 1), *events("careful", 0.99, 0.975), *events("averaging", 0.99, 0.96)]
+    (card,) = score_cards(rows)
+    assert card.ranking == ("careful", "raw", "averaging")
+    assert [card.in_doubt(method) for method in card.ranking] == [False, False, True]
+    assert not any(card.failed(method) for method in card.ranking)
+    text = format_score_card(card)
+    assert text.startswith("0: best first: careful, raw; cannot tell without truth: averaging (? what is in doubt)")
+    assert "0.960?" in text
+
+
+@pytest.mark.parametrize(
+    ("losses", "fails"),
+    [
+        ([0.004] * 9, False),
+        ([0.006] * 9, True),
+        ([0.03, 0, -0.02, 0.03, 0.01, -0.01, 0.02, 0, 0.01], False),  # .008 +- .006
+        ([0.1, 0, 0.001, 0, -0.001, 0, 0.001, 0, 0], True),  # one event is lost
+        ([0.006], True),
+    ],
+)
+def test_a_loss_at_events_fails_beyond_chance(losses: list[float], *, fails: bool) -> None:
+    rows = [Row("0", method, "N", t, "pearson_truth", 0.9) for method in ("raw", "x") for t in range(9)]
+    rows += [Row("0", "raw", "N", t, "pearson_truth_events", 0.8) for t in range(len(losses))]
+    rows += [Row("0", "x", "N", t, "pearson_truth_events", 0.8 - loss) for t, loss in enumerate(losses)]
+    (card,) = score_cards(rows)
+    assert card.failed("x") is fails
+
+
 def test_formatted_card_fits_the_page_and_marks_failures() -> None:
     card = card_of(truth=True)
     text = format_score_card(card)
@@ -171,7 +206,9 @@ def test_cards_are_written_as_csv(tmp_path) -> None:
     path = tmp_path / "card.csv"
     write_score_cards([card_of(truth=True)], path)
     lines = path.read_text().splitlines()
-    assert lines[0] == "position,rank,method,channel,column,value,fails"
+    assert lines[0] == "position,rank,method,channel,column,value,fails,in_doubt"
     card = card_of(truth=True)
     assert len(lines) == 1 + len(card.entries) * len(card.columns)
-    assert sum(line.endswith(",yes") for line in lines) == sum(len(entry.failures) for entry in card.entries)
+    marks = [line.split(",")[-2:] for line in lines[1:]]
+    assert marks.count(["yes", "no"]) == sum(len(entry.failures) for entry in card.entries)
+    assert marks.count(["yes", "no"]) + marks.count(["no", "no"]) == len(marks)

@@ -17,7 +17,7 @@ def card(*ranking: str, failures: dict[tuple[str, str], tuple[str, ...]] | None 
     ("shown", "words"),
     [
         (card("motion", "raw"), "By the score card, motion is the best here.</p>"),
-        (card("raw", "savgol"), "By the score card, no method is better here than the raw prediction.</p>"),
+        (card("raw", "savgol"), "By the score card, no method is shown to be better than the raw prediction.</p>"),
         (
             card("motion", "savgol", failures={("savgol", "Membrane"): ("sharpness", "pearson_fast")}),
             "motion is the best here. savgol is worse than allowed in sharpness, pearson fast (Membrane).</p>",
