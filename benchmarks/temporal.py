@@ -51,6 +51,7 @@ FORMATS = (
     format_reach, format_flicker, format_registered, format_tracks, format_rankings, format_methods, format_video,
 )  # fmt: skip
 MIN_FRAMES = 11  # window of the Savitzky-Golay filter
+FRAMES, SIDE = 16, 256  # of a movie, and of a frame in pixels
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     side = integer(MIN_SIDE, reason="pixels, as the simulation needs")
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, metavar="WORLD", help=f"of {'; '.join(WORLDS)}")
     parser.add_argument("--movies", type=integer(1), default=5, help="of each world (default: 5)")
-    parser.add_argument("--frames", type=frames, default=20, help="of a movie (default: 20)")
-    parser.add_argument("--side", type=side, default=256, help="of a frame, in pixels (default: 256)")
+    parser.add_argument("--frames", type=frames, default=FRAMES, help=f"of a movie (default: {FRAMES})")
+    parser.add_argument("--side", type=side, default=SIDE, help=f"of a frame, in pixels (default: {SIDE})")
     parser.add_argument("--second-network", metavar="CKPT", help="of the second simulator; left out if not given")
     parser.add_argument(
         "--workers", type=integer(1), default=os.cpu_count(), help="processes (default: one for each processor)"
@@ -103,14 +104,14 @@ def run(job: Job) -> Result:
     cv2.setNumThreads(1)
     stained = stain(job)
     results = {RAW: stained.raw, **smooth(stained.raw, stained.phase, METHODS)}
-    cards = {truth: _card(results, stained, truth=truth) for truth in (True, False)}
+    cards = {truth: score_card(results, stained, truth=truth) for truth in (True, False)}
     scores = {(entry.method, entry.channel): dict(entry.values) for entry in cards[True].entries}
-    limit = {LIMIT: _along_true_motion(stained)}
-    for entry in _card({RAW: stained.raw, **limit}, stained, truth=True).entries:
+    limit = {LIMIT: along_true_motion(stained)}
+    for entry in score_card({RAW: stained.raw, **limit}, stained, truth=True).entries:
         scores[entry.method, entry.channel] = dict(entry.values)
-    reference = _changes(stained.raw, stained)
+    reference = changes(stained.raw, stained)
     for method, images in (results | limit).items():
-        _add(scores, method, "flicker", _changes(images, stained) / reference)
+        _add(scores, method, "flicker", changes(images, stained) / reference)
     _score_as_video(scores, results | limit, stained)
     if job.world.registered:
         _score_registered(scores, stained, job.checkpoint, reference)
@@ -148,10 +149,10 @@ def _score_registered(scores: Scores, stained: Stained, checkpoint: str, referen
     except RegistrationRefusedError:
         return
     images = smooth(registered.raw, registered.phase, (RECOMMENDED,))[RECOMMENDED]
-    _add(scores, REGISTERED, "flicker", _changes(images, registered) / reference)
+    _add(scores, REGISTERED, "flicker", changes(images, registered) / reference)
 
 
-def _along_true_motion(stained: Stained) -> Array:
+def along_true_motion(stained: Stained) -> Array:
     """Return the robust mean over 7 frames along the true motion of the material."""
     from image_translation.temporal import optical_flow
     from image_translation.temporal.motion_filter import TIME_SIGMA
@@ -173,7 +174,7 @@ def _along_true_motion(stained: Stained) -> Array:
     return np.array(results, np.float32)
 
 
-def _card(results: Mapping[str, Array], stained: Stained, *, truth: bool) -> Any:
+def score_card(results: Mapping[str, Array], stained: Stained, *, truth: bool) -> Any:
     """Return the score card of the methods."""
     from image_translation.frame import Frame
     from image_translation.metrics.evaluator import Evaluator
@@ -192,7 +193,7 @@ def _card(results: Mapping[str, Array], stained: Stained, *, truth: bool) -> Any
     return card
 
 
-def _changes(images: Array, stained: Stained) -> NDArray[np.float64]:
+def changes(images: Array, stained: Stained) -> NDArray[np.float64]:
     """Return the frame-to-frame change of the error along the true motion, (C,) in the unit of the stain."""
     from image_translation.metrics.flicker import change
 

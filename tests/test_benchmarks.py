@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import __main__ as program
 from benchmarks import (
+    cheats,
     demo_networks,
     end_to_end,
     explorer,
@@ -24,6 +25,7 @@ from benchmarks import (
     run_cost,
     startup,
     storage,
+    strengths,
     temporal,
     temporal_tables,
 )
@@ -303,6 +305,30 @@ def test_temporal_benchmark_with_registration() -> None:
     assert "0.75       | 0.8    | NO" in line  # of .6 to .8
 
 
+@pytest.mark.slow
+def test_fidelity_is_drawn_against_flicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strengths, "STRENGTHS", {"window": (3,), "motion": (5,), "causal": (0,), "blur": (1.5,)})
+    world = WORLDS["walk 0.9 px, focus"]
+    points = strengths.run(WorldJob(world, seed=5, density=0.7, side=96, frames=12, checkpoint="demo_ckpt"))
+    np.testing.assert_array_equal(points["raw"][0], 1)
+    assert (points["motion 5"] < points["raw"])[0].all()
+    assert (points["motion 5"] > points["raw"])[1].all()
+    assert (points["blur 1.5"] < points["raw"]).all()
+    assert "motion 5" in strengths.format_points({world.name: points})
+    strengths.draw({world.name: points}, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_cheats_are_caught_in_a_world() -> None:
+    world = WORLDS["stream 2 px, focus"]
+    found = cheats.run(WorldJob(world, seed=5, density=0.7, side=96, frames=12, checkpoint="demo_ckpt"))
+    assert not any(above for by_truth in found.values() for _, above in by_truth.values())
+    lines = cheats.format_cheats({world.name: found}).splitlines()
+    assert len(lines) == 4 + len(found)
+    assert any(line.startswith("| gain ") and "gain_flicker" in line for line in lines)
+
+
 def test_principal_components_agree_with_scikit_learn(tiny_checkpoint: Path) -> None:
     seconds, angle = feature_map.seconds_and_angle(32, 1, str(tiny_checkpoint))
     assert set(seconds) == {"ours", *feature_map.SOLVERS}
@@ -361,6 +387,7 @@ def test_unusable_arguments_are_one_line(
         (temporal, ["--frames", "10"], "argument --frames: '10' is not a whole number of at least 11"),
         (temporal, ["--side", "8"], "argument --side: '8' is not a whole number of at least 16"),
         (temporal, ["--movies", "0"], "argument --movies: '0' is not a whole number of at least 1"),
+        (cheats, ["--side", "8"], "argument --side: '8' is not a whole number of at least 16"),
         (temporal, ["--workers", "-1"], "argument --workers: '-1' is not a whole number of at least 1"),
         (explorer, ["0"], "argument repeats: '0' is not a whole number from 1 to 31"),
         (explorer, ["32"], "from 1 to 31 (the embedded movie has 32 frames)"),

@@ -5,9 +5,9 @@ from math import isnan, nan
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, map_coordinates
-from support.cells import CHANNELS, CellMovie, cells_movie
+from support.cells import CHANNELS, cells_movie
 
+from benchmarks.cheats import CHEATS, half_a_frame_early, with_gain_flicker
 from image_translation.frame import Frame
 from image_translation.metrics.criteria import Entry
 from image_translation.metrics.evaluator import Evaluator
@@ -22,49 +22,9 @@ from image_translation.metrics.score_card import (
 movie = cache(cells_movie)
 
 
-def blurred(m: CellMovie) -> np.ndarray:
-    return gaussian_filter(m.raw, (0, 0, 1.2, 1.2))
-
-
-def half_a_frame_early(m: CellMovie) -> np.ndarray:
-    """Warp every frame half the way to the next one."""
-    y, x = np.indices(m.phase.shape[1:])
-    return np.stack(
-        [
-            [map_coordinates(stain, [y - dy / 2, x - dx / 2], order=3, mode="nearest") for stain in stains]
-            for stains, (dy, dx) in zip(m.raw, [*m.flow, m.flow[-1]], strict=True)
-        ]
-    )
-
-
-def ghosted(m: CellMovie) -> np.ndarray:
-    padded = np.concatenate([m.raw[:1]] * 3 + [m.raw] + [m.raw[-1:]] * 3)
-    return np.mean([padded[shift : shift + len(m.raw)] for shift in range(7)], axis=0)
-
-
-def with_gain_flicker(frames: np.ndarray) -> np.ndarray:
-    return frames * np.random.default_rng(5).normal(1, 0.1, (len(frames), 1, 1, 1))
-
-
-def fading(m: CellMovie) -> np.ndarray:
-    offset = np.linspace(0, 0.4, len(m.raw)) * m.raw.std()
-    return m.raw - offset[:, None, None, None]
-
-
-def sharpened(m: CellMovie) -> np.ndarray:
-    return m.raw + 0.5 * (m.raw - gaussian_filter(m.raw, (0, 0, 1, 1)))
-
-
-HARMFUL = {
-    "frozen": lambda m: m.raw[:1].repeat(len(m.raw), axis=0),
-    "mean": lambda m: m.raw.mean(axis=0, keepdims=True).repeat(len(m.raw), axis=0),
-    "blurred": blurred,
-    "early": half_a_frame_early,
-    "ghosted": ghosted,
-    "gain": lambda m: with_gain_flicker(m.raw),
+HARMFUL = {name: lambda m, cheat=cheat: cheat(m.raw) for name, cheat in CHEATS.items()} | {
+    "early": lambda m: half_a_frame_early(m.raw, m.flow),
     "steady with gain": lambda m: with_gain_flicker(m.steady),
-    "fading": fading,
-    "sharpened": sharpened,
 }
 # Columns that each fails at least, in either channel; with truth, also those of FAILS_WITH_TRUTH.
 FAILS = {
@@ -77,6 +37,7 @@ FAILS = {
     "steady with gain": {"gain_flicker"},
     "fading": {"drift"},
     "sharpened": {"sharpness"},
+    "shaken": {"displacement"},
 }
 FAILS_WITH_TRUTH = {
     "frozen": {"over_smoothing", "ssim", "pearson_worst", "pearson_ends", "pearson_fast"},
