@@ -75,8 +75,8 @@ def format_points(by_world: Mapping[str, Mapping[str, Point]]) -> str:
         cells = [f"{flicker:.2f} / {r:.3f}" for points in by_world.values() for flicker, r in points[name].T]
         rows.append([name, *cells])
     return (
-        "Flicker of the error (raw is 1) / Pearson with the truth. After the name: frames in the window; of causal, frames\n"
-        f"after; of blur, the standard deviation in pixels.\n\n{format_markdown(rows)}"
+        "Flicker of the error (raw is 1) / Pearson with the truth. After the name: frames in the window; of causal,\n"
+        f"frames after; of blur, the standard deviation in pixels.\n\n{format_markdown(rows)}"
     )
 
 
