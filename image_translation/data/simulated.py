@@ -28,8 +28,10 @@ from image_translation.omezarr.store import FOV_NAME, Position, Store, open_stor
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
 
-DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=2.0)
-DEMO_FIELD = MovieSpec(frames=2, seed=9000, density=1.0, flicker=1.0)
+DEMO = MovieSpec(shape=(320, 320), frames=32, seed=2026, flicker=1.0, focus_jitter=0.2)
+DEMO_FIELD = MovieSpec(
+    frames=2, seed=9000, density=1.0, focus_jitter=0.15, gain_jitter=0.03, halo_jitter=0.15, lateral_jitter=0.5
+)
 DEMO_FIELDS = 16
 PIXEL_SIZE = 0.5  # micrometres
 FRAME_INTERVAL = 300.0  # seconds

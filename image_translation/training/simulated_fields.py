@@ -17,6 +17,7 @@ Image = NDArray[np.float32]
 Sample = dict[str, torch.Tensor]
 
 _MOVIE_LENGTH, _FRAMES = 8, 2  # frames of a simulated movie, and how many of them become fields
+_FLICKER = {"focus_jitter": 0.15, "gain_jitter": 0.03, "halo_jitter": 0.15, "lateral_jitter": 0.5}
 _STEPS_PER_FIELD = 2  # steps between new fields: simulating one takes half as long as a step on a CPU
 
 
@@ -134,9 +135,9 @@ def _random_spec(rng: np.random.Generator, *, constant_optics: bool) -> MovieSpe
         "noise": np.exp(rng.uniform(np.log(0.002), np.log(0.05))),
         "defocus": rng.uniform(-0.4, 0.5),
         "halo": rng.choice([0.0, rng.uniform(0, 0.9)], p=[0.3, 0.7]),
-        "flicker": rng.uniform(0, 3),
     }
-    return MovieSpec(**cells | optics)
+    flicker = rng.uniform(0, 3)
+    return MovieSpec(**cells | optics | {cause: flicker * strength for cause, strength in _FLICKER.items()})
 
 
 def _quantise_phase(phase: Image, rng: np.random.Generator) -> Image:
