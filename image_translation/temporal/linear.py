@@ -165,7 +165,8 @@ def moving_average(window: int) -> LinearFilter:
 
     An odd window is centred and shrinks symmetrically at both ends of the movie and around invalid frames, so that
     linear changes are not delayed. A window of 2 is the naive baseline: output frame i is the mean of frames i and
-    i + 1, so the movie is one frame shorter and half a frame late; it is invalid if either frame is.
+    i + 1 and shows the time i + 1/2, so the movie is one frame shorter and, overlaid by index, half a frame early; it
+    is invalid if either frame is.
 
     Parameters
     ----------

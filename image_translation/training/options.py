@@ -109,7 +109,7 @@ class TrainOptions:
     @property
     def steps_per_round(self) -> int:
         """Number of steps between two validations."""
-        return min(self.steps, self.round_steps or -(-self.steps // 20))
+        return min(self.steps, -(-self.steps // 20) if self.round_steps is None else self.round_steps)
 
     @property
     def rounds(self) -> int:
@@ -187,7 +187,7 @@ class TrainOptions:
     def _check_numbers(self) -> None:
         counts = {
             "--steps": self.steps,
-            "--round": self.steps_per_round,
+            "--round": 1 if self.round_steps is None else self.round_steps,
             "--batch-size": self.batch_size,
             "--devices": self.devices,
             "--patience": 1 if self.patience is None else self.patience,

@@ -22,6 +22,7 @@ VALID = TrainOptions("simulated", ("Phase3D",), ("Nuclei",), Path("no/such/place
         ({"source": ("Nuclei",), "target": ("Membrane",)}, "simulated fields need Phase3D on one side"),
         ({"steps": 0}, "--steps 0: must be 1 or more"),
         ({"round_steps": -3}, "--round -3: must be 1"),
+        ({"round_steps": 0}, "--round 0: must be 1"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"devices": 0}, "--devices 0"),
         ({"patience": 0}, "--patience 0"),
