@@ -4,6 +4,7 @@ Most checkpoints do not store the hyper-parameters of their network, but the wei
 Where stored hyper-parameters contradict the shapes, the shapes are used.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from image_translation.network.checkpoint import StateDict
 Shapes = Mapping[str, tuple[int, ...]]
 
 _ANCHOR = "encoder.stem.conv2d.weight"
+_AVERAGED = re.compile(r"(^|[._])(ema|swa|averag|shadow|teacher)", re.IGNORECASE)
 _OTHER_ARCHITECTURES = {
     "encoder_stages.": "UNeXt2, which predicts 3D stacks",
     "skip_conv_layer": "the 2.5D U-Net, which predicts from stacks",
@@ -70,7 +72,7 @@ def select_network_weights(path: Path, state: StateDict) -> StateDict:
     path
         Path of the checkpoint, for error messages.
     state
-        Weights, with any prefix; those of other modules are ignored.
+        Weights, with any prefix; those of other modules are ignored, and those of an averaged copy if there are others.
 
     Returns
     -------
@@ -80,20 +82,45 @@ def select_network_weights(path: Path, state: StateDict) -> StateDict:
     Raises
     ------
     DataError
-        If the network has another architecture, or a weight is not finite.
+        If the network has another architecture, or its weights are not floating-point numbers, not finite, or all zero.
     """
-    prefix = next((name.removesuffix(_ANCHOR) for name in state if name.endswith(_ANCHOR)), None)
+    prefix = next(iter(_copies(state)), None)
     if prefix is None:
         found = next((text for key, text in _OTHER_ARCHITECTURES.items() if any(key in name for name in state)), None)
         what = f"a checkpoint of {found}" if found else f"an unknown network (first weight: {next(iter(state))})"
         msg = f"{path}: {what}; only VisCy's UNeXt2_2D (FullyConvolutionalMAE) is supported"
         raise DataError(msg)
     own = {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
+    others = {name: weight.dtype for name, weight in own.items() if not weight.is_floating_point()}
+    if others:
+        dtypes = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in others.values()}))
+        msg = (
+            f"{path}: {len(others)} of {len(own)} weights are {dtypes}: {_shortened(list(others))}; only "
+            "floating-point weights are supported: save the network in float32"
+        )
+        raise DataError(msg)
     non_finite = [name for name, weight in own.items() if not torch.isfinite(weight).all()]
     if non_finite:
         msg = f"{path}: {len(non_finite)} of {len(own)} weights are NaN or infinite: {_shortened(non_finite)}"
         raise DataError(msg)
+    if not any(bool(weight.any()) for weight in own.values()):
+        raise DataError(f"{path}: all weights are zero: the file does not contain a trained network")
     return own
+
+
+def describe_copies(state: StateDict) -> list[str]:
+    """Say which copy of the network `select_network_weights` takes from a state dict, if there are several."""
+    taken, *others = _copies(state)
+    if not others:
+        return []
+    names = ", ".join(f"{prefix}*" for prefix in others)
+    return [f"the checkpoint has {1 + len(others)} copies of the network: {taken}* is used, and not {names}"]
+
+
+def _copies(state: StateDict) -> list[str]:
+    """Return the prefixes of the copies of the network, averaged ones last."""
+    prefixes = dict.fromkeys(name.removesuffix(_ANCHOR) for name in state if name.endswith(_ANCHOR))
+    return sorted(prefixes, key=lambda prefix: bool(_AVERAGED.search(prefix)))
 
 
 def infer_architecture(path: Path, state: StateDict, config: Mapping[str, Any]) -> Architecture:

@@ -17,6 +17,7 @@ from image_translation.data.lookup import checkpoint_facts
 from image_translation.errors import DataError
 from image_translation.network.architecture import (
     Architecture,
+    describe_copies,
     find_discrepancies,
     infer_architecture,
     model_config,
@@ -100,11 +101,12 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
     Raises
     ------
     DataError
-        If the file cannot be read or would execute code, the network has another architecture or needs stacks, a weight
-        is not finite, or the metadata are invalid.
+        If the file cannot be read or would execute code, the network has another architecture or needs stacks, its
+        weights are unusable, or the metadata are invalid.
     """
     content = load_checkpoint(path)
-    state = select_network_weights(path, extract_state_dict(path, content))
+    stored = extract_state_dict(path, content)
+    state = select_network_weights(path, stored)
     config = model_config(content)
     architecture = infer_architecture(path, state, config)
     if architecture.in_stack_depth > 1:
@@ -126,7 +128,7 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
         normalization=_normalization_method(path, normalization),
         normalization_source=source,
         description=str(metadata.get("description", ("", None))[0]),
-        notes=tuple(find_discrepancies(architecture, config)),
+        notes=(*describe_copies(stored), *find_discrepancies(architecture, config)),
     )
     return spec, state
 

@@ -83,6 +83,32 @@ def test_the_2_5d_u_net_is_recognised(save: Save) -> None:
     assert_refused(save(state), "2.5D U-Net")
 
 
+@pytest.mark.parametrize("averaged", ["ema_model.", "model_averaged.module.", "swa."])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_weights_of_the_network_are_preferred_to_averaged_ones(
+    network_class: Any, save: Save, averaged: str, *, first: bool
+) -> None:
+    plain = random_weights(network_class, SMALL)
+    copy = {name.replace("model.", averaged, 1): 2 * weight for name, weight in plain.items()}
+    spec, state = read_spec(save(copy | plain if first else plain | copy))
+    assert torch.equal(state["encoder.stem.conv3d.bias"], plain["model.encoder.stem.conv3d.bias"])
+    assert spec.notes == (f"the checkpoint has 2 copies of the network: model.* is used, and not {averaged}*",)
+    spec, _ = read_spec(save(copy))
+    assert spec.notes == ()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "complex64", "bool"])
+def test_weights_of_other_dtypes_are_refused(network_class: Any, save: Save, dtype: str) -> None:
+    state = random_weights(network_class, SMALL)
+    state["model.encoder.stem.norm.bias"] = state["model.encoder.stem.norm.bias"].to(getattr(torch, dtype))
+    assert_refused(save(state), f"1 of 42 weights are {dtype}: encoder.stem.norm.bias; only floating-point")
+
+
+def test_zero_weights_are_refused(network_class: Any, save: Save) -> None:
+    state = {name: torch.zeros_like(weight) for name, weight in random_weights(network_class, SMALL).items()}
+    assert_refused(save(state), "all weights are zero")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_weights_are_refused(network_class: Any, save: Save, value: float) -> None:
     state = random_weights(network_class, SMALL)
