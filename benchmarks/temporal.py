@@ -136,7 +136,7 @@ def _score_as_video(scores: Scores, results: Mapping[str, Array], stained: Stain
             _add(scores, method, "flow_difference", flow_difference(images, truth))
             _add(scores, method, "warping_error", warping.measure(images) / raw_error)
         _add(scores, method, "embedding_change", embedding.measure(images))
-        tracks = nuclei.measure(images[:, 0])
+        tracks = nuclei.measure(images[:, 0], is_truth=method == TRUTH)
         for column in TRACKS:
             scores[method, CHANNELS[0]][column] = tracks[column]
 

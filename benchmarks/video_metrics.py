@@ -144,11 +144,15 @@ class Nuclei:
             reference.add(t, image)
         self._reference = reference.tracks(parents)
 
-    def measure(self, images: Array) -> dict[str, float]:
-        """Segment a stain (T, Y, X), link its nuclei and score their tracks; see ``tracking.score_tracks``."""
+    def measure(self, images: Array, *, is_truth: bool = False) -> dict[str, float]:
+        """Segment a stain (T, Y, X), link its nuclei and score their tracks; see ``tracking.score_tracks``.
+
+        The truth, which may have another unit, has a threshold of its own.
+        """
+        threshold = movie_threshold(list(images), self._diameter) if is_truth else self._threshold
         found, matches = tracking.Movie(), {}
         for t, image in enumerate(images):
-            segmented = find_objects(image, self._diameter, self._threshold)
+            segmented = find_objects(image, self._diameter, threshold)
             found.add(t, segmented)
             matches[t] = tracking.match_nuclei(self._labels[t], segmented)
         return tracking.score_tracks(self._reference, tracking.link_nuclei(found, self._diameter), matches)
