@@ -64,12 +64,15 @@ def _load(checkpoint: str) -> "tuple[ModelSpec, Predictor]":
 
 
 def _table(spec: "ModelSpec", predictor: "Predictor", size: int, flicker: float) -> Iterator[str]:
+    from image_translation.training.simulated_fields import FLICKER
+
     scores: dict[float, list[np.ndarray]] = {}
     movies = list(itertools.product(DENSITIES, SPEEDS, SEEDS))
     for density, speed, seed in tqdm(movies, disable=None, leave=False):
         movie = MovieSpec(
-            shape=(size, size), frames=max(FRAMES) + 1, seed=seed, density=density, speed=speed, flicker=flicker
-        )
+            shape=(size, size), frames=max(FRAMES) + 1, seed=seed, density=density, speed=speed,
+            **{cause: flicker * strength for cause, strength in FLICKER.items()},
+        )  # fmt: skip
         scores.setdefault(density, []).append(_correlations(predictor, spec, movie))
     for density, values in scores.items():
         yield _line(f"density {density:g}", spec.output_channels, np.array(values))

@@ -101,7 +101,7 @@ def draw(by_world: Mapping[str, Mapping[str, Point]], path: Path) -> None:
             axes.tick_params(labelsize=7)
     figure.supxlabel("flicker of the error along the true motion, relative to raw", fontsize=8)
     figure.supylabel("Pearson correlation with the truth", fontsize=8)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=8)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=8, fontsize=8)
     figure.savefig(path, dpi=120)
 
 

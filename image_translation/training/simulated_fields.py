@@ -17,7 +17,8 @@ Image = NDArray[np.float32]
 Sample = dict[str, torch.Tensor]
 
 _MOVIE_LENGTH, _FRAMES = 8, 2  # frames of a simulated movie, and how many of them become fields
-_FLICKER = {"focus_jitter": 0.15, "gain_jitter": 0.03, "halo_jitter": 0.15, "lateral_jitter": 0.5}
+FLICKER = {"focus_jitter": 0.15, "gain_jitter": 0.03, "halo_jitter": 0.15, "lateral_jitter": 0.5}
+"""Causes of flicker in the training: up to three times these strengths, more than in the real movies measured."""
 _STEPS_PER_FIELD = 2  # steps between new fields: simulating one takes half as long as a step on a CPU
 
 
@@ -137,7 +138,7 @@ def _random_spec(rng: np.random.Generator, *, constant_optics: bool) -> MovieSpe
         "halo": rng.choice([0.0, rng.uniform(0, 0.9)], p=[0.3, 0.7]),
     }
     flicker = rng.uniform(0, 3)
-    return MovieSpec(**cells | optics | {cause: flicker * strength for cause, strength in _FLICKER.items()})
+    return MovieSpec(**cells | optics | {cause: flicker * strength for cause, strength in FLICKER.items()})
 
 
 def _quantise_phase(phase: Image, rng: np.random.Generator) -> Image:
