@@ -31,6 +31,7 @@ EVENTS_TOLERANCE = 0.005
 EVENTS_FACTOR, EVENTS_DOUBT = 1.0, 0.02
 FLICKER_LIMIT = 1.02
 DISPLACEMENT_LIMIT = 0.25  # pixels
+LOCAL_DISPLACEMENT_LIMIT = 0.5  # pixels, without truth; in doubt from the other limit on
 DETAIL_LIMIT = 0.95
 SHARPNESS_LIMIT = 1.15
 LAG_LIMIT = 0.1
@@ -186,8 +187,13 @@ class EntryScorer:
         rigid, local = self._own("displacement").values(), self._own("displacement_local").values()
         self._set("displacement", float(np.sqrt(np.mean(np.square(list(rigid))))) if rigid else nan)
         self._set("displacement_local", median(local) if local else nan)
-        for column in ("displacement", "displacement_local"):
-            self._judge(column, self._values[column] <= DISPLACEMENT_LIMIT)
+        self._judge("displacement", self._values["displacement"] <= DISPLACEMENT_LIMIT)
+        local = self._values["displacement_local"]
+        # A network's outlines may jitter, too: without truth, to take that out cannot be told from a displacement.
+        if self._reference == TRUTH or not DISPLACEMENT_LIMIT < local <= LOCAL_DISPLACEMENT_LIMIT:
+            self._judge("displacement_local", local <= DISPLACEMENT_LIMIT)
+        else:
+            self._doubts.add("displacement_local")
 
     def _score_sharpness(self) -> None:
         # Median: two raw frames may share almost no detail where one of them was out of focus.

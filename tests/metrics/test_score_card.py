@@ -131,6 +131,19 @@ def test_without_truth_a_method_that_changes_events_is_not_ranked_above_raw() ->
     assert "0.960?" in text
 
 
+@pytest.mark.parametrize("truth", [True, False])
+@pytest.mark.parametrize(("local", "in_doubt", "fails"), [(0.2, False, False), (0.3, True, False), (0.6, False, True)])
+def test_local_displacement_is_in_doubt_without_truth(
+    local: float, *, in_doubt: bool, fails: bool, truth: bool
+) -> None:
+    rows = [*events("raw", 1, 1), *events("x", 0.99, 0.99)]
+    rows += [Row("0", "x", "N", t, "displacement_local", local) for t in range(9)]
+    rows += [Row("0", method, "N", 0, "pearson_truth", 0.9) for method in ("raw", "x") if truth]
+    (card,) = score_cards(rows)
+    assert card.in_doubt("x") is (in_doubt and not truth)
+    assert card.failed("x") is (fails or (in_doubt and truth))
+
+
 @pytest.mark.parametrize(
     ("losses", "fails"),
     [
