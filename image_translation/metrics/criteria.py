@@ -188,10 +188,10 @@ class EntryScorer:
         self._set("displacement", float(np.sqrt(np.mean(np.square(list(rigid))))) if rigid else nan)
         self._set("displacement_local", median(local) if local else nan)
         self._judge("displacement", self._values["displacement"] <= DISPLACEMENT_LIMIT)
-        local = self._values["displacement_local"]
+        typical = self._values["displacement_local"]
         # A network's outlines may jitter, too: without truth, to take that out cannot be told from a displacement.
-        if self._reference == TRUTH or not DISPLACEMENT_LIMIT < local <= LOCAL_DISPLACEMENT_LIMIT:
-            self._judge("displacement_local", local <= DISPLACEMENT_LIMIT)
+        if self._reference == TRUTH or not DISPLACEMENT_LIMIT < typical <= LOCAL_DISPLACEMENT_LIMIT:
+            self._judge("displacement_local", typical <= DISPLACEMENT_LIMIT)
         else:
             self._doubts.add("displacement_local")
 
