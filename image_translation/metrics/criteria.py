@@ -27,8 +27,7 @@ WORST_PERCENTILE = 5  # of ``pearson_worst``
 # twice the standard error of the difference from raw is added.
 FIDELITY_TOLERANCE = 0.002
 EVENTS_TOLERANCE = 0.005
-# Difference from raw at events, 1 - r, beyond that everywhere, that a truth would have to judge.
-EVENTS_FACTOR, EVENTS_DOUBT = 1.0, 0.02
+EVENTS_DOUBT = 0.02  # difference from raw at events, 1 - r, beyond that everywhere, that only a truth could judge
 FLICKER_LIMIT = 1.02
 DISPLACEMENT_LIMIT = 0.25  # pixels
 LOCAL_DISPLACEMENT_LIMIT = 0.5  # pixels, without truth; in doubt from the other limit on
@@ -180,7 +179,7 @@ class EntryScorer:
     def _question_events(self) -> None:
         """Doubt a method that changes the stain at events more than elsewhere: it may average over them."""
         at_events, everywhere = (1 - self._values[column] for column in ("pearson_events", "pearson"))
-        if at_events > EVENTS_DOUBT + EVENTS_FACTOR * everywhere:
+        if at_events > everywhere + EVENTS_DOUBT:
             self._doubts.add("pearson_events")
 
     def _score_registration(self) -> None:

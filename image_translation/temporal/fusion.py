@@ -3,10 +3,9 @@
 The neighbours before a frame and those after it are two independent estimates of it. Their difference shows the error
 of their mean, without a truth: errors of the motion, outlines that do not move with the material, and divisions make it
 large, while the flicker of the frame itself does not. Where that error exceeds the flicker which averaging would
-remove, the frame's own prediction remains. So it does where the frame differs
-from its neighbours much more than is usual in the image, and these are not fully trusted: an event is in one place and
-changes the phase, while flicker is everywhere. A nucleus that is missing in one frame of an unchanged phase is
-averaged in.
+remove, the frame's own prediction remains. So it does where the frame differs from its neighbours much more than is
+usual in the image, and these are not fully trusted: an event is in one place and changes the phase, while flicker is
+everywhere. A nucleus that is missing in one frame of an unchanged phase is averaged in.
 """
 
 from dataclasses import dataclass
