@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import end_to_end, filters, gpu, memory, network, network_variants, plates, startup, storage
+from benchmarks import end_to_end, filters, gpu, memory, motion, network, network_variants, plates, startup, storage
 from benchmarks.arguments import integer
 from benchmarks.job import Job
 from benchmarks.movies import write_movie_in_fresh_process
@@ -70,6 +70,8 @@ def _measure(parts: list[str], arguments: argparse.Namespace, job: Job, director
     if "filters" in parts:
         given = frames or arguments.size
         yield from filters.measure([(frames or 20, 2, *size)] if given else filters.SHAPES, repeats)
+    if "motion" in parts:
+        yield from motion.measure(Case("bundled network", job.checkpoint, size), repeats)
     if "storage" in parts:
         yield from storage.measure(directory, frames or 30, size, repeats)
     if "network" in parts:

@@ -77,6 +77,12 @@ memory: of the process. On large frames, in both pipelines, the network runs on 
         min_side=1,
         side_reason="",
     ),
+    "motion": Part(
+        """\
+motion: one frame with two channels, in a movie whose frames have all their neighbours; the network is ours, in plain
+  PyTorch, on the CPU. All of them use all processors.""",
+        uses_checkpoint=True,
+    ),
     "storage": Part("""\
 storage: MB (10^6 bytes) of float32 pixels per second, before compression. Ours uses tensorstore, the baseline
   zarr-python on equal stores, both with default settings; stores are read plane by plane from the page cache of the

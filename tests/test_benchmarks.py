@@ -17,6 +17,7 @@ from benchmarks import (
     filters,
     fresh_process,
     gpu,
+    motion,
     movies,
     network,
     network_variants,
@@ -119,6 +120,13 @@ def test_filters_are_timed_with_one_thread() -> None:
     assert line.what == "Savitzky-Golay of 12x2x16x16"
     assert line.ours > 0
     assert line.baseline
+
+
+def test_the_default_filter_is_timed_beside_the_network(monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> None:
+    monkeypatch.setattr(motion, "FreshProcess", _ThisProcess)
+    filtering, with_metrics = motion.measure(Case("tiny", str(tiny_checkpoint), (64, 64)), repeats=1)
+    assert 0 < filtering.ours < with_metrics.ours
+    assert filtering.baseline == with_metrics.baseline
 
 
 def test_all_layouts_are_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,11 +55,10 @@ def _channel(image: NDArray[np.float32], reference: NDArray[np.float32]) -> tupl
     smooth, other = (np.asarray(cv2.GaussianBlur(frame, (0, 0), _SIGMA), np.float32) for frame in (image, reference))
     mean = (smooth + other) / 2  # its gradient has no bias towards either
     dy, dx = np.gradient(mean) if min(mean.shape) > 1 else (np.zeros_like(mean),) * 2
-    columns = np.stack([-dy, -dx, mean - mean.mean(), np.ones_like(mean)], -1)
-    difference = smooth - other
-    tiles, values = _tiles(columns), _tiles(difference[..., np.newaxis])[..., 0]
-    normal = np.einsum("npi,npj->nij", tiles, tiles, dtype=np.float64)
-    products = np.einsum("npi,np->ni", tiles, values, dtype=np.float64)
+    # Unknowns dy, dx, gain and offset, and the value that they explain.
+    tiles = _tiles(np.stack([-dy, -dx, mean - mean.mean(), np.ones_like(mean), smooth - other]))
+    products = tiles @ tiles.swapaxes(1, 2)
+    normal, products = products[:, :4, :4], products[:, :4, 4]
     texture = normal[:, 0, 0] + normal[:, 1, 1]
     if not texture.sum() > 0:
         return np.full(2, np.nan), np.zeros((len(tiles), 2)), np.zeros(len(tiles))
@@ -67,13 +66,13 @@ def _channel(image: NDArray[np.float32], reference: NDArray[np.float32]) -> tupl
     return rigid, _solve(normal, products), texture / texture.sum()
 
 
-def _tiles(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut an image (y, x, K) into tiles (N, pixels, K); incomplete tiles at the end of large images are left out."""
-    height, width, count = images.shape
+def _tiles(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cut images (K, y, x) into tiles (N, K, pixels); incomplete tiles at the end of large images are left out."""
+    count, height, width = images.shape
     rows, columns = min(_TILE, height), min(_TILE, width)
     down, across = height // rows, width // columns
-    cut = images[: down * rows, : across * columns].reshape(down, rows, across, columns, count)
-    return np.ascontiguousarray(cut.swapaxes(1, 2)).reshape(down * across, rows * columns, count)
+    cut = images[:, : down * rows, : across * columns].reshape(count, down, rows, across, columns)
+    return cut.transpose(1, 3, 0, 2, 4).astype(np.float64).reshape(down * across, count, rows * columns)
 
 
 def _solve(normal: NDArray[np.float64], products: NDArray[np.float64]) -> Shift:

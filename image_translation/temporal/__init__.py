@@ -9,7 +9,8 @@ never averaged and come out as NaN. Open `filter` first.
 - `registration`: jitter of the stage, estimated before a movie is stained; no filter
 - `motion_filter`: the motion-compensated filter, which is recommended, and its causal variant; built from
   `optical_flow` (dense flow, interpolation, consistency checks), `trajectories` (flow chained over several frames),
-  `robust_mean` (weighted mean with outlier rejection) and `fusion` (where the neighbours of a frame are used)
+  `robust_mean` (weighted mean with outlier rejection) and `fusion` (where the neighbours of a frame are used),
+  on several `threads`
 """
 
 import lazy_loader

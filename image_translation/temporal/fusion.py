@@ -9,6 +9,7 @@ everywhere. A nucleus that is missing in one frame of an unchanged phase is aver
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -33,14 +34,14 @@ _ONE_SIDED = 1.5  # factor of the error of neighbours on one side of the frame, 
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """A frame, and the weighted sums of its neighbours before and after it.
+    """A frame of one channel, and the weighted sums of its neighbours before and after it.
 
     Attributes
     ----------
     own, own_weight
-        The frame, and its weight in the mean, (C, Y, X) float32 each.
+        The frame, and its weight in the mean, (Y, X) float32 each.
     sums, weights
-        Weighted sum of the neighbours before and of those after the frame, and the sum of their weights: (2, C, Y, X)
+        Weighted sum of the neighbours before and of those after the frame, and the sum of their weights: (2, Y, X)
         float32 each.
     full_weight
         Sum of the weights of all neighbours where none is doubted.
@@ -55,6 +56,12 @@ class Sides:
     full_weight: float
     two_sided: bool
 
+    @cached_property
+    def squared_change(self) -> Image:
+        """Squared difference of the mean of the neighbours from the frame, pooled, (Y, X) float32; 0 without any."""
+        sums: Image = _LEAST_OWN_WEIGHT * self.own + self.sums.sum(axis=0)
+        return _pooled(sums / (_LEAST_OWN_WEIGHT + self.weights.sum(axis=0)) - self.own)
+
 
 def sum_sides(images: Image, offsets: NDArray[np.intp], weights: Image, confidence: Image) -> Sides:
     """Sum the neighbours of a frame on both sides, with weights that decrease with the deviation from their median.
@@ -62,7 +69,7 @@ def sum_sides(images: Image, offsets: NDArray[np.intp], weights: Image, confiden
     Parameters
     ----------
     images
-        K images, (K, C, Y, X) float32, finite; the first is the frame, the others are warped onto it.
+        K images of one channel, (K, Y, X) float32, finite; the first is the frame, the others are warped onto it.
     offsets
         Index of each image relative to the frame, (K,) int; the first is 0.
     weights
@@ -71,18 +78,11 @@ def sum_sides(images: Image, offsets: NDArray[np.intp], weights: Image, confiden
         Confidence in each pixel, (K, Y, X) float32, 0 to 1; that of the frame is 1.
     """
     sides = offsets < 0, offsets > 0
-    shape = (2, *images.shape[1:])
-    sums, sizes, own_weight = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty_like(images[0])
-    trust = weights[:, np.newaxis, np.newaxis] * confidence
-    for c in range(images.shape[1]):
-        channel = np.ascontiguousarray(images[:, c])
-        total = outlier_weights(channel, confidence)
-        total *= trust
-        own_weight[c] = total[0]
-        for i, side in enumerate(sides):
-            np.einsum("kyx,kyx->yx", total[side], channel[side], out=sums[i, c])
-            np.sum(total[side], axis=0, out=sizes[i, c])
-    return Sides(images[0], own_weight, sums, sizes, float(weights[1:].sum()), bool(sides[0].any() and sides[1].any()))
+    total = outlier_weights(images, confidence)
+    total *= weights[:, np.newaxis, np.newaxis] * confidence
+    sums = np.stack([np.einsum("kyx,kyx->yx", total[side], images[side]) for side in sides])
+    sizes = np.stack([total[side].sum(axis=0) for side in sides])
+    return Sides(images[0], total[0], sums, sizes, float(weights[1:].sum()), bool(sides[0].any() and sides[1].any()))
 
 
 def relative_error(sides: Sides) -> Image:
@@ -99,7 +99,7 @@ def relative_error(sides: Sides) -> Image:
     Returns
     -------
     NDArray[np.float32]
-        Shape (C, Y, X): 0 if the neighbours agree, 1 if they differ from each other twice as much as their mean does
+        Shape (Y, X): 0 if the neighbours agree, 1 if they differ from each other twice as much as their mean does
         from the frame. Where one side is not trusted, as after a division, there is nothing to compare the other with,
         and the error is at least the limit above which neighbours are not used.
 
@@ -110,17 +110,14 @@ def relative_error(sides: Sides) -> Image:
     """
     own: Image = _LEAST_OWN_WEIGHT * sides.own
     before, after = (own + sides.sums) / (_LEAST_OWN_WEIGHT + sides.weights)
-    errors = []
-    for difference, change in zip(before - after, _change(sides), strict=True):
-        error, change_squared = np.float32(0.25) * _pooled(difference), _pooled(change)
-        usual = _is_usual(error, change_squared)
-        error += error[usual].mean()
-        change_squared += change_squared[usual].mean()
-        errors.append(error / np.maximum(change_squared, np.finfo(np.float32).tiny))
+    error, change = np.float32(0.25) * _pooled(before - after), sides.squared_change
+    usual = _is_usual(error, change)
+    error += error[usual].mean()
+    error /= np.maximum(change + change[usual].mean(), np.finfo(np.float32).tiny)
     low, high = sides.weights.min(axis=0), np.maximum(sides.weights.max(axis=0), _LEAST_OWN_WEIGHT)
     balance = np.minimum(_BALANCE * low / high, 1)
     least = np.where(balance < 1, _HARMS - (_HARMS - _HELPS) * balance, np.float32(0))
-    return np.maximum(np.stack(errors), least)
+    return np.maximum(error, least)
 
 
 def fuse(sides: Sides, error: Image) -> Image:
@@ -131,13 +128,13 @@ def fuse(sides: Sides, error: Image) -> Image:
     sides
         The frame and its neighbours.
     error
-        Relative error of the neighbours from `relative_error`, (C, Y, X) float32. If all neighbours are on one side of
+        Relative error of the neighbours from `relative_error`, (Y, X) float32. If all neighbours are on one side of
         the frame, as at the end of a movie, it is that of an adjacent frame, warped onto this one.
 
     Returns
     -------
     NDArray[np.float32]
-        Shape (C, Y, X).
+        Shape (Y, X).
     """
     factor = np.float32(1 if sides.two_sided else _ONE_SIDED)
     use = np.clip((_HARMS - factor * error) / (_HARMS - _HELPS), 0, 1)
@@ -147,29 +144,18 @@ def fuse(sides: Sides, error: Image) -> Image:
     return sides.own + use * (mean - sides.own)
 
 
-def _change(sides: Sides) -> Image:
-    """Return the difference of the mean of the neighbours from the frame, (C, Y, X) float32; 0 if none is trusted."""
-    sums = _LEAST_OWN_WEIGHT * sides.own + sides.sums.sum(axis=0)
-    mean: Image = sums / (_LEAST_OWN_WEIGHT + sides.weights.sum(axis=0))
-    return mean - sides.own
-
-
 def _is_event(sides: Sides) -> Image:
-    """Return where the frame differs unusually from neighbours that are in doubt, (C, Y, X) float32, 0 to 1.
+    """Return where the frame differs unusually from neighbours that are in doubt, (Y, X) float32, 0 to 1.
 
     The usual difference is the mean weighted by the differences themselves, that is, over what is not empty background.
     """
     trust = sides.weights.sum(axis=0) / np.float32(sides.full_weight)
     doubt: Image = np.clip((_TRUSTED - trust) / (_TRUSTED - _DOUBTED), 0, 1)
-    return np.stack([image * _is_unusual(_pooled(change)) for image, change in zip(doubt, _change(sides), strict=True)])
-
-
-def _is_unusual(squared: Image) -> Image:
-    sample = squared[::2, ::2]
+    sample = sides.squared_change[::2, ::2]
     ordinary = sample[sample <= np.quantile(sample, _ORDINARY_FRACTION)].astype(np.float64)
     least = float(np.finfo(np.float32).tiny)
-    usual = float(ordinary @ ordinary) / max(float(ordinary.sum()), least)
-    return np.clip((squared / np.float32(max(usual, least)) - _USUAL) / (_UNUSUAL - _USUAL), 0, 1)
+    usual = max(float(ordinary @ ordinary) / max(float(ordinary.sum()), least), least)
+    return doubt * np.clip((sides.squared_change / np.float32(usual) - _USUAL) / (_UNUSUAL - _USUAL), 0, 1)
 
 
 def _pooled(difference: Image) -> Image:

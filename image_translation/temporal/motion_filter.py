@@ -15,6 +15,8 @@ Where the flow is inconsistent (a division, a cell that enters or detaches) or t
 prediction remains.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,10 @@ from image_translation.frame import Frame
 from image_translation.temporal import optical_flow
 from image_translation.temporal.filter import check_order, invalid_frame
 from image_translation.temporal.fusion import Sides, fuse, relative_error, sum_sides
+from image_translation.temporal.threads import parallel
 from image_translation.temporal.trajectories import FlowSource, PhaseFlow, Trajectories
+
+Image = NDArray[np.float32]
 
 TIME_SIGMA = 2.0
 """Standard deviation of the Gaussian weights in time, in frames."""
@@ -117,31 +122,76 @@ class MotionFilter:
     def _smooth(self, frame: Frame) -> Frame:
         if not frame.valid:
             return invalid_frame(frame)
-        sides, others = self._gather(frame)
-        if sides.two_sided:
-            return Frame(frame.index, fuse(sides, relative_error(sides)))
+        around = self._warp_neighbours(frame)
+        if around.two_sided:
+            return Frame(frame.index, np.stack(parallel(around.fuse, around.images)))
         # Neighbours on one side cannot be checked against each other: those of the adjacent frame are.
-        for adjacent, points in others[:1]:
-            adjacent_sides, _ = self._gather(adjacent)
-            if adjacent_sides.two_sided:
-                error = np.stack([optical_flow.sample(channel, points) for channel in relative_error(adjacent_sides)])
-                return Frame(frame.index, fuse(sides, error))
+        for adjacent, points in around.positions[:1]:
+            if (checked := self._warp_neighbours(adjacent)).two_sided:
+                errors = parallel(checked.error, checked.images, [points] * len(checked.images))
+                return Frame(frame.index, np.stack(parallel(around.fuse, around.images, errors)))
         return Frame(frame.index, frame.data.copy())
 
-    def _gather(self, frame: Frame) -> tuple[Sides, list[tuple[Frame, NDArray[np.float32]]]]:
-        """Warp the neighbours onto a frame; return them, and for each the positions (Y, X, 2) of the material in it."""
+    def _warp_neighbours(self, frame: Frame) -> "_Neighbours":
         shape = frame.data.shape[1], frame.data.shape[2]
         start = optical_flow.pixel_grid(shape)
-        images, offsets, confidence, others = [frame.data], [0], [np.ones(shape, np.float32)], []
         window = range(frame.index - self._before, frame.index + self._after + 1)
-        for other, path in self._trajectories.follow(frame.index, window, start):
+        paths = self._trajectories.follow(frame.index, window, start)
+        images = np.empty((len(frame.data), 1 + len(paths), *shape), np.float32)
+        confidence = np.empty(images.shape[1:], np.float32)
+        images[:, 0], confidence[0] = frame.data, 1
+
+        def warp(number: int, other: Frame, path: NDArray[np.float32]) -> NDArray[np.float32]:
             points = start + path[..., :2]
-            images.append(np.stack([optical_flow.warp(channel, points) for channel in other.data]))
-            offsets.append(other.index - frame.index)
-            confidence.append(np.exp(-0.5 / _ERROR_SIGMA**2 * path[..., 2]) * optical_flow.inside(points, shape))
-            others.append((other, points))
-        weights = np.exp(-0.5 * np.square(np.array(offsets) / TIME_SIGMA)).astype(np.float32)
-        return sum_sides(np.stack(images), np.array(offsets), weights, np.stack(confidence)), others
+            for channel, warped in zip(other.data, images[:, number], strict=True):
+                warped[:] = optical_flow.warp(channel, points)
+            np.exp(np.float32(-0.5 / _ERROR_SIGMA**2) * path[..., 2], out=confidence[number])
+            confidence[number] *= optical_flow.inside(points, shape)
+            return points
+
+        others = [other for other, _ in paths]
+        points = parallel(warp, range(1, 1 + len(paths)), others, [path for _, path in paths])
+        offsets = np.array([0, *(other.index - frame.index for other in others)])
+        return _Neighbours(images, confidence, offsets, list(zip(others, points, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Neighbours:
+    """A frame and its neighbours, warped onto it.
+
+    Attributes
+    ----------
+    images
+        The frame and its neighbours, (C, K, Y, X) float32.
+    confidence
+        Confidence in each pixel, (K, Y, X) float32, 0 to 1; that of the frame is 1.
+    offsets
+        Index of each image relative to the frame, (K,) int; the first is 0.
+    positions
+        For each neighbour, the positions (x, y) in it of the material of the frame, (Y, X, 2) float32.
+    """
+
+    images: Image
+    confidence: Image
+    offsets: NDArray[np.intp]
+    positions: list[tuple[Frame, NDArray[np.float32]]]
+
+    @property
+    def two_sided(self) -> bool:
+        return bool((self.offsets < 0).any() and (self.offsets > 0).any())
+
+    def fuse(self, images: Image, error: Image | None = None) -> Image:
+        """Fuse the images (K, Y, X) of one channel; the error (Y, X) of the neighbours is by default their own."""
+        sides = self._sides(images)
+        return fuse(sides, relative_error(sides) if error is None else error)
+
+    def error(self, images: Image, points: NDArray[np.float32]) -> Image:
+        """Return the relative error of the neighbours at points (Y, X, 2) of the frame, for one channel."""
+        return optical_flow.sample(relative_error(self._sides(images)), points)
+
+    def _sides(self, images: Image) -> Sides:
+        weights = np.exp(-0.5 * np.square(self.offsets / TIME_SIGMA)).astype(np.float32)
+        return sum_sides(images, self.offsets, weights, self.confidence)
 
 
 def centred(window: int = 7) -> MotionFilter:

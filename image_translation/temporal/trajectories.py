@@ -5,7 +5,6 @@ motion of the image (its median, which may be jitter) and the rest, and the rest
 before and after, along the trajectories. Its uncertainty is the forward-backward error plus the photometric error.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 
 from image_translation.frame import Frame
 from image_translation.temporal import optical_flow
+from image_translation.temporal.optical_flow import Flow
+from image_translation.temporal.threads import parallel
 
 _MIN_CONSISTENT_FRACTION = 0.6  # of the textured pixels; below it, the flow between two frames is not used
 _NO_CONFIDENCE = 1e6  # uncertainty in squared pixels, for which the weight is zero
@@ -31,8 +32,8 @@ class FlowPair:
         Photometric error along each flow, (Y, X) float32; see `optical_flow.photometric_error`.
     """
 
-    forward: optical_flow.Flow
-    backward: optical_flow.Flow
+    forward: Flow
+    backward: Flow
     forward_error: NDArray[np.float32]
     backward_error: NDArray[np.float32]
 
@@ -66,11 +67,12 @@ class PhaseFlow:
         if before is None:
             return textured, None
         forward, backward = self._estimator.estimate(before, after), self._estimator.estimate(after, before)
-        errors = (
-            optical_flow.photometric_error(before, after, forward),
-            optical_flow.photometric_error(after, before, backward),
-        )
-        return textured, FlowPair(forward, backward, *(optical_flow.excess(error, textured) for error in errors))
+
+        def error(source: NDArray[np.uint8], target: NDArray[np.uint8], flow: Flow) -> NDArray[np.float32]:
+            return optical_flow.excess(optical_flow.photometric_error(source, target, flow), textured)
+
+        errors = parallel(error, (before, after), (after, before), (forward, backward))
+        return textured, FlowPair(forward, backward, *errors)
 
     def reset(self) -> None:
         """Forget the previous frame."""
@@ -86,15 +88,36 @@ class _TrackedFrame:
 
 
 @dataclass(eq=False)
+class _Direction:
+    """Motion between two consecutive valid frames, in one direction.
+
+    Attributes
+    ----------
+    measured, photometric_error
+        Flow as estimated, (Y, X, 2) float32, and its error, (Y, X) float32.
+    common
+        Median flow (dx, dy), in pixels, which may be jitter and not persist.
+    relative
+        Flow relative to it, (Y, X, 2) float32.
+    refined
+        Refined flow and its uncertainty in squared pixels, (Y, X, 3) float32.
+    """
+
+    measured: Flow
+    photometric_error: NDArray[np.float32]
+    common: NDArray[np.float32]
+    relative: Flow
+    refined: NDArray[np.float32] = field(init=False)
+
+
+@dataclass(eq=False)
 class _Interval:
     """Motion between two consecutive valid frames.
 
     Attributes
     ----------
-    measured
-        Flow as estimated.
-    common_forward, common_backward
-        Median flow (dx, dy), in pixels.
+    forward, backward
+        The motion from the first frame to the second, and from the second to the first.
     reliable
         Whether the frames are adjacent in time and the flow is consistent.
     discontinuous
@@ -102,40 +125,29 @@ class _Interval:
     error
         Median squared forward-backward error of the textured pixels, in squared pixels.
     refined
-        Whether `forward` and `backward` are up to date.
-    forward, backward
-        Refined flow and its uncertainty in squared pixels, (Y, X, 3) float32.
+        Whether the refined flow of both directions is up to date.
     """
 
-    measured: FlowPair
-    common_forward: NDArray[np.float32]
-    common_backward: NDArray[np.float32]
+    forward: _Direction
+    backward: _Direction
     reliable: bool
     discontinuous: bool
     error: float
     refined: bool = False
-    forward: NDArray[np.float32] = field(init=False)
-    backward: NDArray[np.float32] = field(init=False)
 
-    def set_refined(self, forward: optical_flow.Flow, backward: optical_flow.Flow) -> None:
+    def set_refined(self, forward: Flow, backward: Flow) -> None:
         """Store the refined flows, with their uncertainty."""
-        forward_uncertainty = optical_flow.forward_backward_error(forward, backward) + self.measured.forward_error
-        backward_uncertainty = optical_flow.forward_backward_error(backward, forward) + self.measured.backward_error
-        if self.discontinuous:
-            forward_uncertainty[:], backward_uncertainty[:] = _NO_CONFIDENCE, _NO_CONFIDENCE
-        self.forward = np.dstack([forward, forward_uncertainty])
-        self.backward = np.dstack([backward, backward_uncertainty])
+
+        def with_uncertainty(flow: Flow, reverse: Flow, photometric_error: NDArray[np.float32]) -> NDArray[np.float32]:
+            uncertainty = optical_flow.forward_backward_error(flow, reverse) + photometric_error
+            if self.discontinuous:
+                uncertainty[:] = _NO_CONFIDENCE
+            return np.dstack([flow, uncertainty])
+
+        errors = self.forward.photometric_error, self.backward.photometric_error
+        refined = parallel(with_uncertainty, (forward, backward), (backward, forward), errors)
+        self.forward.refined, self.backward.refined = refined
         self.refined = True
-
-    @property
-    def relative_forward(self) -> optical_flow.Flow:
-        """Forward flow relative to the common motion, which may be jitter and not persist."""
-        return self.measured.forward - self.common_forward
-
-    @property
-    def relative_backward(self) -> optical_flow.Flow:
-        """Backward flow relative to the common motion."""
-        return self.measured.backward - self.common_backward
 
 
 class Trajectories:
@@ -170,9 +182,7 @@ class Trajectories:
         self._frames, self._intervals = [], []
         self._source.reset()
 
-    def follow(
-        self, index: int, window: range, start: NDArray[np.float32]
-    ) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
+    def follow(self, index: int, window: range, start: NDArray[np.float32]) -> list[tuple[Frame, NDArray[np.float32]]]:
         """Follow the material of a frame to the other frames of a window.
 
         Parameters
@@ -184,30 +194,33 @@ class Trajectories:
         start
             Positions (x, y) in the frame, (Y, X, 2) float32.
 
-        Yields
-        ------
-        frame
-            Each other valid frame of the window.
-        path
-            Flow from `start` to that frame and the accumulated uncertainty, (Y, X, 3) float32.
+        Returns
+        -------
+        list of (Frame, ndarray)
+            Each other valid frame of the window, the later ones first and the nearest ones first, and the flow from
+            `start` to it with the accumulated uncertainty, (Y, X, 3) float32.
         """
         centre = next(number for number, tracked in enumerate(self._frames) if tracked.frame.index == index)
         later = [tracked.frame for tracked in self._frames[centre + 1 :] if tracked.frame.index in window]
         earlier = [tracked.frame for tracked in reversed(self._frames[:centre]) if tracked.frame.index in window]
-        forward = [self._refined(centre + step).forward for step in range(len(later))]
-        backward = [self._refined(centre - 1 - step).backward for step in range(len(earlier))]
-        yield from zip(later, optical_flow.chain_flows(forward, start), strict=True)
-        yield from zip(earlier, optical_flow.chain_flows(backward, start), strict=True)
+        forward = [self._refined(centre + step).forward.refined for step in range(len(later))]
+        backward = [self._refined(centre - 1 - step).backward.refined for step in range(len(earlier))]
+        paths = parallel(optical_flow.chain_flows, (forward, backward), (start, start))
+        return [
+            pair
+            for frames, path in zip((later, earlier), paths, strict=True)
+            for pair in zip(frames, path, strict=True)
+        ]
 
     def _append_interval(self, before: _TrackedFrame, after: _TrackedFrame, measured: FlowPair) -> None:
-        common = _median_flow(measured.forward, before.textured), _median_flow(measured.backward, after.textured)
+        flows, photometric = (measured.forward, measured.backward), (measured.forward_error, measured.backward_error)
+        forward, backward = parallel(_direction, flows, photometric, (before.textured, after.textured))
         errors = optical_flow.forward_backward_error(measured.forward, measured.backward)[before.textured]
         error = float(np.median(errors)) if len(errors) else 0.0
         discontinuous = len(errors) > 0 and float((errors < 1).mean()) < _MIN_CONSISTENT_FRACTION
         adjacent = after.frame.index == before.frame.index + 1
         reliable = adjacent and not discontinuous
-        interval = _Interval(measured, *common, reliable=reliable, discontinuous=discontinuous, error=error)
-        self._intervals.append(interval)
+        self._intervals.append(_Interval(forward, backward, reliable, discontinuous, error))
         if len(self._intervals) > 1:
             self._intervals[-2].refined = False  # the new interval adds information about it
 
@@ -216,21 +229,25 @@ class Trajectories:
         interval = self._intervals[number]
         if interval.refined:
             return interval
-        grid = optical_flow.pixel_grid(interval.measured.forward.shape[:2])
-        forward, backward = [interval.relative_forward], [interval.relative_backward]
+        # Flow of the other intervals, and the displacement of the material to the frame that it starts from.
+        forward, backward = [], []
         if interval.reliable and number > 0 and (other := self._intervals[number - 1]).reliable:
-            forward.append(optical_flow.sample(other.relative_forward, grid + other.measured.backward))
-            backward.append(optical_flow.sample(other.relative_backward, grid + interval.measured.backward))
+            forward.append((other.forward.relative, other.backward.measured))
+            backward.append((other.backward.relative, interval.backward.measured))
         if interval.reliable and number + 1 < len(self._intervals) and (other := self._intervals[number + 1]).reliable:
-            forward.append(optical_flow.sample(other.relative_forward, grid + interval.measured.forward))
-            backward.append(optical_flow.sample(other.relative_backward, grid + other.measured.forward))
-        interval.set_refined(
-            optical_flow.average_velocities(forward, interval.error) + interval.common_forward,
-            optical_flow.average_velocities(backward, interval.error) + interval.common_backward,
-        )
+            forward.append((other.forward.relative, interval.forward.measured))
+            backward.append((other.backward.relative, other.forward.measured))
+
+        def refine(direction: _Direction, others: list[tuple[Flow, Flow]]) -> Flow:
+            along = [optical_flow.sample(flow, grid + displacement) for flow, displacement in others]
+            return optical_flow.average_velocities([direction.relative, *along], interval.error) + direction.common
+
+        grid = optical_flow.pixel_grid(interval.forward.measured.shape[:2])
+        interval.set_refined(*parallel(refine, (interval.forward, interval.backward), (forward, backward)))
         return interval
 
 
-def _median_flow(flow: optical_flow.Flow, textured: NDArray[np.bool_]) -> NDArray[np.float32]:
-    values = flow[textured]
-    return np.median(values, axis=0) if len(values) else np.zeros(2, np.float32)
+def _direction(measured: Flow, photometric_error: NDArray[np.float32], textured: NDArray[np.bool_]) -> _Direction:
+    values = measured[textured]
+    common = np.median(values, axis=0) if len(values) else np.zeros(2, np.float32)
+    return _Direction(measured, photometric_error, common, measured - common)

@@ -15,8 +15,8 @@ def texture(seed: int, sigma: float = 1.5) -> np.ndarray:
 
 
 def fused(images: np.ndarray, offsets: np.ndarray = OFFSETS) -> np.ndarray:
-    sides = sum_sides(images[:, np.newaxis], offsets, WEIGHTS, np.ones_like(images))
-    return fuse(sides, relative_error(sides))[0]
+    sides = sum_sides(images, offsets, WEIGHTS, np.ones_like(images))
+    return fuse(sides, relative_error(sides))
 
 
 def rms(image: np.ndarray) -> float:
@@ -68,8 +68,8 @@ def test_an_unusual_place_of_doubtful_motion_keeps_its_frame():
     for confidence, least, most in ((0.5, 0, 0.1), (1, 4, 5)):
         confident = np.ones_like(images)
         confident[1:, 8:48, 8:48] = confidence
-        sides = sum_sides(images[:, np.newaxis], OFFSETS, WEIGHTS, confident)
-        result = fuse(sides, relative_error(sides))[0]
+        sides = sum_sides(images, OFFSETS, WEIGHTS, confident)
+        result = fuse(sides, relative_error(sides))
         assert least <= rms((result - images[0])[26:34, 26:34]) <= most
         assert rms((result - truth)[64:]) < 0.75 * rms((images[0] - truth)[64:])
 
@@ -88,8 +88,8 @@ def test_neighbours_without_confidence_have_no_effect():
     images = np.stack([texture(seed) for seed in range(7)])
     confidence = np.zeros_like(images)
     confidence[0] = 1
-    sides = sum_sides(images[:, np.newaxis], OFFSETS, WEIGHTS, confidence)
-    np.testing.assert_allclose(fuse(sides, relative_error(sides))[0], images[0], atol=1e-6)
+    sides = sum_sides(images, OFFSETS, WEIGHTS, confidence)
+    np.testing.assert_allclose(fuse(sides, relative_error(sides)), images[0], atol=1e-6)
 
 
 def test_a_place_trusted_on_one_side_only_keeps_its_frame():
@@ -97,26 +97,26 @@ def test_a_place_trusted_on_one_side_only_keeps_its_frame():
     images = np.stack([texture(0)] + [texture(1)] * 6)
     confidence = np.ones_like(images)
     confidence[OFFSETS < 0, :, :64] = 0
-    sides = sum_sides(images[:, np.newaxis], OFFSETS, WEIGHTS, confidence)
-    change = fuse(sides, relative_error(sides))[0] - images[0]
+    sides = sum_sides(images, OFFSETS, WEIGHTS, confidence)
+    change = fuse(sides, relative_error(sides)) - images[0]
     assert rms(change[:, :64]) < 1e-3
     assert rms(change[:, 72:]) > 0.5
 
 
 def test_error_of_independent_estimates_is_that_of_their_mean():
     """Weights 1: the mean of 6 has a sixth of the variance; its squared difference from the frame is 7 sixths of it."""
-    images = np.stack([texture(seed, 0.8) for seed in range(7)])[:, np.newaxis]
+    images = np.stack([texture(seed, 0.8) for seed in range(7)])
     sides = sum_sides(images, OFFSETS, np.ones(7, np.float32), np.ones((7, *SHAPE), np.float32))
     assert sides.two_sided
     assert float(np.median(relative_error(sides))) == pytest.approx(1 / 7, rel=0.15)
 
 
 def test_neighbours_on_one_side_are_used_less():
-    images = np.stack([texture(seed) for seed in range(7)])[:, np.newaxis]
+    images = np.stack([texture(seed) for seed in range(7)])
     arguments = WEIGHTS, np.ones((7, *SHAPE), np.float32)
     two, one = sum_sides(images, OFFSETS, *arguments), sum_sides(images, np.abs(OFFSETS), *arguments)
     assert (two.two_sided, one.two_sided) == (True, False)
-    error = np.full((1, *SHAPE), 0.9, np.float32)
+    error = np.full(SHAPE, 0.9, np.float32)
     np.testing.assert_allclose(two.own, one.own)
     assert rms(fuse(one, error) - one.own) < 0.6 * rms(fuse(two, error) - two.own)
     np.testing.assert_array_equal(fuse(two, 2 * error), two.own)
