@@ -15,6 +15,7 @@ from benchmarks import (
     explorer,
     feature_map,
     filters,
+    flicker_agreement,
     fresh_process,
     gpu,
     motion,
@@ -33,8 +34,9 @@ from benchmarks import (
 from benchmarks.job import Job
 from benchmarks.movies import write_movie
 from benchmarks.network_variants import Case
+from benchmarks.stained import smooth
 from benchmarks.table import Measurement, format_table
-from benchmarks.worlds import WORLDS
+from benchmarks.worlds import WORLDS, stain
 from benchmarks.worlds import Job as WorldJob
 from image_translation.data.lookup import CACHE_VARIABLE
 from image_translation.errors import UsageError
@@ -328,6 +330,34 @@ def test_fidelity_is_drawn_against_flicker(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+def test_flicker_along_an_estimated_flow_agrees_with_that_along_the_true_one() -> None:
+    world = WORLDS["walk 2 px, noise"]
+    found = flicker_agreement.run(WorldJob(world, seed=5, density=0.7, side=96, frames=12, checkpoint="demo_ckpt"))
+    error = {name: np.abs(by_truth[True]).mean() for name, by_truth in found.items()}
+    assert error["Farneback, half resolution"] < 0.3 * error["none"]
+    assert len(flicker_agreement.format_agreement([found]).splitlines()) == 2 + len(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["walk 0.9 px, focus", "walk 2 px, noise", "walk 3.6 px, none", "walk 2 px, gain"])
+def test_what_the_card_without_truth_ranks_above_raw_is_better_with_truth(name: str) -> None:
+    """Sixty pairs of world and method, cheats among them. What a few events lose cannot be seen without truth."""
+    stained = stain(WorldJob(WORLDS[name], seed=11, density=0.7, side=128, frames=12, checkpoint="demo_ckpt"))
+    raw = stained.raw
+    results = {"raw": raw, **smooth(raw, stained.phase, temporal_tables.METHODS)}
+    results |= {cheat: deceive(raw) for cheat, deceive in cheats.CHEATS.items()}
+    results["early"] = cheats.half_a_frame_early(raw, np.stack([stained.motion(t)[0] for t in range(len(raw) - 1)]))
+    results["steady, gain"] = cheats.with_gain_flicker(results["motion"])
+    assert len(results) == 16
+    with_truth, without = (temporal.score_card(results, stained, truth=truth) for truth in (True, False))
+    above = without.ranking[: without.ranking.index("raw")]
+    assert "motion" in above
+    assert set(above) <= {"motion", "causal"}
+    failures = {column for entry in with_truth.entries if entry.method in above for column in entry.failures}
+    assert failures <= {"pearson_events"}
+
+
+@pytest.mark.slow
 def test_cheats_are_caught_in_a_world() -> None:
     world = WORLDS["stream 2 px, focus"]
     found = cheats.run(WorldJob(world, seed=5, density=0.7, side=96, frames=12, checkpoint="demo_ckpt"))
@@ -396,6 +426,7 @@ def test_unusable_arguments_are_one_line(
         (temporal, ["--side", "8"], "argument --side: '8' is not a whole number of at least 16"),
         (temporal, ["--movies", "0"], "argument --movies: '0' is not a whole number of at least 1"),
         (cheats, ["--side", "8"], "argument --side: '8' is not a whole number of at least 16"),
+        (flicker_agreement, ["--frames", "8"], "argument --frames: '8' is not a whole number of at least 11"),
         (temporal, ["--workers", "-1"], "argument --workers: '-1' is not a whole number of at least 1"),
         (explorer, ["0"], "argument repeats: '0' is not a whole number from 1 to 31"),
         (explorer, ["32"], "from 1 to 31 (the embedded movie has 32 frames)"),
