@@ -25,7 +25,7 @@ from image_translation.errors import UsageError
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.rows import RAW, TRUTH
-from image_translation.metrics.score_card import ScoreCard, score_cards
+from image_translation.metrics.score_card import Entry, ScoreCard, score_cards
 
 METHODS = ("window", "savgol", "median", "motion", "causal")
 LIVECYTE_FILE, BACTERIA_FILE, HELA_FILE = (
@@ -204,16 +204,21 @@ def score(
 
 
 def format_card(card: ScoreCard) -> str:
-    """Return a score card as a Markdown table; what is worse than raw is marked by "!"."""
+    """Return a score card as a Markdown table: "!" is worse than raw, "?" in doubt; and the methods, best first."""
     rows = [["channel", "method", *card.columns]]
     channels = dict.fromkeys(entry.channel for entry in card.entries)
     for entry in sorted(card.entries, key=lambda entry: (list(channels).index(entry.channel), entry.method != RAW)):
         cells = [
-            "-" if np.isnan(value := entry.values[name]) else f"{value:.3f}{'!' if name in entry.failures else ''}"
+            "-" if np.isnan(value := entry.values[name]) else f"{value:.3f}{_mark(entry, name)}"
             for name in card.columns
         ]
         rows.append([entry.channel, entry.method, *cells])
-    return format_markdown(rows)
+    best_first = ", ".join(f"{method} (cannot tell)" * card.in_doubt(method) or method for method in card.ranking)
+    return f"{format_markdown(rows)}\n\nBest first: {best_first}."
+
+
+def _mark(entry: Entry, column: str) -> str:
+    return "!" if column in entry.failures else "?" if column in entry.doubts else ""
 
 
 def draw(name: str, phase: Array, results: Mapping[str, Array], arguments: object, truth: Array | None = None) -> None:

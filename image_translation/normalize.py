@@ -5,7 +5,7 @@ predicts a wrong stain from an input normalised in another way. Stored statistic
 (https://github.com/mehta-lab/VisCy).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,12 +16,17 @@ from image_translation.errors import DataError
 
 Method = Literal["median_iqr", "mean_std", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
+Source = Literal["auto", "stored", "estimated"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+"""Where statistics come from: the metadata of a store, its pixels, or the former if they agree with the latter."""
 DEFAULT_METHOD: Method = "median_iqr"
 """Assumed for checkpoints without normalisation metadata; used to train VSCyto2D."""
 
 _NORMAL_IQR = 1.349  # interquartile range of the normal distribution, in standard deviations
 _GRID_SPACING = 32  # pixels between samples in large frames, as in VisCy
 _GRID_POINTS = 32  # least number along the shorter axis: the grid of small frames is finer
+_AGREEMENT = 0.02  # of the scale, by which statistics of samples of one movie may differ
+_DISAGREEMENT, _STANDARD_ERRORS = 0.1, 4.0  # of stored statistics with the pixels; the first in units of the scale
 _MAX_SAMPLES = 2**20  # upper limit of the values kept for an estimate, for any length of movie
 STORED_KEYS: dict[Method, tuple[str, str]] = {"median_iqr": ("median", "iqr"), "mean_std": ("mean", "std")}
 
@@ -44,6 +49,11 @@ class Statistics:
     scale: float
     source: Literal["metadata", "estimated", "none"]
     degenerate: bool = False
+
+    def agrees_with(self, other: "Statistics") -> bool:
+        """Return whether centre and scale differ by at most 2 % of the scale, which no stain shows."""
+        most = _AGREEMENT * other.scale
+        return abs(self.center - other.center) <= most and abs(self.scale - other.scale) <= most
 
 
 def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -> Statistics | None:
@@ -136,6 +146,35 @@ def estimate(samples: Iterable[NDArray[np.float64]], method: Method) -> Statisti
         candidates = [deviation]
     scale = next((candidate for candidate in candidates if _is_scale(candidate)), 1.0)
     return Statistics(center, scale, "estimated", degenerate=scale != candidates[0])
+
+
+def explains(statistics: Statistics, samples: Sequence[NDArray[np.float64]], method: Method) -> bool:
+    """Return whether given statistics may be those of the movie from which samples were taken.
+
+    Parameters
+    ----------
+    statistics
+        Statistics by the method.
+    samples
+        One array per valid frame, from `grid_sample`.
+    method
+        "median_iqr" or "mean_std".
+
+    Returns
+    -------
+    bool
+        False if centre or scale differ from those of the samples by more than a tenth of the scale and four standard
+        errors, which the differences between the frames show.
+    """
+    pooled, single = estimate(samples, method), [estimate([sample], method) for sample in samples]
+    for given, found, values in (
+        (statistics.center, pooled.center, [each.center for each in single]),
+        (statistics.scale, pooled.scale, [each.scale for each in single]),
+    ):
+        error = float(np.std(values)) / np.sqrt(len(values))
+        if abs(given - found) > _DISAGREEMENT * pooled.scale + _STANDARD_ERRORS * error:
+            return False
+    return True
 
 
 def apply(image: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:

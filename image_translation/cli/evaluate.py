@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="channels to score; all of the prediction if not given",
     )
     group.add_argument("--channel", help="label-free channel of --phase; Phase3D or the only channel if not given")
+    group.add_argument(
+        "--by-number",
+        action="store_true",
+        help="pair frames, planes and pixels by their numbers, where the coordinate transformations of the stores are "
+        "wrong",
+    )
     group = parser.add_argument_group("against the truth, image by image")
     group.add_argument(
         "--same", nargs="+", type=_same, default=[], metavar="PREDICTED=TRUE",

@@ -71,6 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalization", choices=["median_iqr", "mean_std", "none"],
         help="of the phase, over the field of view; what the checkpoint says if not given",
     )  # fmt: skip
+    group.add_argument(
+        "--statistics", default="auto", choices=["auto", "stored", "estimated"],
+        help="to normalise by: those that the store holds, estimated from the valid frames, or the stored ones if they "
+        "agree with the frames (auto, the default)",
+    )  # fmt: skip
     add_device(group)
     group.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"], help="of the network")
     group.add_argument(

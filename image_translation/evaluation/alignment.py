@@ -1,7 +1,10 @@
-"""Alignment of movies of the same scene in time and z: which frame and plane of one matches which of another."""
+"""Alignment of movies of the same scene: which frames, planes and pixels of one match those of another."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +13,12 @@ from numpy.typing import NDArray
 from image_translation.errors import UsageError
 from image_translation.omezarr.store import Position, Store
 
-_TIME, _DEPTH = 0, 2
-_TOLERANCE = 0.05  # frames or planes by which stated offsets may be inexact
+_TIME, _, _DEPTH, _ROWS, _COLUMNS = range(5)
+_TOLERANCE = 0.05  # frames, planes or pixels by which stated offsets may be inexact
+_MAX_DRIFT = 0.5  # frames or pixels by which grids of inexact scales may part over the movie or the field
+_BY_NUMBER = "If the coordinate transformations of the stores are wrong, --by-number ignores them"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,16 +42,38 @@ class Movie:
 
 @dataclass(frozen=True)
 class Planes:
-    """One plane of a movie over time; frame n of the common numbering is its own frame n + `shift`."""
+    """One plane of a movie over time; frame n of the common numbering is its own frame n * `step` + `shift`.
+
+    Attributes
+    ----------
+    movie
+        The movie.
+    z
+        Index of the plane.
+    shift, step
+        Own number of frame 0 of the common numbering, and from a frame to the next.
+    crop
+        First row and column, height and width of the part that is compared; None for all.
+    """
 
     movie: Movie
     z: int
     shift: int
+    step: int = 1
+    crop: tuple[int, ...] | None = None
 
     def read(self, number: int) -> NDArray[np.float32]:
         """Read a frame, (C, Y, X) float32, by its number in the common numbering."""
-        planes = [self.movie.position.read(number + self.shift, c, self.z) for c in self.movie.channels]
+        planes = [self.read_channel(number, c) for c in self.movie.channels]
         return np.stack(planes).astype(np.float32, copy=False)
+
+    def read_channel(self, number: int, channel: int) -> NDArray[Any]:
+        """Read a channel of a frame, (Y, X) in the stored data type."""
+        image = self.movie.position.read(number * self.step + self.shift, channel, self.z)
+        if self.crop is None:
+            return image
+        top, left, height, width = self.crop
+        return image[top : top + height, left : left + width]
 
 
 def frame_numbers(raw: Movie, request: Mapping[str, Any]) -> range:
@@ -87,8 +116,13 @@ def lies_between_frames(prediction: Store, truth: Store) -> bool:
     return abs(later % 1 - 0.5) < _TOLERANCE
 
 
-def align(movie: Movie, raw: Movie, z: int, frames: range, *, exact: bool) -> tuple[Planes, float]:
-    """Find the frames and the plane of another movie that match those of the raw prediction, by their translations.
+def align(
+    movie: Movie, raw: Movie, z: int, frames: range, *, exact: bool, by_number: bool = False
+) -> tuple[Planes, float]:
+    """Find the frames, the plane and the pixels of another movie that match those of the raw prediction.
+
+    They are those at the same place by scale and translation of the stores. Where one of them states neither, frames,
+    planes and pixels are paired by their numbers.
 
     Parameters
     ----------
@@ -99,7 +133,9 @@ def align(movie: Movie, raw: Movie, z: int, frames: range, *, exact: bool) -> tu
     frames
         Its frame numbers.
     exact
-        Whether the movie must have exactly those frames, as other predictions; else it may have more.
+        Whether the movie must have exactly those frames and pixels, as other predictions; else it may have more.
+    by_number
+        Ignore scale and translation.
 
     Returns
     -------
@@ -109,38 +145,104 @@ def align(movie: Movie, raw: Movie, z: int, frames: range, *, exact: bool) -> tu
     Raises
     ------
     UsageError
-        If the sizes differ, or frames or planes are missing.
+        If the grids do not meet, or frames, planes or pixels are missing.
     """
-    position = movie.position
-    if position.shape[3:] != raw.position.shape[3:]:
-        sizes = (" x ".join(map(str, p.shape[3:])) for p in (position, raw.position))
-        raise UsageError(
-            f"{movie.what} {position.path} has frames of {' and the raw prediction of '.join(sizes)} pixels"
+    grids = _grids(movie, raw, by_number=by_number)
+    first, step, delay = _match_frames(movie, grids[_TIME], frames, exact=exact)
+    crop = _match_pixels(movie, raw, grids[_ROWS], grids[_COLUMNS], exact=exact)
+    return Planes(movie, _match_plane(movie, raw, z, grids[_DEPTH]), first - frames.start * step, step, crop), delay
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where the samples of the raw prediction lie along an axis of another movie: sample i at `start` + i * `step`."""
+
+    start: float
+    step: float
+
+
+def _grids(movie: Movie, raw: Movie, *, by_number: bool) -> tuple[_Grid, ...]:
+    other, own = movie.position.levels[0], raw.position.levels[0]
+    for position in (movie.position, raw.position):
+        if not by_number and not position.levels[0].transformed:
+            _say_unplaced(position.path)
+            by_number = True
+    if by_number:
+        return (_Grid(0.0, 1.0),) * 5
+    return tuple(
+        _Grid((own_start - start) / scale, own_scale / scale)
+        for start, scale, own_start, own_scale in zip(
+            other.translation, other.scale, own.translation, own.scale, strict=True
         )
-    later = _offset(position, _TIME) - _offset(raw.position, _TIME)
+    )
+
+
+@cache
+def _say_unplaced(path: Path) -> None:
+    _log.warning("%s states no coordinate transformations: its frames and pixels are compared by number", path)
+
+
+def _match_frames(movie: Movie, grid: _Grid, frames: range, *, exact: bool) -> tuple[int, int, float]:
+    """Return the frame that matches the first one of raw, the number of frames to the next, and the delay."""
+    path, step = movie.position.path, round(grid.step)
+    if step < 1 or abs(grid.step - step) * len(frames) > _MAX_DRIFT or (exact and step > 1):
+        raise UsageError(
+            f"{movie.what} {path} has {grid.step:.4g} frames from one frame of the raw prediction to the next, by the "
+            f"scales of both; {'one is' if exact else 'whole numbers are'} needed. {_BY_NUMBER}"
+        )
+    later = -grid.start
     first = int(np.floor(later + _TOLERANCE))
     delay = 0.5 if abs(later - first - 0.5) < _TOLERANCE else 0.0
     if abs(later - first - delay) > _TOLERANCE or (delay and not exact):
         raise UsageError(
-            f"{movie.what} {position.path} begins {later:.3g} frames after the raw prediction; "
-            "whole frames are allowed, and half a frame for the mean of two"
+            f"{movie.what} {path} begins {later:.3g} frames after the raw prediction; "
+            f"whole frames are allowed, and half a frame for the mean of two. {_BY_NUMBER}"
         )
-    length, needed = position.shape[0], len(frames) - bool(delay)
-    if (first or length != needed) if exact else (first > 0 or first + length < needed):
+    length, needed = movie.position.shape[0], len(frames) - bool(delay)
+    if (first or length != needed) if exact else (first > 0 or first + length < (needed - 1) * step + 1):
         raise UsageError(
-            f"{movie.what} {position.path} has {length} frames from frame {frames.start + first} on; "
+            f"{movie.what} {path} has {length} frames from frame {frames.start + first} on; "
             f"the {needed} frames {frames.start} to {frames.start + needed - 1} are needed"
+            f"{f', which are every {step}th of it' if step > 1 else ''}"
         )
-    return Planes(movie, _plane(movie, raw, z), -frames.start - first), delay
+    return -first, step, delay
 
 
-def _plane(movie: Movie, raw: Movie, z: int) -> int:
+def _match_pixels(movie: Movie, raw: Movie, rows: _Grid, columns: _Grid, *, exact: bool) -> tuple[int, ...] | None:
+    """Return the part of a movie that raw covers: first row and column, height and width; None if it is all."""
+    size, wanted = movie.position.shape[3:], raw.position.shape[3:]
+    what, starts = f"{movie.what} {movie.position.path}", (round(rows.start), round(columns.start))
+    if size != wanted and (exact or not any(starts)):
+        sizes = " and the raw prediction of ".join(" x ".join(map(str, each)) for each in (size, wanted))
+        raise UsageError(f"{what} has frames of {sizes} pixels{'' if exact else ', and no translation'}")
+    for axis, grid, start, length, needed in zip("yx", (rows, columns), starts, size, wanted, strict=True):
+        if abs(grid.step - 1) * needed > _MAX_DRIFT:
+            raise UsageError(
+                f"the pixels of the raw prediction are {grid.step:.4g} times as large along {axis} as those of {what}; "
+                f"equal ones are needed. {_BY_NUMBER}"
+            )
+        if abs(grid.start - start) > _TOLERANCE:
+            raise UsageError(
+                f"{what} is displaced against the raw prediction by {-grid.start:.3g} pixels along {axis}; "
+                f"whole pixels are needed. {_BY_NUMBER}"
+            )
+        if start + needed > length or start < 0 or (exact and start):
+            raise UsageError(
+                f"the raw prediction covers the pixels {start} to {start + needed - 1} along {axis} of {what}, "
+                f"which has 0 to {length - 1}. {_BY_NUMBER}"
+            )
+    return None if size == wanted else (*starts, *wanted)
+
+
+def _match_plane(movie: Movie, raw: Movie, z: int, grid: _Grid) -> int:
     depth = movie.position.shape[_DEPTH]
-    index = z + _offset(raw.position, _DEPTH) - _offset(movie.position, _DEPTH)
+    index = grid.start + z * grid.step
     if depth == 1 and raw.position.shape[_DEPTH] == 1:
         return 0
     if not (0 <= round(index) < depth and abs(index - round(index)) < _TOLERANCE):
-        raise UsageError(f"{movie.what} {movie.position.path} has {depth} planes, none of which is plane {z} of raw")
+        raise UsageError(
+            f"{movie.what} {movie.position.path} has {depth} planes, none of which is plane {z} of raw. {_BY_NUMBER}"
+        )
     return round(index)
 
 

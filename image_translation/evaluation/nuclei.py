@@ -39,6 +39,7 @@ def find_nuclei(
     raw: Movie,
     z: int,
     frames: range,
+    by_number: bool = False,
 ) -> Nuclei:
     """Find the channels of nuclei of a series, and their true labels.
 
@@ -52,6 +53,8 @@ def find_nuclei(
         The movies; None without truth.
     z, frames
         Plane and frame numbers of the raw prediction.
+    by_number
+        See `alignment.align`.
 
     Raises
     ------
@@ -69,4 +72,4 @@ def find_nuclei(
     if found is None:
         return Nuclei(tuple(nuclear), None, {})
     labels = Movie("the label image", found.image, (0,))
-    return Nuclei(tuple(nuclear), align(labels, raw, z, frames, exact=False)[0], found.parents)
+    return Nuclei(tuple(nuclear), align(labels, raw, z, frames, exact=False, by_number=by_number)[0], found.parents)

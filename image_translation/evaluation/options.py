@@ -29,6 +29,8 @@ class EvaluationOptions:
         Names of the channels to score; all of the raw prediction when empty.
     channel
         Name of the label-free channel of `phase`; None chooses the obvious one.
+    by_number
+        Pair frames, planes and pixels by number, whatever the coordinate transformations of the stores say.
     same
         Names that channels of the predictions have in the truth, where they differ, as pairs.
     objects
@@ -54,6 +56,7 @@ class EvaluationOptions:
     positions: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     channel: str | None = None
+    by_number: bool = False
     same: tuple[tuple[str, str], ...] = ()
     objects: tuple[str, ...] | None = None
     segmenter: str = "threshold"

@@ -60,12 +60,15 @@ class Pairing:
         Names that channels of the predictions have in the truth, where they differ.
     every
         Take every Nth frame.
+    by_number
+        See `alignment.align`.
     """
 
     positions: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     every: int = 1
+    by_number: bool = False
 
 
 def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: Store, wanted: Pairing) -> list[Pair]:
@@ -98,7 +101,7 @@ def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: 
             depth = mine.shape[2]
             for z in range(depth):
                 planes = Planes(predicted, z, -frames.start)
-                truths = align(true, predicted, z, frames, exact=False)[0]
+                truths = align(true, predicted, z, frames, exact=False, by_number=wanted.by_number)[0]
                 shown = place if depth == 1 else f"{place} z{z}"
                 pairs += (Pair(name, named, (shown, number), planes, truths) for number in frames[:: wanted.every])
     return pairs

@@ -154,7 +154,7 @@ def _pairs(options: EvaluationOptions, predictions: Mapping[str, Store]) -> Iter
             raise UsageError(
                 f"--same {predicted}=...: no prediction has such a channel; there are {listing(sorted(known))}"
             )
-    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every)
+    wanted = Pairing(options.positions, options.channels, dict(options.same), options.every, options.by_number)
     for name, store in predictions.items():
         if len(predictions) > 1 and lies_between_frames(store, truth):
             _log.info(
@@ -240,14 +240,16 @@ def _series(
     for z in range(position.shape[2]):
         planes = {RAW: Planes(raw, z, -frames.start)}
         if truth:
-            planes[TRUTH] = align(truth, raw, z, frames, exact=False)[0]
+            planes[TRUTH] = align(truth, raw, z, frames, exact=False, by_number=options.by_number)[0]
         delays = {}
         for method, movie in others.items():
-            planes[method], delays[method] = align(movie, raw, z, frames, exact=True)
-        phase_planes = align(phase, raw, z, frames, exact=False)[0] if phase else None
+            planes[method], delays[method] = align(movie, raw, z, frames, exact=True, by_number=options.by_number)
+        phase_planes = align(phase, raw, z, frames, exact=False, by_number=options.by_number)[0] if phase else None
         nuclei = None
         if options.tracking:
-            nuclei = find_nuclei(named, options.objects, truth=truth, raw=raw, z=z, frames=frames)
+            nuclei = find_nuclei(
+                named, options.objects, truth=truth, raw=raw, z=z, frames=frames, by_number=options.by_number
+            )
         yield Series(position.name, channels, frames, planes, delays, phase_planes, nuclei)
 
 

@@ -184,4 +184,4 @@ def _prepare(sources: Mapping[str, _Source]) -> bool:
 
 def _read_labels(planes: Planes, number: int) -> NDArray[np.int64]:
     """Read a label image, (Y, X) int64; `Planes.read` would round large labels."""
-    return planes.movie.position.read(number + planes.shift, 0, planes.z).astype(np.int64)
+    return planes.read_channel(number, 0).astype(np.int64)

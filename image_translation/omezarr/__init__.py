@@ -6,6 +6,7 @@ frame by frame. Start with `store`.
 - `store`: open stores and read planes
 - `metadata`: tolerant parsing of the metadata of all versions
 - `arrays`: groups and arrays, opened with zarr and tensorstore; the cache of decoded chunks
+- `chunk_files`: the files of chunks, which may be missing or change
 - `tracked_labels`: label images of tracked objects, and their lineage
 - `registered`: images that are displaced by stored shifts when they are read
 - `selection`: channel, planes and frames from command line options

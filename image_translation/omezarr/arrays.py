@@ -83,8 +83,10 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
         If it cannot be opened.
     """
     location = {"driver": "file", "path": str(path.resolve())}  # tensorstore refuses paths with ..
-    spec = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": location}
+    spec: dict[str, Any] = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": location}
     try:
+        if zarr_format == 2:
+            spec["metadata"] = {"dimension_separator": dimension_separator(path)}
         array = ts.open(spec, read=True, write=write).result()
         if write or _planes_per_chunk(array) == 1:
             return array
@@ -92,6 +94,18 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
         return ts.open({**spec, "recheck_cached_data": True}, read=True, context=context).result()
     except (ValueError, OSError) as error:
         raise DataError(_describe_error(path, error)) from error
+
+
+def dimension_separator(path: Path) -> str:
+    """Return what separates the indices in the names of chunks of a Zarr 2 array, "." or "/".
+
+    Some writers leave it out of the metadata though their chunks are in nested folders.
+    """
+    with _readable_errors(path):
+        stored = json.loads((path / ".zarray").read_text()).get("dimension_separator")
+    if stored is not None:
+        return str(stored)
+    return "/" if any(child.name.isdecimal() and child.is_dir() for child in path.iterdir()) else "."
 
 
 def _planes_per_chunk(array: Any) -> int:

@@ -29,12 +29,15 @@ class Level:
         Physical size of a pixel and position of the first one, for T, C, Z, Y, X; 1 and 0 for axes that are not stored.
     shape
         Number of pixels along T, C, Z, Y, X; 1 for axes that are not stored.
+    transformed
+        Whether scale or translation are stored at all.
     """
 
     path: str
     scale: tuple[float, ...]
     translation: tuple[float, ...]
     shape: tuple[int, ...]
+    transformed: bool = True
 
 
 def get_entry(metadata: Any, key: str, kind: type[_T], where: str, default: _T | None = None) -> _T:
@@ -174,6 +177,7 @@ def parse_level(
         _expand(scale.tolist(), axes, 1.0),
         _expand(translation.tolist(), axes, 0.0),
         _expand(shape, axes, 1),
+        transformed=bool(steps or shared),
     )
 
 

@@ -1,5 +1,6 @@
 """Intensity statistics from a sample of the frames of a movie: normalisation statistics, and display windows."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import normalize
-from image_translation.errors import DataError
+from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
 from image_translation.normalize import grid_sample
 from image_translation.omezarr.store import Position
@@ -15,13 +16,17 @@ from image_translation.omezarr.store import Position
 SAMPLED_FRAMES = 32
 DISPLAY_PERCENTILES = (0.5, 99.8)  # displayed as black and white
 
+_log = logging.getLogger(__name__)
 
-def field_statistics(position: Position, channel: int, method: normalize.Method) -> normalize.Statistics:
-    """Return the normalisation statistics of a field of view, from the metadata of the store or else estimated.
 
-    They are estimated from a few frames of the complete movie and from all planes, independent of the selected ones, so
-    that a frame is normalised identically in every run. Frames that cannot be read are skipped: they may not be
-    selected.
+def field_statistics(
+    position: Position, channel: int, method: normalize.Method, source: normalize.Source = "auto"
+) -> normalize.Statistics:
+    """Return the normalisation statistics of a field of view, from the metadata of the store or estimated.
+
+    They are estimated from a few valid frames of the complete movie and from all planes, independent of the selected
+    ones, so that a frame is normalised identically in every run. Frames that cannot be read are skipped: they may not
+    be selected. Stored statistics may be wrong: VisCy computes them from all frames, dropped ones included.
 
     Parameters
     ----------
@@ -29,15 +34,44 @@ def field_statistics(position: Position, channel: int, method: normalize.Method)
         Image, and index of the channel.
     method
         Normalisation method.
+    source
+        "stored", "estimated", or "auto": the stored ones if there are any and they agree with the estimated ones, which
+        are taken otherwise, with a warning.
 
     Raises
     ------
+    UsageError
+        If stored ones are asked for, and there are none.
     DataError
         If no frame can be read.
     """
-    stored = normalize.from_metadata(position.attributes, position.channels[channel], method)
-    if stored is not None:
+    name = position.channels[channel]
+    stored = normalize.from_metadata(position.attributes, name, method)
+    if source == "stored" and stored is None:
+        raise UsageError(
+            f"--statistics stored: {position.path} holds no usable statistics for {method} of the channel {name}; "
+            "choose auto or estimated"
+        )
+    if stored is not None and (source == "stored" or method == "none"):
         return stored
+    samples = _sample(position, channel)
+    if not samples:
+        return stored or normalize.Statistics(0.0, 1.0, "none")
+    estimated = normalize.estimate(samples, method)
+    if stored is None or source == "estimated":
+        return estimated
+    if estimated.degenerate or normalize.explains(stored, samples, method):
+        return stored
+    _log.warning(
+        "%s: the statistics that the store holds for %s (centre %.4g, scale %.4g) disagree with its valid frames (%.4g "
+        "and %.4g, which are used); blank frames often spoil stored ones. smooth --statistics stored takes them anyway",
+        position.path, name, stored.center, stored.scale, estimated.center, estimated.scale,
+    )  # fmt: skip
+    return estimated
+
+
+def _sample(position: Position, channel: int) -> list[NDArray[np.float64]]:
+    """Return samples of valid frames; none if none is valid, ``DataError`` if none can be read."""
     times, _, depth = position.shape[:3]
     count = times * depth
     sampled = np.unique(np.linspace(0, count - 1, min(count, SAMPLED_FRAMES)).round().astype(int)).tolist()
@@ -58,7 +92,7 @@ def field_statistics(position: Position, channel: int, method: normalize.Method)
     found = list(samples(sampled)) or list(islice(samples(range(count)), SAMPLED_FRAMES))
     if not found and unreadable:
         raise unreadable[0]
-    return normalize.estimate(found, method) if found else normalize.Statistics(0.0, 1.0, "none")
+    return found
 
 
 class DisplayWindows:

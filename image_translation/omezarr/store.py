@@ -25,6 +25,7 @@ from image_translation.omezarr.arrays import (
     require_readable_size,
     select_ome_attributes,
 )
+from image_translation.omezarr.chunk_files import ChunkFiles
 from image_translation.omezarr.metadata import (
     AXES,
     Level,
@@ -101,6 +102,10 @@ class Position:
     def _array(self) -> Any:
         return open_array(self.path / self.levels[0].path, self.zarr_format)
 
+    @cached_property
+    def _files(self) -> ChunkFiles:
+        return ChunkFiles(self.path / self.levels[0].path)
+
     def labels(self, name: str) -> "Position | None":
         """Open a label image of this image by its name; None if there is none.
 
@@ -114,7 +119,7 @@ class Position:
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process opens the array itself, with the cache that its arrays share.
-        return {name: value for name, value in vars(self).items() if name != "_array"}
+        return {name: value for name, value in vars(self).items() if name not in ("_array", "_files")}
 
     def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
         """Read one plane.
@@ -132,17 +137,27 @@ class Position:
         Raises
         ------
         DataError
-            If a chunk is truncated, corrupt or unreadable.
+            If a chunk is truncated, corrupt or unreadable, or the array is gone: then its chunks are absent, as those
+            of blank planes are.
         """
-        indices = {"t": t, "c": channel, "z": z}
-        index = tuple(indices[axis] for axis in self.axes if axis in indices)
         try:
-            return np.asarray(self._array[index].read().result())
+            image = np.asarray(self._array[self._index(t, channel, z)].read().result())
         except (ValueError, OSError) as error:
             array = self.path / self.levels[0].path
             raise DataError(
                 f"cannot read frame {t}, channel {channel}, plane {z} of {array}: {first_line(error)}"
             ) from error
+        if not any(path.exists() for path in self.chunk_files(t, channel, z)):
+            self._files.require_array()
+        return image
+
+    def chunk_files(self, t: int, channel: int, z: int) -> list[Path]:
+        """Return the files of the chunks of one plane; a file is missing if its chunk holds the fill value only."""
+        return self._files.of_plane(self._index(t, channel, z))
+
+    def _index(self, t: int, channel: int, z: int) -> tuple[int, ...]:
+        indices = {"t": t, "c": channel, "z": z}
+        return tuple(indices[axis] for axis in self.axes if axis in indices)
 
 
 @dataclass(frozen=True)

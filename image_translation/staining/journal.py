@@ -6,6 +6,7 @@ names, so that a store under its final name is always complete.
 """
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -16,11 +17,13 @@ from image_translation.errors import DataError, UsageError
 from image_translation.files import remove, write_json
 from image_translation.omezarr.store import STORE_SUFFIX
 from image_translation.staining.progress import Progress, read_json
-from image_translation.staining.request import differences, positions_of, same_request
+from image_translation.staining.request import differences, positions_of, same_but_for_frames, same_request
 
 PARTIAL = ".partial"
 REQUEST = "request.json"
 COMPLETE = "complete"
+
+_log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -96,7 +99,9 @@ class Journal:
                 remove(self.position(name).directory)
             write_json(self.directory / REQUEST, wanted)
             return dropped
-        if earlier is not None and not overwrite:
+        if earlier and same_but_for_frames(earlier, wanted):
+            _log.warning("the movie has changed since the run was interrupted: it starts anew")
+        elif earlier is not None and not overwrite:
             raise UsageError(
                 f"{self._output} holds an unfinished run with other options ({differences(earlier, wanted)}); "
                 "repeat its command to finish it, choose another -o, or discard it with --overwrite"

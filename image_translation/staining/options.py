@@ -13,7 +13,7 @@ from image_translation import data
 from image_translation.errors import UsageError
 from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
-from image_translation.normalize import Method
+from image_translation.normalize import Method, Source
 from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of, version_of
 from image_translation.temporal.filter import TemporalFilter
 
@@ -68,6 +68,9 @@ class SmoothOptions(Inference):
         Take the jitter of the stage out of the movie first.
     normalization
         ``median_iqr``, ``mean_std`` or ``none``; None uses what the checkpoint says.
+    statistics
+        Where the statistics to normalise by come from: ``auto``, ``stored`` or ``estimated``, see
+        ``omezarr.statistics.field_statistics``.
     device, precision, batch_size, tta, backend, cache
         How the network is run; see ``predictor.Predictor``.
     scheduler
@@ -94,6 +97,7 @@ class SmoothOptions(Inference):
     causal_lag: int = 1
     register: bool = False
     normalization: Method | None = None
+    statistics: Source = "auto"
     scheduler: str | None = None
     overwrite: bool = False
 

@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from image_translation.errors import DataError, UsageError
+from image_translation.errors import DataError, ImageTranslationError, UsageError
+from image_translation.metrics.rows import RAW
 from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import STORE_SUFFIX
+from image_translation.omezarr.store import STORE_SUFFIX, open_store
+from image_translation.staining.fingerprints import EarlierPrediction, stored_fingerprints
 from image_translation.staining.journal import is_being_published, unfinished_request
 from image_translation.staining.methods import METHODS, options_of, version_of
 from image_translation.staining.options import SmoothOptions
 from image_translation.staining.plan import Plan
-from image_translation.staining.request import differences, positions_of, same_request
+from image_translation.staining.request import differences, positions_of, same_but_for_frames, same_request
 
 METRICS = "metrics.csv"
 FIGURES = "figures"
@@ -33,11 +35,15 @@ class Existing:
         Stores that are kept.
     retired
         Names of stores of another request, which are to be removed.
+    earlier
+        Where the movie has changed, so that all stores are written anew: the raw prediction of the frames that have
+        not, by position.
     """
 
     plan: Plan
     finished: dict[str, Path]
     retired: tuple[str, ...]
+    earlier: Mapping[str, EarlierPrediction] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
@@ -64,14 +70,15 @@ def find_existing(plan: Plan) -> Existing:
     paths = {method: options.output / f"{method}{STORE_SUFFIX}" for method in METHODS}
     requests = {method: _stored_request(path) for method, path in paths.items() if path.exists()}
     _refuse_foreign_files(options.output, made_here=any(requests.values()))
-    finished, retired = {}, []
+    finished, retired, changed = {}, [], False
     for method, request in requests.items():
         requested = method in options.methods
         wanted = json.loads(json.dumps(plan.request))
         wanted["methods"] = plan.store_request(method)["methods"] if requested else request.get("methods")
-        if _same(request, wanted):
+        if _same(request, wanted) or (not options.overwrite and same_but_for_frames(request, wanted)):
             if not (requested and options.overwrite):
                 finished[method] = paths[method]
+                changed |= not _same(request, wanted)
         elif not options.overwrite:
             how = differences(request, wanted) if request else "it does not say what it was made from"
             raise UsageError(
@@ -80,7 +87,36 @@ def find_existing(plan: Plan) -> Existing:
         elif request and not requested:
             retired.append(paths[method].name)
     stored = {method: requests[method]["methods"][method] for method in finished if method not in options.methods}
-    return Existing(replace(plan, options=_with_methods(options, stored)), finished, tuple(retired))
+    extended = replace(plan, options=_with_methods(options, stored))
+    earlier = _unchanged(plan, paths[RAW]) if RAW in requests and finished else {}
+    n_unchanged = sum(len(prediction.frames) for prediction in earlier.values())
+    if changed and not n_unchanged:
+        how = differences(requests[next(iter(finished))], plan.request)
+        raise UsageError(
+            f"{paths[next(iter(finished))]} was made from another movie ({how}); choose another -o, or replace it with "
+            "--overwrite"
+        )
+    if finished and (changed or (earlier and n_unchanged < plan.n_frames)):
+        return Existing(extended, {}, tuple(retired), earlier)
+    return Existing(extended, finished, tuple(retired))
+
+
+def _unchanged(plan: Plan, raw: Path) -> dict[str, EarlierPrediction]:
+    """Return the stored raw prediction of the frames that have not changed, by position; empty if it cannot be told."""
+    try:
+        root = open_store(raw)
+    except ImageTranslationError:
+        return {}
+    earlier = {}
+    for name in set(root.names) & set(plan.groups):
+        position, group = root.position(name), plan.groups[name]
+        known = stored_fingerprints(position)
+        if known is None:
+            return {}
+        files, first = plan.files[name], group[0]
+        unchanged = known.unchanged(first.position, first.channel, first.frames, files)
+        earlier[name] = EarlierPrediction(position, known.start, frozenset(unchanged))
+    return earlier
 
 
 def belongs_to(output: Path, movie: Path) -> bool:

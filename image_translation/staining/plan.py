@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any, TypeVar
 
 from image_translation import data, normalize
@@ -13,6 +14,7 @@ from image_translation.errors import DataError, UsageError
 from image_translation.metrics.rows import RAW
 from image_translation.network.devices import resolve_device, resolve_precision
 from image_translation.network.loading import ModelSpec, read_spec
+from image_translation.omezarr.chunk_files import fingerprint
 from image_translation.omezarr.output import ImageSpec
 from image_translation.omezarr.selection import select_channel, select_frames, select_planes
 from image_translation.omezarr.store import Position, Store, open_store
@@ -57,6 +59,10 @@ class Series:
         """Name in journals and messages."""
         return f"{self.position.name} z{self.z}"
 
+    def files(self, t: int) -> list[Path]:
+        """Return the files of the chunks of a frame, which are missing where they hold the fill value only."""
+        return self.position.chunk_files(t, self.channel, self.z)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -78,6 +84,8 @@ class Plan:
         Normalisation method of the label-free channel.
     digests
         Hash of some pixels of each position, to recognise that a movie was replaced by another.
+    files
+        Fingerprint of the files of each frame of each position, as found when the plan was made.
     unreadable
         Positions that cannot be read, and why; they have no series.
     """
@@ -89,6 +97,7 @@ class Plan:
     weights: dict[str, Any]
     normalization: normalize.Method
     digests: Mapping[str, str]
+    files: Mapping[str, tuple[str, ...]]
     unreadable: Mapping[str, DataError] = field(default_factory=dict)
 
     def part(self, name: str) -> "Plan":
@@ -102,6 +111,7 @@ class Plan:
             series=self.groups[name],
             weights={},
             digests={name: self.digests[name]},
+            files={name: self.files[name]},
             unreadable={},
         )
 
@@ -131,6 +141,7 @@ class Plan:
                 "tta": self.options.tta,
                 # Only where it is asked for: requests of earlier versions stay equal.
                 **({"registration": REGISTRATION_METHOD} if self.options.register else {}),
+                **({"statistics": self.options.statistics} if self.options.statistics != "auto" else {}),
             },
             "methods": self.options.method_parameters(),
         }
@@ -155,6 +166,11 @@ class Plan:
                 delay=temporal_filter.delay if temporal_filter else 0.0,
             )
         return images
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames of all positions, however many planes they have."""
+        return sum(len(group[0].frames) for group in self.groups.values())
 
     @cached_property
     def groups(self) -> dict[str, tuple[Series, ...]]:
@@ -195,20 +211,21 @@ def make_plan(options: SmoothOptions) -> Plan:
     spec, weights = read_spec(checkpoint)
     spec.require_in_channels(1)
 
-    def inspect(name: str) -> tuple[tuple[Series, ...], str]:
+    def inspect(name: str) -> tuple[tuple[Series, ...], str, tuple[str, ...]]:
         series = tuple(_series(positions[name], spec, options))
-        return series, _digest(series)
+        return series, _digest(series), tuple(file_fingerprint(series, t) for t in series[0].frames)
 
     inspected, unreadable = _map_positions(inspect, positions, unreadable)
-    series = tuple(one for found, _ in inspected.values() for one in found)
+    series = tuple(one for found, *_ in inspected.values() for one in found)
     if all(one.blank for one in series):
         raise DataError(
             f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
             f"in the channel {series[0].position.channels[series[0].channel]}"
         )
     normalization = options.normalization or spec.normalization or normalize.DEFAULT_METHOD
-    digests = {name: digest for name, (_, digest) in inspected.items()}
-    return Plan(options, store, series, spec, weights, normalization, digests, unreadable)
+    digests = {name: digest for name, (_, digest, _) in inspected.items()}
+    files = {name: found for name, (_, _, found) in inspected.items()}
+    return Plan(options, store, series, spec, weights, normalization, digests, files, unreadable)
 
 
 def _map_positions(
@@ -273,6 +290,11 @@ def _blank_planes(
                 "choose a smaller window, or other --methods"
             )
     return {z: not found[z] for z in depths}
+
+
+def file_fingerprint(series: Sequence[Series], t: int) -> str:
+    """Return the fingerprint of the files of a frame, for the planes of one position that are used."""
+    return fingerprint([path for one in series for path in one.files(t)])
 
 
 def _digest(series: Sequence[Series]) -> str:

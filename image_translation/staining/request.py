@@ -32,6 +32,34 @@ def same_request(old: Mapping[str, Any], new: Mapping[str, Any], without: Collec
     return comparable(old, before) == comparable(new, after)
 
 
+def same_but_for_frames(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether two requests differ at most in the frames of the movie, and in positions that have been added.
+
+    The movie may have grown, or some of its pixels may have been replaced; the selection of frames must be the same.
+    """
+    before, after = positions_of(old), positions_of(new)
+    if not set(before) <= set(after):
+        return False
+    names = [name for name in before if before[name] is not None and after[name] is not None]
+    try:
+        return _without_positions(old) == _without_positions(new) and all(
+            _has_grown(before[name], after[name]) for name in names
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _has_grown(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    (old_length, *old_shape), (length, *shape) = before["shape"], after["shape"]
+    same = before["frames"] == after["frames"]
+    whole = before["frames"] == [0, old_length] and after["frames"] == [0, length] and old_length <= length
+    return old_shape == shape and (same or whole)
+
+
+def _without_positions(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {**request, "input": {**request.get("input", {}), "positions": None}}
+
+
 def positions_of(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a request says of each position, by name; nothing where it is damaged."""
     found = request.get("input", {}).get("positions", {})

@@ -68,6 +68,7 @@ def smooth_movie(plan: Plan) -> list[Row]:
         return read_csv(options.output / METRICS)
     with Journal(options.output) as journal:
         existing = find_existing(plan)  # again, under the lock
+        _report_changes(existing)
         skipped = plan.store.matching(options.skip)
         dropped = journal.open(existing.plan.request, overwrite=options.overwrite, may_drop=skipped)
         try:
@@ -92,7 +93,10 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
             for path in _obsolete_groups(dropped, names):
                 remove(journal.store(method) / path)
             create_root(journal.store(method), plan.store, names, plan.series[0].position.zarr_format)
-    tasks = [Task(plan.part(name), stores, unfinished, journal.position(name).directory) for name in plan.groups]
+    tasks = [
+        Task(plan.part(name), stores, unfinished, journal.position(name).directory, existing.earlier.get(name))
+        for name in plan.groups
+    ]
     failures = [Failure(name, error) for name, error in plan.unreadable.items()]
     failures += [failure for failure in _perform_all(plan, tasks) if failure]
     if failures:
@@ -116,6 +120,17 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
         plan = registered(plan, registrations)
     write_figures(plan, stores, results, journal.directory / FIGURES)
     return rows
+
+
+def _report_changes(existing: Existing) -> None:
+    """Log how much of the movie has changed since the results were made."""
+    if existing.earlier:
+        known = sum(len(earlier.frames) for earlier in existing.earlier.values())
+        _log.warning(
+            "the movie has changed since %s was made: %d of %d frames are new or have other pixels; they are stained, "
+            "and all are smoothed and scored again",
+            existing.plan.options.output, existing.plan.n_frames - known, existing.plan.n_frames,
+        )  # fmt: skip
 
 
 def _obsolete_groups(dropped: Collection[str], names: Collection[str]) -> Iterator[PurePosixPath]:
@@ -195,6 +210,14 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
             "%d invalid frames (zero, constant or not finite) are NaN in the results: %s",
             sum(len(numbers) for numbers in invalid.values()),
             "; ".join(f"{name}: {listing(numbers)}" for name, numbers in invalid.items()),
+        )
+    incomplete = {result.name: result.incomplete for result in results if result.incomplete}
+    if incomplete:
+        _log.warning(
+            "%d frames lack some of their chunks, which were read as the fill value of the array; look whether these "
+            "places are empty in the movie: %s",
+            sum(len(numbers) for numbers in incomplete.values()),
+            "; ".join(f"{name}: {listing(numbers)}" for name, numbers in incomplete.items()),
         )
     if plan.store.unreadable:
         _log.warning("skipped, because they cannot be read: %s", listing(plan.store.unreadable))

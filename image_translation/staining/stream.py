@@ -7,14 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from image_translation import normalize
+from image_translation.errors import DataError
 from image_translation.frame import Frame
 from image_translation.network.predictor import Predictor
-from image_translation.staining.plan import Plan, Series
+from image_translation.omezarr.chunk_files import count_missing
+from image_translation.staining.fingerprints import EarlierPrediction, of_pixels
+from image_translation.staining.plan import Plan, Series, file_fingerprint
 from image_translation.staining.writer import SeriesResult, SeriesWriter, Workspace, prediction
 
 AHEAD = 2  # batches that are read ahead of the one in the network, and that may wait for the writer
@@ -29,6 +33,7 @@ def stain(
     statistics: normalize.Statistics,
     workspace: Workspace,
     *,
+    earlier: EarlierPrediction | None = None,
     predictor: Callable[[], Predictor],
     on_frames: Callable[[int], object],
 ) -> list[SeriesResult]:
@@ -47,6 +52,8 @@ def stain(
         Statistics to normalise the phase by.
     workspace
         Where to write.
+    earlier
+        Prediction of some of the frames by an earlier run, which are not predicted again.
     predictor
         Returns the network; called only if a frame is to be predicted.
     on_frames
@@ -55,7 +62,8 @@ def stain(
     writers = [SeriesWriter(plan, series, workspace) for series in group]
     frames = group[0].frames
     stops = [frames.start + writer.predicted for writer in writers]  # of the predictions on disk
-    unfinished = min(stops) < frames.stop
+    available = earlier.frames if earlier else frozenset[int]()
+    unfinished = any(number not in available for number in range(min(stops), frames.stop))
     height, width = group[0].position.shape[3:]
     batch_size = predictor().batch_size((1, height, width)) if unfinished else AHEAD
     in_flight = predictor().in_flight if unfinished else 0
@@ -64,18 +72,27 @@ def stain(
         return [load_one(*divmod(place, len(group))) for place in batch]
 
     def load_one(number: int, member: int) -> _Item:
-        series = group[member]
+        series, known = group[member], None
+        if number < stops[member]:
+            known = writers[member].read_raw(number)
+        elif earlier and number in available:
+            known = prediction(number, earlier.read(number, series.plane))
+        image = series.position.read(number, series.channel, series.z)
         return _Item(
             member=member,
-            known=writers[member].read_raw(number) if number < stops[member] else None,
-            phase=_phase(series, number, statistics),
+            known=known,
+            phase=_phase(image, number, statistics),
             truth=_truth(series, number) if series.truth else None,
+            pixels=of_pixels(image),
+            complete=_is_complete(plan, series, number),
         )
 
     def write(batch: list[_Item], stained: list[Frame]) -> int:
         for member, writer in enumerate(writers):
             own = [(item, frame) for item, frame in zip(batch, stained, strict=True) if item.member == member]
             truth = [item.truth for item, _ in own if item.truth is not None]
+            for item, _ in own:
+                writer.note(item.phase, item.pixels, complete=item.complete)
             writer.add([frame for _, frame in own], truth)
         for writer in writers:
             writer.settle()
@@ -109,10 +126,23 @@ class _Item:
     known: Frame | None
     phase: Frame
     truth: Frame | None
+    pixels: str
+    complete: bool
 
 
-def _phase(series: Series, number: int, statistics: normalize.Statistics) -> Frame:
-    image = series.position.read(number, series.channel, series.z)
+def _is_complete(plan: Plan, series: Series, number: int) -> bool:
+    """Return whether all chunks of a frame are there; ``DataError`` if some are gone since the plan was made."""
+    name, files = series.position.name, series.files(number)
+    missing = count_missing(files)
+    if missing and file_fingerprint(plan.groups[name], number) != plan.files[name][number - series.frames.start]:
+        raise DataError(
+            f"frame {number} of {series.position.path} has changed while it was read: {missing} of its {len(files)} "
+            "chunk files are missing; is its disk or network share still connected? Repeat the command once it is"
+        )
+    return not missing
+
+
+def _phase(image: NDArray[Any], number: int, statistics: normalize.Statistics) -> Frame:
     valid = normalize.is_valid(image)
     # Of an invalid frame only the shape is kept: it is never fed to the network.
     data = normalize.apply(image, statistics) if valid else np.zeros(image.shape, np.float32)

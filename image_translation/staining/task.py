@@ -8,16 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from image_translation import normalize
 from image_translation.errors import DataError, ImageTranslationError, first_line, listing
 from image_translation.files import remove, write_json
 from image_translation.metrics.rows import RAW
 from image_translation.network import loading
 from image_translation.network.checkpoint import StateDict
 from image_translation.network.predictor import Predictor
-from image_translation.omezarr.output import create_image, finish_image, image_path
+from image_translation.omezarr.output import PROVENANCE_KEY, create_image, finish_image, image_path
 from image_translation.omezarr.registered import KEY, Registration, stored_registration
 from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import open_store
+from image_translation.staining.fingerprints import KEY as FINGERPRINTS
+from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints
 from image_translation.staining.options import Inference
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_groups
@@ -45,12 +48,15 @@ class Task:
         Methods whose stores are being written; the others are complete.
     directory
         Directory of its `Progress`.
+    earlier
+        Prediction by an earlier run, of the frames that have not changed since.
     """
 
     plan: Plan
     stores: Mapping[str, Path]
     unfinished: tuple[str, ...]
     directory: Path
+    earlier: EarlierPrediction | None = None
 
     @property
     def name(self) -> str:
@@ -119,10 +125,11 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     registration = _registration(task, progress, on_frames) if plan.options.register else None  # may refuse: first
     for method in task.unfinished:
         _create_image(task, method, progress)
-    first = plan.series[0]
-    statistics = field_statistics(first.position, first.channel, plan.normalization)
-    if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been repaired in the meantime
-        for method in task.unfinished:
+    statistics, earlier = _statistics(task)
+    same_statistics = progress.agrees("statistics", asdict(statistics))
+    same_files = progress.agrees("files", {"fingerprints": "".join(plan.files[task.name])})
+    if not (same_statistics and same_files):
+        for method in task.unfinished:  # a chunk has been repaired or replaced in the meantime
             progress.forget(method)
     if registration:
         plan = registered(plan, {task.name: registration})
@@ -133,13 +140,16 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
         left = [series for series in planes if results[series.z] is None]
         on_frames(sum(len(series.frames) for series in planes if series not in left))
         if left:
-            stained = stain(plan, left, statistics, workspace, predictor=predictor, on_frames=on_frames)
+            stained = stain(
+                plan, left, statistics, workspace, earlier=earlier, predictor=predictor, on_frames=on_frames
+            )
             for series, result in zip(left, stained, strict=True):
                 write_json(progress.result(series.z), result.to_json())
                 results[series.z] = result
-    known = [result for result in results.values() if result is not None]
+    finished = [result for result in results.values() if result is not None]
+    _check_blank_frames(task, plan, finished, progress)
     for method in task.unfinished:
-        _finish_image(plan, method, image_path(task.stores[method], task.name), known, registration)
+        _finish_image(plan, method, image_path(task.stores[method], task.name), finished, registration)
     progress.finish()
 
 
@@ -198,6 +208,44 @@ def _registration(task: Task, progress: Progress, on_frames: Callable[[int], obj
     return stored_registrations(task.plan, task.stores[RAW])[task.name]
 
 
+def _statistics(task: Task) -> tuple[normalize.Statistics, EarlierPrediction | None]:
+    """Return the statistics to normalise by, and the earlier prediction if it was normalised alike.
+
+    The statistics of a movie that has grown differ by the sampled frames. Those of the earlier run remain where the new
+    ones agree with them; elsewhere, all frames are predicted anew.
+    """
+    first = task.plan.series[0]
+    source = task.plan.options.statistics
+    statistics = field_statistics(first.position, first.channel, task.plan.normalization, source)
+    if task.earlier is None or not task.earlier.frames or task.plan.options.register:
+        return statistics, None
+    stored = task.earlier.position.attributes.get(PROVENANCE_KEY, {}).get("normalization", {})
+    try:
+        earlier = normalize.Statistics(**stored)
+    except TypeError:
+        return statistics, None
+    if statistics.agrees_with(earlier):
+        return earlier, task.earlier
+    _log.warning(
+        "%s: the statistics of the phase have changed (centre %.4g, scale %.4g; %.4g, %.4g before): all its frames are "
+        "stained anew", task.name, statistics.center, statistics.scale, earlier.center, earlier.scale,
+    )  # fmt: skip
+    return statistics, None
+
+
+def _check_blank_frames(task: Task, plan: Plan, results: Sequence[SeriesResult], progress: Progress) -> None:
+    """Read the frames again that were blank; a ``DataError`` if one is not, as after a disk was gone for a while."""
+    for series, result in zip(plan.series, results, strict=True):
+        for number in result.blank:
+            if normalize.is_valid(series.position.read(number, series.channel, series.z)):
+                for method in task.unfinished:
+                    progress.forget(method)
+                raise DataError(
+                    f"frame {number} of {series.position.path} was blank when it was read, and has pixels now; is its "
+                    "disk or network share connected all the time? Repeat the command to stain this position anew"
+                )
+
+
 def _finish_image(
     plan: Plan, method: str, path: Path, results: Sequence[SeriesResult], registration: Registration | None
 ) -> None:
@@ -213,6 +261,14 @@ def _finish_image(
     }
     if registration:
         own[KEY] = registration.to_json()
+    if method == RAW:
+        # Pixels of registered frames do not tell whether the movie has changed.
+        pixels = (
+            {} if registration else {series.z: tuple(r.pixels) for series, r in zip(plan.series, results, strict=True)}
+        )
+        frames = plan.series[0].frames
+        found = Fingerprints(frames.start, plan.files[plan.series[0].position.name], pixels)
+        own[FINGERPRINTS] = found.to_json()
     finish_image(path, image, windows, provenance(plan, method) | own)
 
 

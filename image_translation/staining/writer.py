@@ -1,7 +1,7 @@
 """Where the raw predictions of a series go: through the temporal filters, to the metrics, and into the stores."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +36,12 @@ class SeriesResult:
         Statistics that the phase was normalised by.
     windows
         Display window of each channel of the raw prediction.
+    blank
+        Numbers of the frames whose phase is invalid.
+    incomplete
+        Numbers of the valid frames some of whose chunks are not there, which is read as the fill value.
+    pixels
+        Fingerprint of the pixels of each frame.
     """
 
     name: str
@@ -44,6 +50,9 @@ class SeriesResult:
     invalid: list[int]
     statistics: normalize.Statistics
     windows: list[dict[str, float]]
+    blank: list[int] = field(default_factory=list)
+    incomplete: list[int] = field(default_factory=list)
+    pixels: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -103,6 +112,9 @@ class SeriesWriter:
         self._rows: list[Row] = []
         self._windows = DisplayWindows(len(series.frames))
         self._invalid: list[int] = []
+        self._blank: list[int] = []
+        self._incomplete: list[int] = []
+        self._pixels: list[str] = []
         name = series.position.name
         self._stacks = {
             method: PlaneStack(
@@ -120,6 +132,14 @@ class SeriesWriter:
     def read_raw(self, number: int) -> Frame:
         """Read the raw prediction of a frame back from disk, by its number in the movie."""
         return prediction(number, self._stacks[RAW].read(number - self._series.frames.start))
+
+    def note(self, phase: Frame, pixels: str, *, complete: bool) -> None:
+        """Take note of the next frame as it was read: its phase, the fingerprint of its pixels, and if chunks lack."""
+        self._pixels.append(pixels)
+        if not phase.valid:
+            self._blank.append(phase.index)
+        elif not complete:
+            self._incomplete.append(phase.index)
 
     def add(self, frames: list[Frame], truth: list[Frame]) -> None:
         """Filter and score the next raw predictions, and start to write the results."""
@@ -153,7 +173,10 @@ class SeriesWriter:
         # Sorted, because the order in which rows are computed depends on the batches.
         rows = sorted(self._rows + self._evaluator.finish(), key=self._order)
         windows = self._windows.windows(len(self._channels))
-        return SeriesResult(self._series.name, self._series.position.name, rows, self._invalid, statistics, windows)
+        return SeriesResult(
+            self._series.name, self._series.position.name, rows, self._invalid, statistics, windows,
+            self._blank, self._incomplete, self._pixels,
+        )  # fmt: skip
 
     def _order(self, row: Row) -> tuple[int, int, str, bool, int]:
         methods = [TRUTH, PHASE, RAW, *self._filters]

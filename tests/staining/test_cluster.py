@@ -105,7 +105,7 @@ def test_a_failing_position_is_reported_and_the_others_are_finished(
     whole = tmp_path / "whole"
     assert stain(movie, output=whole) == 0
     chunk = movie / "A/2/0" / "0" / "2" / "0" / "0" / "0" / "0"  # neither first, middle nor last: found when it is read
-    content = chunk.read_bytes()
+    time, content = chunk.stat().st_mtime_ns, chunk.read_bytes()
     chunk.write_bytes(content[: len(content) // 2])
     assert stain(movie, "--scheduler", workers.scheduler.address) == 1
     assert "A/2/0: cannot read frame 2" in caplog.text
@@ -113,6 +113,7 @@ def test_a_failing_position_is_reported_and_the_others_are_finished(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {PARTIAL}
     done = {name: stamps(tmp_path / "out", name) for name in NAMES}
     chunk.write_bytes(content)
+    os.utime(chunk, ns=(time, time))  # recorded in the provenance
     assert stain(movie, "--scheduler", workers.scheduler.address) == 0
     assert same(whole, tmp_path / "out")
     for name in NAMES:

@@ -1,6 +1,7 @@
 """Complete runs in this process, on small movies with a random network."""
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,35 @@ def test_phase_is_normalised_over_the_field_of_view(
 def test_stored_statistics_are_used(run: Any, tmp_path: Path, tiny_model: Any) -> None:
     data = phase(3)
     stored = {"normalization": {"Phase3D": {"fov_statistics": {"mean": 2.0, "std": 4.0, "median": 9.0, "iqr": 9.0}}}}
-    assert run(write_image(tmp_path / "in.zarr", data, attributes=stored), "--methods", "raw") == 0
+    movie = write_image(tmp_path / "in.zarr", data, attributes=stored)
+    assert run(movie, "--methods", "raw", "--statistics", "stored") == 0
     spec, network = tiny_model
     (expected,) = Predictor(network, spec.stride, device="cpu").predict([(data[0, :, 0] - 2) / 4])
     np.testing.assert_allclose(pixels(tmp_path / "out", "raw")[0, :, 0], expected, atol=1e-5)
+
+
+def test_stored_statistics_that_blank_frames_have_spoiled_are_not_used(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As VisCy writes them, from all frames: half of these were dropped."""
+    data = phase(24) + 10
+    data[::2] = 0
+    block = {"mean": float(data.mean()), "std": float(data.std()), "median": 0.0, "iqr": 10.0}
+    spoiled = {"normalization": {"Phase3D": {"fov_statistics": block}}}
+    without = write_image(tmp_path / "without.zarr", data)
+    with_them = write_image(tmp_path / "with.zarr", data, attributes=spoiled)
+    options = "--normalization", "mean_std", "--methods", "raw"
+    assert run(without, *options, output=tmp_path / "a") == 0
+    assert "disagree" not in caplog.text
+    assert run(with_them, *options, output=tmp_path / "b") == 0
+    assert "the statistics that the store holds for Phase3D (centre" in caplog.text
+    np.testing.assert_array_equal(pixels(tmp_path / "a", "raw"), pixels(tmp_path / "b", "raw"))
+    assert run(with_them, *options, "--statistics", "stored", output=tmp_path / "c") == 0
+    assert not np.allclose(pixels(tmp_path / "a", "raw")[1], pixels(tmp_path / "c", "raw")[1], atol=0.1)
+    assert run(without, *options, "--statistics", "stored", output=tmp_path / "d") == 2
+    assert "--statistics stored:" in caplog.text
+    assert "holds no usable statistics for mean_std of the channel Phase3D" in caplog.text
+    assert run(with_them, *options, "--statistics", "stored", output=tmp_path / "b") == 2  # other pixels
 
 
 def test_invalid_frames_are_marked_and_affect_no_other(
@@ -119,9 +145,9 @@ def test_invalid_frames_are_marked_and_affect_no_other(
     broken = data.copy()
     broken[3], broken[9], broken[10, ..., 0, 0], broken[19, ..., 4, 4] = 0, 7.5, np.nan, np.inf
     dirty = write_image(tmp_path / "dirty.zarr", broken, attributes=stored)
-    assert run(clean, output=tmp_path / "a") == 0
+    assert run(clean, "--statistics", "stored", output=tmp_path / "a") == 0
     with caplog.at_level(logging.WARNING):
-        assert run(dirty, output=tmp_path / "b") == 0
+        assert run(dirty, "--statistics", "stored", output=tmp_path / "b") == 0
     messages = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert messages == ["4 invalid frames (zero, constant or not finite) are NaN in the results: fov z0: 3, 9, 10, 19"]
     valid = np.setdiff1d(np.arange(20), [3, 9, 10, 19])
@@ -182,7 +208,7 @@ def test_a_failing_position_does_not_stop_the_others(
     assert run(movie, output=tmp_path / "whole") == 0
     assert run(movie, "--skip", "A/2/*", output=tmp_path / "without") == 0
     chunk = movie / "A/2/0/0" / str(frame) / "0/0/0/0"
-    content = truncate(chunk)
+    time, content = chunk.stat().st_mtime_ns, truncate(chunk)
     for output in ("mended", "left_out"):
         caplog.clear()
         assert run(movie, output=tmp_path / output) == 1
@@ -197,6 +223,7 @@ def test_a_failing_position_does_not_stop_the_others(
     assert not calls
     assert snapshot(tmp_path / "left_out") == snapshot(tmp_path / "without")
     chunk.write_bytes(content)
+    os.utime(chunk, ns=(time, time))  # recorded in the provenance
     assert run(movie, output=tmp_path / "mended") == 0
     assert len(calls) == 13
     assert snapshot(tmp_path / "mended") == snapshot(tmp_path / "whole")

@@ -124,9 +124,13 @@ def test_statistics_of_sources_are_by_field_and_of_targets_over_all_fields(plate
 
 
 def test_statistics_in_the_metadata_of_the_store_are_used(tmp_path):
-    block = {"normalization": {"Phase3D": {"fov_statistics": {"mean": 3.0, "std": 2.0, "median": 5.0, "iqr": 4.0}}}}
-    path = write_image(tmp_path / "m.zarr", movie(frames=10), channels=CHANNELS, attributes=block)
-    for method, centre in (("mean_std", 3.0), ("median_iqr", 5.0)):
+    data = movie(frames=10)
+    own = data[:, CHANNELS.index("Phase3D")]
+    lower, median, upper = (float(value) for value in np.percentile(own, (25, 50, 75)))
+    stored = {"mean": float(own.mean()) + 0.01, "std": float(own.std()), "median": median - 0.01, "iqr": upper - lower}
+    block = {"normalization": {"Phase3D": {"fov_statistics": stored}}}
+    path = write_image(tmp_path / "m.zarr", data, channels=CHANNELS, attributes=block)
+    for method, centre in (("mean_std", stored["mean"]), ("median_iqr", stored["median"])):
         selection = FieldSelection(**vars(SELECTION) | {"normalization": method})
         assert find_fields(open_store(path), selection).source_statistics["fov"]["Phase3D"].center == centre
 
