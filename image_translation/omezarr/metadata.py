@@ -3,6 +3,7 @@
 Metadata that cannot be tolerated raise a ``ValueError`` with the value found and the value expected.
 """
 
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 AXES = ("t", "c", "z", "y", "x")
+_NAME_OF_TYPE = {"time": "t", "channel": "c"}
+_KNOWN_VERSION = re.compile(r"0\.[1-5](\D|$)")
 TYPE_NAMES: Mapping[type[Any], str] = {dict: "mapping", list: "list", str: "string"}
 
 _T = TypeVar("_T")
@@ -99,6 +102,13 @@ def parse_images(ome: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(parse_path(image, "an image") for image in images)
 
 
+def require_known_version(ome: Mapping[str, Any]) -> None:
+    """Raise a ``ValueError`` if the metadata are of a version that is not understood."""
+    version = parse_version(ome)
+    if not _KNOWN_VERSION.match(version):
+        raise ValueError(f"its OME-Zarr version is {version!r}; 0.1 to 0.5 can be read: convert it to one of these")
+
+
 def parse_version(ome: Mapping[str, Any]) -> str:
     """Find the version in the metadata of an image or a plate; 0.4 if there is none."""
     multiscales = ome.get("multiscales")
@@ -109,10 +119,13 @@ def parse_version(ome: Mapping[str, Any]) -> str:
 def parse_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...], dict[str, str]]:
     """Read the axes of an image.
 
+    Axes of time and of channels may have any name, if they state their type; those of space are z, y, x.
+
     Parameters
     ----------
     multiscale
-        Entry of ``multiscales``; its axes are mappings (from 0.4 on), names (0.3), or absent (before).
+        Entry of ``multiscales``; its axes are mappings (from 0.4 on), names (0.3), or absent (before, where there are
+        always five).
     ndim
         Number of dimensions of the arrays.
 
@@ -128,9 +141,15 @@ def parse_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...
     ValueError
         If the axes are others, or do not match the number of dimensions.
     """
-    stored: list[Any] = get_entry(multiscale, "axes", list, "the multiscale image", list(AXES[-ndim:]))
+    if not multiscale.get("axes") and ndim != len(AXES):
+        raise ValueError(
+            f"it states no axes, and its arrays have {ndim} dimensions; only the five of t, c, z, y, x can be left out"
+        )
+    stored: list[Any] = get_entry(multiscale, "axes", list, "the multiscale image", list(AXES))
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in stored]
-    names = tuple(get_entry(axis, "name", str, "an axis").lower() for axis in axes)
+    own_names = [get_entry(axis, "name", str, "an axis").lower() for axis in axes]
+    types = (axis.get("type") for axis in axes)
+    names = tuple(_NAME_OF_TYPE.get(kind, name) for kind, name in zip(types, own_names, strict=True))
     if len(names) != ndim or [axis for axis in AXES if axis in names] != list(names) or not {"y", "x"} <= set(names):
         found = ", ".join(names)
         raise ValueError(f"the axes are {found} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")

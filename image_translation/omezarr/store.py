@@ -37,6 +37,7 @@ from image_translation.omezarr.metadata import (
     parse_path,
     parse_version,
     parse_wells,
+    require_known_version,
 )
 
 FOV_NAME = "fov"
@@ -300,6 +301,7 @@ def _open_position(name: str, path: Path) -> Position:
     attributes = read_attributes(path)
     ome = select_ome_attributes(path, attributes)
     try:
+        require_known_version(ome)
         multiscale = get_entry(ome, "multiscales", list, "the image")[0]
         datasets: list[Any] = get_entry(multiscale, "datasets", list, "the multiscale image")
         arrays = [open_array_metadata(path / parse_path(dataset, "a dataset")) for dataset in datasets]

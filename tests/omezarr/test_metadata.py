@@ -15,6 +15,7 @@ from image_translation.omezarr.metadata import (
     parse_path,
     parse_version,
     parse_wells,
+    require_known_version,
 )
 
 SCALE = {"type": "scale", "scale": [60, 0.5, 0.25]}
@@ -59,7 +60,27 @@ def test_axes_of_all_versions() -> None:
         {"t": "hour"},
     )
     assert parse_axes({"axes": ["z", "y", "x"]}, 3) == (("z", "y", "x"), {})
-    assert parse_axes({}, 3) == (("z", "y", "x"), {})
+    assert parse_axes({}, 5) == (("t", "c", "z", "y", "x"), {})
+
+
+def test_axes_of_time_and_channels_may_have_any_name() -> None:
+    axes = [{"name": "Time", "type": "time", "unit": "hour"}, {"name": "lambda", "type": "channel"}, "y", "x"]
+    assert parse_axes({"axes": axes}, 4) == (("t", "c", "y", "x"), {"t": "hour"})
+
+
+def test_axes_that_are_not_stated_are_not_guessed() -> None:
+    with pytest.raises(ValueError, match="states no axes, and its arrays have 3 dimensions; only the five of t, c, z"):
+        parse_axes({}, 3)
+
+
+@pytest.mark.parametrize(("version", "known"), [("0.1", True), ("0.5-dev", True), ("0.6", False), ("0.10", False)])
+def test_a_version_that_is_not_understood_is_refused(version: str, known: bool) -> None:
+    metadata = {"multiscales": [{"version": version}]}
+    if known:
+        require_known_version(metadata)
+    else:
+        with pytest.raises(ValueError, match=rf"its OME-Zarr version is '{version}'; 0.1 to 0.5 can be read"):
+            require_known_version(metadata)
 
 
 def test_units_that_are_not_strings_are_dropped() -> None:
