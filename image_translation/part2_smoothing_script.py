@@ -91,6 +91,7 @@ def _draw(arguments: argparse.Namespace) -> None:
         channel=arguments.channel,
         frames=arguments.frames,
         device=arguments.device,
+        leave_out=not arguments.methods,
         overwrite=arguments.overwrite,
     )
     if arguments.methods:

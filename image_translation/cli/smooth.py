@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Literal defaults and choices: --help does not wait for the filters, and a test compares them with the options.
     group = parser.add_argument_group("smoothing")
     group.add_argument(
-        "--methods", nargs="+", default=["raw", "window", "savgol", "motion"], metavar="METHOD",
-        choices=["raw", "window", "savgol", "median", "motion", "causal"],
-        help="results to write: raw, window, savgol, median, motion (recommended), causal",
+        "--methods", nargs="+", metavar="METHOD", choices=["raw", "window", "savgol", "median", "motion", "causal"],
+        help="results to write: raw, window, savgol, median, motion (recommended), causal; if not given, raw, window, "
+        "savgol and motion, those left out that need more frames than the movie has",
     )  # fmt: skip
     group.add_argument(
         "--window", type=int, default=2, help="moving average: 2 (a frame and the next), or odd and centred"
@@ -102,9 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Stain and smooth the movie, or describe what would be done."""
+    from image_translation.staining.methods import DEFAULT_METHODS
     from image_translation.staining.options import SmoothOptions
 
-    options = collect(SmoothOptions, arguments, methods=tuple(dict.fromkeys(arguments.methods)))
+    methods = tuple(dict.fromkeys(arguments.methods or DEFAULT_METHODS))
+    options = collect(SmoothOptions, arguments, methods=methods, leave_out=arguments.methods is None)
     options.check()
     if arguments.dry_run and _report_missing(options):
         return

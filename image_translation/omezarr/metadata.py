@@ -149,7 +149,7 @@ def parse_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[tuple[str, ...
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in stored]
     own_names = [get_entry(axis, "name", str, "an axis").lower() for axis in axes]
     types = (axis.get("type") for axis in axes)
-    names = tuple(_NAME_OF_TYPE.get(kind, name) for kind, name in zip(types, own_names, strict=True))
+    names = tuple(_NAME_OF_TYPE.get(str(kind), name) for kind, name in zip(types, own_names, strict=True))
     if len(names) != ndim or [axis for axis in AXES if axis in names] != list(names) or not {"y", "x"} <= set(names):
         found = ", ".join(names)
         raise ValueError(f"the axes are {found} for {ndim} dimensions; expected some of t, c, z, y, x, in this order")

@@ -54,6 +54,9 @@ class SmoothOptions(Inference):
         First frame, and the one after the last; None stands for the start or the end of the movie.
     methods
         Results to write, out of ``METHODS``.
+    leave_out
+        Leave out methods that need more valid frames than the movie has, instead of refusing it; but not those whose
+        own options are set.
     window
         Window of the moving average, in frames.
     savgol_window, savgol_polyorder
@@ -89,6 +92,7 @@ class SmoothOptions(Inference):
     z: str = "middle"
     frames: tuple[int | None, int | None] = (None, None)
     methods: tuple[str, ...] = DEFAULT_METHODS
+    leave_out: bool = False
     window: int = 2
     savgol_window: int = 11
     savgol_polyorder: int = 3
@@ -113,6 +117,13 @@ class SmoothOptions(Inference):
     def method_parameters(self) -> dict[str, dict[str, int]]:
         """Return, for each method, the parameters and the version that decide its pixels beside the raw prediction."""
         return {method: self._parameters_of(method) | version_of(method) for method in self.methods}
+
+    def may_leave_out(self, method: str) -> bool:
+        """Return whether a method was asked for neither by name nor by one of its options."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return self.leave_out and all(
+            getattr(self, option) == defaults[option] for option in options_of(method).values()
+        )
 
     def _parameters_of(self, method: str) -> dict[str, int]:
         return {name: getattr(self, option) for name, option in options_of(method).items()}

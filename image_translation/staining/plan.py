@@ -1,6 +1,7 @@
 """The plan of a run: options checked against the movie and the checkpoint, before anything is computed or written."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from image_translation.temporal.registration import METHOD as REGISTRATION_METHO
 
 _T = TypeVar("_T")
 
+_log = logging.getLogger(__name__)
+
 READERS = 8  # positions inspected in parallel: most of the time is spent waiting for the storage
 
 
@@ -42,8 +45,8 @@ class Series:
         Index of the plane in the input, and in the output.
     frames
         Frame numbers to process.
-    blank
-        Whether none of these frames is valid.
+    n_valid
+        Number of valid frames among them, up to the number that the filters need.
     """
 
     position: Position
@@ -52,7 +55,12 @@ class Series:
     z: int
     plane: int
     frames: range
-    blank: bool
+    n_valid: int
+
+    @property
+    def blank(self) -> bool:
+        """Whether no frame is valid."""
+        return not self.n_valid
 
     @property
     def name(self) -> str:
@@ -222,6 +230,7 @@ def make_plan(options: SmoothOptions) -> Plan:
             f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
             f"in the channel {series[0].position.channels[series[0].channel]}"
         )
+    options = replace(options, methods=_usable_methods(series, options))
     normalization = options.normalization or spec.normalization or normalize.DEFAULT_METHOD
     digests = {name: digest for name, (_, digest, _) in inspected.items()}
     files = {name: found for name, (_, _, found) in inspected.items()}
@@ -255,9 +264,9 @@ def _map_positions(
 def _series(position: Position, spec: ModelSpec, options: SmoothOptions) -> Iterator[Series]:
     channel, frames = select_channel(position, options.channel), select_frames(position, options.frames)
     truth, depths = _truth(position, channel, spec), select_planes(position, options.z)
-    blank = _blank_planes(position, channel, depths, frames, options)
+    n_valid = _count_valid(position, channel, depths, frames, options)
     for plane, z in enumerate(depths):
-        yield Series(position, channel, truth, z, plane, frames, blank[z])
+        yield Series(position, channel, truth, z, plane, frames, n_valid[z])
 
 
 def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:
@@ -267,12 +276,11 @@ def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]
     return tuple(names.index(name) for name in spec.output_channels)
 
 
-def _blank_planes(
+def _count_valid(
     position: Position, channel: int, depths: Sequence[int], frames: range, options: SmoothOptions
-) -> dict[int, bool]:
-    """Return, for each plane, whether it has no valid frame; ``UsageError`` if it has some, but too few to filter."""
-    filters = options.filters().values()
-    needed = max((temporal_filter.min_frames for temporal_filter in filters), default=1)
+) -> dict[int, int]:
+    """Count the valid frames of each plane, up to the number that the filters need."""
+    needed = max((temporal_filter.min_frames for temporal_filter in options.filters().values()), default=1)
     found = dict.fromkeys(depths, 0)
     for t in frames:  # frame by frame, because planes may share a chunk
         lacking = [z for z in depths if found[z] < needed]
@@ -280,16 +288,40 @@ def _blank_planes(
             break
         for z in lacking:
             found[z] += normalize.is_valid(position.read(t, channel, z))
-    for z, temporal_filter in product(depths, filters):
-        if found[z] < temporal_filter.min_frames and (found[z] or len(frames) < temporal_filter.min_frames):
-            flag = "--savgol-window" if temporal_filter.name == "savgol" else "--window"
-            size = options.savgol_window if temporal_filter.name == "savgol" else options.window
+    return found
+
+
+def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[str, ...]:
+    """Return the methods for which all series have enough valid frames, or none because they are blank.
+
+    Raises
+    ------
+    UsageError
+        If a method that was asked for needs more.
+    """
+    lacking: dict[str, str] = {}
+    for one, (method, temporal_filter) in product(series, options.filters().items()):
+        needed, n_frames = temporal_filter.min_frames, len(one.frames)
+        if one.n_valid >= needed or (one.blank and n_frames >= needed):
+            continue
+        where = f"{one.position.path} (channel {one.position.channels[one.channel]}, plane {one.z})"
+        has = f"{where} has {one.n_valid} of {n_frames}"
+        if not options.may_leave_out(method):
+            flag = "--savgol-window" if method == "savgol" else "--window"
+            size = options.savgol_window if method == "savgol" else options.window
             raise UsageError(
-                f"{flag} {size} needs {temporal_filter.min_frames} valid frames, and {position.path} "
-                f"(channel {position.channels[channel]}, plane {z}) has {found[z]} of {len(frames)}; "
-                "choose a smaller window, or other --methods"
+                f"{flag} {size} needs {needed} valid frames, and {has}; choose a smaller window, or other --methods"
             )
-    return {z: not found[z] for z in depths}
+        lacking.setdefault(method, f"{method} is left out: it needs {needed} valid frames, and {has}")
+    for text in lacking.values():
+        _log.warning("%s", text)
+    shape = series[0].position.shape
+    if lacking and shape[0] == 1 < shape[2]:
+        _log.warning(
+            "1 frame, %d planes: if the planes are frames, store them along the axis t; else --z all stains all planes",
+            shape[2],
+        )
+    return tuple(method for method in options.methods if method not in lacking)
 
 
 def file_fingerprint(series: Sequence[Series], t: int) -> str:

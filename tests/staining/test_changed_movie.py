@@ -164,6 +164,31 @@ def test_a_method_that_is_added_to_a_changed_movie_mixes_nothing(run: Any, tmp_p
     assert savgol.shape == raw.shape
 
 
+def test_methods_that_need_more_frames_are_left_out_until_the_movie_has_them(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = phase(12)
+    movie = write_image(tmp_path / "in.zarr", data[:4])
+    assert run(movie) == 0
+    assert "savgol is left out: it needs 11 valid frames, and" in caplog.text
+    assert "(channel Phase3D, plane 0) has 4 of 4" in caplog.text
+    assert {path.name for path in (tmp_path / "out").glob("*.zarr")} == {
+        f"{m}.ome.zarr" for m in ("raw", "window", "motion")
+    }
+    for asked in (("--methods", "savgol"), ("--savgol-window", "9")):
+        assert run(movie, *asked, output=tmp_path / "refused") == 2
+    write_image(movie, data)
+    assert run(movie) == 0
+    assert len(pixels(tmp_path / "out", "savgol")) == 12
+
+
+def test_a_still_is_stained(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stack = np.ascontiguousarray(phase(12).transpose(2, 1, 0, 3, 4))
+    assert run(write_image(tmp_path / "in.zarr", stack)) == 0
+    assert "1 frame, 12 planes: if the planes are frames, store them along the axis t; else --z all" in caplog.text
+    assert {path.name for path in (tmp_path / "out").glob("*.zarr")} == {"raw.ome.zarr", "motion.ome.zarr"}
+
+
 def test_a_mended_well_is_taken_in(run: Any, tmp_path: Path, predicted: list[int]) -> None:
     movie = write_plate(tmp_path / "in.zarr", {f"A/{n}/0": phase(12, seed=n) for n in (1, 2)})
     well = movie / "A/2/.zattrs"
