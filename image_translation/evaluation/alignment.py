@@ -33,11 +33,14 @@ class Movie:
         The position.
     channels
         Indices of the channels.
+    planes
+        Of a raw prediction: indices of its planes in the movie that it was made from, where it says so.
     """
 
     what: str
     position: Position
     channels: tuple[int, ...]
+    planes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,14 @@ def frame_numbers(raw: Movie, request: Mapping[str, Any]) -> range:
     return range(first, first + raw.position.shape[0])
 
 
+def plane_numbers(request: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the indices of the planes of a raw prediction in the movie that it was made from; none if unknown."""
+    try:
+        return tuple(int(z) for z in request.get("input", {}).get("z", ()))
+    except (TypeError, ValueError):
+        return ()
+
+
 def matching_position(store: Store, name: str, what: str) -> Position:
     """Open the position of a store that matches the one of this name of the raw prediction.
 
@@ -147,7 +158,7 @@ def align(
     UsageError
         If the grids do not meet, or frames, planes or pixels are missing.
     """
-    grids = _grids(movie, raw, by_number=by_number)
+    grids = _grids(movie, raw, frames.start, z, by_number=by_number and not exact)
     first, step, delay = _match_frames(movie, grids[_TIME], frames, exact=exact)
     crop = _match_pixels(movie, raw, grids[_ROWS], grids[_COLUMNS], exact=exact)
     return Planes(movie, _match_plane(movie, raw, z, grids[_DEPTH]), first - frames.start * step, step, crop), delay
@@ -161,14 +172,15 @@ class _Grid:
     step: float
 
 
-def _grids(movie: Movie, raw: Movie, *, by_number: bool) -> tuple[_Grid, ...]:
+def _grids(movie: Movie, raw: Movie, first: int, z: int, *, by_number: bool) -> tuple[_Grid, ...]:
     other, own = movie.position.levels[0], raw.position.levels[0]
     for position in (movie.position, raw.position):
         if not by_number and not position.levels[0].transformed:
             _say_unplaced(position.path)
             by_number = True
     if by_number:
-        return (_Grid(0.0, 1.0),) * 5
+        plane = raw.planes[z] - z if z < len(raw.planes) else 0
+        return _Grid(first, 1.0), _Grid(0.0, 1.0), _Grid(plane, 1.0), _Grid(0.0, 1.0), _Grid(0.0, 1.0)
     return tuple(
         _Grid((own_start - start) / scale, own_scale / scale)
         for start, scale, own_start, own_scale in zip(
@@ -237,7 +249,7 @@ def _match_pixels(movie: Movie, raw: Movie, rows: _Grid, columns: _Grid, *, exac
 def _match_plane(movie: Movie, raw: Movie, z: int, grid: _Grid) -> int:
     depth = movie.position.shape[_DEPTH]
     index = grid.start + z * grid.step
-    if depth == 1 and raw.position.shape[_DEPTH] == 1:
+    if depth == 1 == raw.position.shape[_DEPTH]:
         return 0
     if not (0 <= round(index) < depth and abs(index - round(index)) < _TOLERANCE):
         raise UsageError(

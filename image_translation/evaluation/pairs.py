@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from image_translation import normalize
 from image_translation.errors import UsageError, listing
-from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position
+from image_translation.evaluation.alignment import Movie, Planes, align, frame_numbers, matching_position, plane_numbers
 from image_translation.evaluation.registered import as_predicted
 from image_translation.omezarr.store import Position, Store
 
@@ -95,7 +95,7 @@ def find_pairs(name: str, prediction: Store, request: Mapping[str, Any], truth: 
         mine = prediction.position(place)
         other = as_predicted(matching_position(truth, place, "the truth"), truth, mine)
         for channel, named in _common(name, mine, other, wanted):
-            predicted = Movie(f"the prediction {name}", mine, (mine.channels.index(channel),))
+            predicted = Movie(f"the prediction {name}", mine, (mine.channels.index(channel),), plane_numbers(request))
             true = Movie("the truth", other, (other.channels.index(named),))
             frames = frame_numbers(predicted, request)
             depth = mine.shape[2]

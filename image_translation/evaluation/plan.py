@@ -14,6 +14,7 @@ from image_translation.evaluation.alignment import (
     frame_numbers,
     lies_between_frames,
     matching_position,
+    plane_numbers,
 )
 from image_translation.evaluation.nuclei import Nuclei, find_nuclei
 from image_translation.evaluation.options import EvaluationOptions
@@ -218,8 +219,10 @@ def _series(
     """Yield the series of one position, plane by plane."""
     position = raw_store.position(name)
     channels = tuple(options.channels) or position.channels
-    raw = Movie("the raw prediction", position, _indices(position, channels, "the raw prediction"))
-    frames = frame_numbers(raw, stored_request(raw_store))
+    request = stored_request(raw_store)
+    indices = _indices(position, channels, "the raw prediction")
+    raw = Movie("the raw prediction", position, indices, plane_numbers(request))
+    frames = frame_numbers(raw, request)
     if len(frames) == 1:
         _log.warning("%s has one frame: metrics over time need two", position.path)
     others = {}

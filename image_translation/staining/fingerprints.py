@@ -5,7 +5,7 @@ movie was copied, or when frames are appended to a shard, its pixels decide.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ _FILES_DIGITS, _PIXELS_DIGITS = 8, 16  # hexadecimal, of one frame
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Fingerprints of consecutive frames of one position, as stored in the provenance of its raw prediction.
+    """Fingerprints of consecutive frames of one position, as stored in the provenance of its results.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Fingerprints:
             raise ValueError("different numbers of frames")
         return cls(int(values["start"]), files, pixels)
 
-    def unchanged(self, position: Position, channel: int, frames: range, files: Sequence[str]) -> set[int]:
+    def unchanged(self, position: Position, channels: Sequence[int], frames: range, files: Sequence[str]) -> set[int]:
         """Return the numbers of the frames that have not changed.
 
         Parameters
         ----------
-        position, channel
+        position, channels
             Where the frames are, as they are now.
         frames
             Their numbers.
@@ -72,13 +72,11 @@ class Fingerprints:
         return {
             t
             for t, now in zip(frames, files, strict=True)
-            if t in known and (self.files[t - self.start] == now or self._has_same_pixels(position, channel, t))
+            if t in known and (self.files[t - self.start] == now or self._has_same_pixels(position, channels, t))
         }
 
-    def _has_same_pixels(self, position: Position, channel: int, t: int) -> bool:
-        return bool(self.pixels) and all(
-            of_pixels(position.read(t, channel, z)) == values[t - self.start] for z, values in self.pixels.items()
-        )
+    def _has_same_pixels(self, position: Position, channels: Sequence[int], t: int) -> bool:
+        return all(pixels_of(position, channels, t, z) == values[t - self.start] for z, values in self.pixels.items())
 
 
 @dataclass(frozen=True)
@@ -105,13 +103,21 @@ class EarlierPrediction:
         return np.stack([self.position.read(number - self.start, c, plane) for c in channels]).astype(np.float32)
 
 
-def of_pixels(image: NDArray[Any]) -> str:
-    """Return the fingerprint of a plane."""
-    return hashlib.blake2b(image.tobytes(), digest_size=_PIXELS_DIGITS // 2).hexdigest()
+def pixels_of(position: Position, channels: Sequence[int], t: int, z: int) -> str:
+    """Return the fingerprint of the pixels of a plane in some channels, as they are stored, not registered."""
+    return of_pixels([Position.read(position, t, channel, z) for channel in channels])
+
+
+def of_pixels(planes: Iterable[NDArray[Any]]) -> str:
+    """Return the fingerprint of planes."""
+    digest = hashlib.blake2b(digest_size=_PIXELS_DIGITS // 2)
+    for plane in planes:
+        digest.update(plane.tobytes())
+    return digest.hexdigest()
 
 
 def stored_fingerprints(position: Position) -> Fingerprints | None:
-    """Read the fingerprints from the provenance of a raw prediction; None if it has none."""
+    """Read the fingerprints from the provenance of a result; None if it has none."""
     try:
         return Fingerprints.from_json(position.attributes[PROVENANCE_KEY][KEY])
     except (KeyError, TypeError, ValueError, AttributeError):

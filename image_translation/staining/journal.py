@@ -8,6 +8,7 @@ names, so that a store under its final name is always complete.
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,11 +142,15 @@ class Journal:
         retired
             What to remove from the output directory, because it is no longer part of the results.
         """
-        # From here on, a name that is missing in the journal's directory has already been moved.
-        (self.directory / COMPLETE).touch()
-        for name in retired:
+        # From here on, a name that is missing in the journal's directory has already been moved. If this is
+        # interrupted, the next run sees new results beside old ones, and publishes what is recorded here.
+        recorded = {"names": list(names), "retired": list(retired)}
+        with suppress(DataError):  # version 0.1 recorded nothing
+            recorded = read_json(self.directory / COMPLETE) or recorded
+        write_json(self.directory / COMPLETE, recorded)
+        for name in recorded["retired"]:
             remove(self._output / name)
-        for name in names:
+        for name in recorded["names"]:
             source = self.directory / name
             if source.is_dir() and not name.endswith(STORE_SUFFIX):
                 files = [path.relative_to(self.directory) for path in source.rglob("*") if path.is_file()]

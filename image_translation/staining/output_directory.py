@@ -1,17 +1,18 @@
 """What an output directory already holds, and what of it a run can keep."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from image_translation.errors import DataError, ImageTranslationError, UsageError
+from image_translation.errors import DataError, UsageError, listing
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.arrays import read_attributes
+from image_translation.omezarr.chunk_files import count_missing
 from image_translation.omezarr.output import PROVENANCE_KEY
 from image_translation.omezarr.store import STORE_SUFFIX, open_store
-from image_translation.staining.fingerprints import EarlierPrediction, stored_fingerprints
+from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints, stored_fingerprints
 from image_translation.staining.journal import is_being_published, unfinished_request
 from image_translation.staining.methods import METHODS, options_of, version_of
 from image_translation.staining.options import SmoothOptions
@@ -38,12 +39,15 @@ class Existing:
     earlier
         Where the movie has changed, so that all stores are written anew: the raw prediction of the frames that have
         not, by position.
+    changed
+        Whether the movie has changed.
     """
 
     plan: Plan
     finished: dict[str, Path]
     retired: tuple[str, ...]
     earlier: Mapping[str, EarlierPrediction] = field(default_factory=dict)
+    changed: bool = False
 
     @property
     def missing(self) -> list[str]:
@@ -88,34 +92,89 @@ def find_existing(plan: Plan) -> Existing:
             retired.append(paths[method].name)
     stored = {method: requests[method]["methods"][method] for method in finished if method not in options.methods}
     extended = replace(plan, options=_with_methods(options, stored))
-    earlier = _unchanged(plan, paths[RAW]) if RAW in requests and finished else {}
-    n_unchanged = sum(len(prediction.frames) for prediction in earlier.values())
-    if changed and not n_unchanged:
-        how = differences(requests[next(iter(finished))], plan.request)
+    comparison = _Comparison(plan)
+    unchanged = {method: comparison.unchanged(path) for method, path in finished.items()}
+    if changed and not comparison.shares_pixels:
+        first = next(iter(finished))
+        how = differences(requests[first]["input"], plan.request["input"])
         raise UsageError(
-            f"{paths[next(iter(finished))]} was made from another movie ({how}); choose another -o, or replace it with "
-            "--overwrite"
+            f"{paths[first]} was made from another movie ({how}), as far as can be told; choose another -o, or replace "
+            "it with --overwrite"
         )
-    if finished and (changed or (earlier and n_unchanged < plan.n_frames)):
-        return Existing(extended, {}, tuple(retired), earlier)
-    return Existing(extended, finished, tuple(retired))
+    if not changed and all(frames is None or comparison.is_all(frames) for frames in unchanged.values()):
+        return Existing(extended, finished, tuple(retired))
+    if not options.overwrite:
+        comparison.refuse_lost_frames()
+    usable = None if options.overwrite else unchanged.get(RAW)
+    return Existing(extended, {}, tuple(retired), _earlier(plan, paths[RAW], usable) if usable else {}, changed=True)
 
 
-def _unchanged(plan: Plan, raw: Path) -> dict[str, EarlierPrediction]:
-    """Return the stored raw prediction of the frames that have not changed, by position; empty if it cannot be told."""
-    try:
-        root = open_store(raw)
-    except ImageTranslationError:
-        return {}
-    earlier = {}
-    for name in set(root.names) & set(plan.groups):
-        position, group = root.position(name), plan.groups[name]
-        known = stored_fingerprints(position)
-        if known is None:
-            return {}
-        files, first = plan.files[name], group[0]
-        unchanged = known.unchanged(first.position, first.channel, first.frames, files)
-        earlier[name] = EarlierPrediction(position, known.start, frozenset(unchanged))
+class _Comparison:
+    """Compares the frames of a movie with the fingerprints in stores that were made from it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._known: list[tuple[str, Fingerprints, frozenset[int]]] = []
+
+    def unchanged(self, path: Path) -> dict[str, frozenset[int]] | None:
+        """Return the frames that have not changed since a store was made, by position; None if it does not tell."""
+        root = open_store(path)
+        found: dict[str, frozenset[int]] = {}
+        for name in set(root.names) & set(self._plan.groups):
+            stored = stored_fingerprints(root.position(name))
+            if stored is None:
+                return None
+            found[name] = self._compare(name, stored)
+        return found
+
+    def is_all(self, frames: Mapping[str, Collection[int]]) -> bool:
+        """Return whether these are all frames of all positions."""
+        return all(len(frames.get(name, ())) == len(group[0].frames) for name, group in self._plan.groups.items())
+
+    @property
+    def shares_pixels(self) -> bool:
+        """Whether any frame that is not blank is the same as in a store."""
+        return any(not self._is_blank(name, t) for name, _, frames in self._known for t in frames)
+
+    def refuse_lost_frames(self) -> None:
+        """Raise a ``DataError`` if frames that were stained are no longer there."""
+        for name, stored, unchanged in self._known:
+            known = range(stored.start, stored.start + len(stored.files))
+            frames = self._plan.groups[name][0].frames
+            lost = [t for t in frames if t in known and t not in unchanged and self._is_blank(name, t)]
+            if lost:
+                path = self._plan.groups[name][0].position.path
+                raise DataError(
+                    f"the pixels of {len(lost)} frames of {path}, which were stained, are gone: {listing(lost)}; "
+                    "is the movie complete? --overwrite replaces the results nonetheless"
+                )
+
+    def _compare(self, name: str, stored: Fingerprints) -> frozenset[int]:
+        for known_name, known, frames in self._known:
+            if (known_name, known) == (name, stored):
+                return frames
+        first = self._plan.groups[name][0]
+        unchanged = stored.unchanged(first.position, first.channels, first.frames, self._plan.files[name])
+        self._known.append((name, stored, frozenset(unchanged)))
+        return self._known[-1][2]
+
+    def _is_blank(self, name: str, t: int) -> bool:
+        files = [path for series in self._plan.groups[name] for path in series.files(t)]
+        return count_missing(files) == len(files)
+
+
+def _earlier(plan: Plan, raw: Path, frames: Mapping[str, frozenset[int]]) -> dict[str, EarlierPrediction]:
+    """Return the raw prediction of frames by position, as far as it is complete on disk."""
+    root, earlier = open_store(raw), {}
+    for name, numbers in frames.items():
+        position = root.position(name)
+        stored = stored_fingerprints(position)
+        start = stored.start if stored else 0
+        planes = [(channel, series.plane) for channel in range(position.shape[1]) for series in plan.groups[name]]
+        there = {
+            t for t in numbers if not any(count_missing(position.chunk_files(t - start, *plane)) for plane in planes)
+        }
+        earlier[name] = EarlierPrediction(position, start, frozenset(there))
     return earlier
 
 

@@ -67,9 +67,18 @@ class Series:
         """Name in journals and messages."""
         return f"{self.position.name} z{self.z}"
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Indices of all channels that are read: the label-free one, and those of the truth."""
+        return (self.channel, *self.truth)
+
     def files(self, t: int) -> list[Path]:
         """Return the files of the chunks of a frame, which are missing where they hold the fill value only."""
         return self.position.chunk_files(t, self.channel, self.z)
+
+    def files_of_truth(self, t: int) -> list[Path]:
+        """Return the files of the chunks of the true stains of a frame."""
+        return [path for channel in self.truth for path in self.position.chunk_files(t, channel, self.z)]
 
 
 @dataclass(frozen=True)
@@ -326,7 +335,7 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
 
 def file_fingerprint(series: Sequence[Series], t: int) -> str:
     """Return the fingerprint of the files of a frame, for the planes of one position that are used."""
-    return fingerprint([path for one in series for path in one.files(t)])
+    return fingerprint([path for one in series for path in (*one.files(t), *one.files_of_truth(t))])
 
 
 def _digest(series: Sequence[Series]) -> str:

@@ -52,6 +52,13 @@ class Progress:
         write_json(path, value)
         return earlier is None
 
+    def recorded(self, name: str) -> Any:
+        """Return the value that was recorded when the work began; None if there is no usable one."""
+        try:
+            return read_json(self.directory / f"{name}.json")
+        except DataError:
+            return None
+
     def finish(self) -> None:
         """Record that all images of the position are complete."""
         self._save(self._load() | {FINISHED: 1})

@@ -124,7 +124,7 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
 
 def _report_changes(existing: Existing) -> None:
     """Log how much of the movie has changed since the results were made."""
-    if existing.earlier:
+    if existing.changed:
         known = sum(len(earlier.frames) for earlier in existing.earlier.values())
         _log.warning(
             "the movie has changed since %s was made: %d of %d frames are new or have other pixels; they are stained, "

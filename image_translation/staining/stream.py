@@ -17,7 +17,8 @@ from image_translation.errors import DataError
 from image_translation.frame import Frame
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.chunk_files import count_missing
-from image_translation.staining.fingerprints import EarlierPrediction, of_pixels
+from image_translation.omezarr.registered import RegisteredPosition
+from image_translation.staining.fingerprints import EarlierPrediction, of_pixels, pixels_of
 from image_translation.staining.plan import Plan, Series, file_fingerprint
 from image_translation.staining.writer import SeriesResult, SeriesWriter, Workspace, prediction
 
@@ -77,13 +78,15 @@ def stain(
             known = writers[member].read_raw(number)
         elif earlier and number in available:
             known = prediction(number, earlier.read(number, series.plane))
-        image = series.position.read(number, series.channel, series.z)
+        position = series.position
+        phase, *truth = planes = [position.read(number, channel, series.z) for channel in series.channels]
+        is_registered = isinstance(position, RegisteredPosition)
         return _Item(
             member=member,
             known=known,
-            phase=_phase(image, number, statistics),
-            truth=_truth(series, number) if series.truth else None,
-            pixels=of_pixels(image),
+            phase=_phase(phase, number, statistics),
+            truth=_truth(truth, number) if truth else None,
+            pixels=pixels_of(position, series.channels, number, series.z) if is_registered else of_pixels(planes),
             complete=_is_complete(plan, series, number),
         )
 
@@ -132,12 +135,12 @@ class _Item:
 
 def _is_complete(plan: Plan, series: Series, number: int) -> bool:
     """Return whether all chunks of a frame are there; ``DataError`` if some are gone since the plan was made."""
-    name, files = series.position.name, series.files(number)
-    missing = count_missing(files)
-    if missing and file_fingerprint(plan.groups[name], number) != plan.files[name][number - series.frames.start]:
+    name, missing = series.position.name, count_missing(series.files(number))
+    gone = missing or count_missing(series.files_of_truth(number))
+    if gone and file_fingerprint(plan.groups[name], number) != plan.files[name][number - series.frames.start]:
         raise DataError(
-            f"frame {number} of {series.position.path} has changed while it was read: {missing} of its {len(files)} "
-            "chunk files are missing; is its disk or network share still connected? Repeat the command once it is"
+            f"frame {number} of {series.position.path} has changed while it was read, and chunk files are missing; is "
+            "its disk or network share still connected? Repeat the command once it is"
         )
     return not missing
 
@@ -149,8 +152,7 @@ def _phase(image: NDArray[Any], number: int, statistics: normalize.Statistics) -
     return Frame(number, data[np.newaxis], valid)
 
 
-def _truth(series: Series, number: int) -> Frame:
-    planes = [series.position.read(number, channel, series.z) for channel in series.truth]
+def _truth(planes: Sequence[NDArray[Any]], number: int) -> Frame:
     image = np.stack(planes).astype(np.float32)
     return Frame(number, image, normalize.is_valid(image))
 

@@ -73,8 +73,15 @@ class Task:
     def finished(self) -> bool:
         """Whether all images of the position and their results are complete."""
         images = [image_path(self.stores[method], self.name) for method in self.unfinished]
-        recorded = Progress(self.directory).finished and len(self.results()) == len(self.plan.series)
-        return recorded and all(path.exists() for path in images)
+        progress = Progress(self.directory)
+        recorded = progress.finished and len(self.results()) == len(self.plan.series)
+        same = progress.recorded("files") in (None, self.files)
+        return recorded and same and all(path.exists() for path in images)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Fingerprints of the files of all frames, as a JSON value."""
+        return {"fingerprints": "".join(self.plan.files[self.name])}
 
     def results(self) -> list[SeriesResult]:
         """Read the results of the finished series."""
@@ -122,14 +129,16 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     """
     plan, progress = task.plan, Progress(task.directory)
     task.directory.mkdir(parents=True, exist_ok=True)
+    if not progress.agrees("files", task.files):  # the movie has changed since the work began
+        progress.registration.unlink(missing_ok=True)
+        for method in task.unfinished:
+            progress.forget(method)
     registration = _registration(task, progress, on_frames) if plan.options.register else None  # may refuse: first
     for method in task.unfinished:
         _create_image(task, method, progress)
     statistics, earlier = _statistics(task)
-    same_statistics = progress.agrees("statistics", asdict(statistics))
-    same_files = progress.agrees("files", {"fingerprints": "".join(plan.files[task.name])})
-    if not (same_statistics and same_files):
-        for method in task.unfinished:  # a chunk has been repaired or replaced in the meantime
+    if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been repaired in the meantime
+        for method in task.unfinished:
             progress.forget(method)
     if registration:
         plan = registered(plan, {task.name: registration})
@@ -261,14 +270,10 @@ def _finish_image(
     }
     if registration:
         own[KEY] = registration.to_json()
-    if method == RAW:
-        # Pixels of registered frames do not tell whether the movie has changed.
-        pixels = (
-            {} if registration else {series.z: tuple(r.pixels) for series, r in zip(plan.series, results, strict=True)}
-        )
-        frames = plan.series[0].frames
-        found = Fingerprints(frames.start, plan.files[plan.series[0].position.name], pixels)
-        own[FINGERPRINTS] = found.to_json()
+    if all(result.pixels for result in results):  # not in the results of an unfinished run of an earlier version
+        pixels = {series.z: tuple(result.pixels) for series, result in zip(plan.series, results, strict=True)}
+        first = plan.series[0]
+        own[FINGERPRINTS] = Fingerprints(first.frames.start, plan.files[first.position.name], pixels).to_json()
     finish_image(path, image, windows, provenance(plan, method) | own)
 
 

@@ -1,6 +1,7 @@
 """Frames and pixels are paired by the coordinate transformations of the stores."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from support.stores import edit_json, write_image
 
 from image_translation.cli.commands import main
 from image_translation.errors import UsageError
-from image_translation.evaluation.alignment import Movie, align
+from image_translation.evaluation.alignment import Movie, align, plane_numbers
 from image_translation.omezarr.store import open_store
 
 SCALE = (60.0, 1.0, 1.0, 0.5, 0.5)
@@ -47,6 +48,17 @@ def test_a_prediction_of_every_other_frame_meets_its_frames(tmp_path: Path) -> N
     write_image(tmp_path / "raw", data[::2], scale=(120.0, *SCALE[1:]))
     np.testing.assert_array_equal(aligned(tmp_path), data[::2])
     np.testing.assert_array_equal(aligned(tmp_path, by_number=True), data[:6])
+
+
+def test_by_number_means_the_numbers_that_the_prediction_recorded(tmp_path: Path) -> None:
+    data = np.random.default_rng(3).normal(size=(9, 1, 3, 40, 48)).astype(np.float32)
+    write_image(tmp_path / "truth", data, scale=SCALE)
+    write_image(tmp_path / "raw", np.ascontiguousarray(data[2:6, :, 1:2]), scale=SCALE)
+    truth, raw = opened(tmp_path / "truth", "the truth"), opened(tmp_path / "raw", "the raw prediction")
+    raw = replace(raw, planes=plane_numbers({"input": {"z": [1]}}))
+    planes, _ = align(truth, raw, 0, range(2, 6), exact=False, by_number=True)
+    for number in range(2, 6):
+        np.testing.assert_array_equal(planes.read(number)[0], data[number, 0, 1])
 
 
 def test_every_third_frame_from_the_second_one_on(tmp_path: Path) -> None:

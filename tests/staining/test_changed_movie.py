@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from support.runs import pixels, snapshot
+from support.runs import Killed, killed_at_batch, pixels, snapshot
 from support.stores import phase, write_image, write_plate
 
 from image_translation.network.predictor import Predictor
-from image_translation.staining.journal import PARTIAL
+from image_translation.staining.journal import PARTIAL, Journal
 
 METHODS = ("--methods", "raw", "window", "motion", "--normalization", "mean_std")
 
@@ -147,7 +147,7 @@ def test_another_movie_is_refused(run: Any, tmp_path: Path, caplog: pytest.LogCa
     before = snapshot(tmp_path / "out")
     write_image(movie, phase(12, seed=5))
     assert run(movie, *METHODS) == 2
-    assert "was made from another movie (input.positions.fov.pixels:" in caplog.text
+    assert "was made from another movie (positions.fov.pixels:" in caplog.text
     assert "choose another -o, or replace it with --overwrite" in caplog.text
     assert snapshot(tmp_path / "out") == before
     assert run(movie, *METHODS, "--overwrite") == 0
@@ -187,6 +187,130 @@ def test_a_still_is_stained(run: Any, tmp_path: Path, caplog: pytest.LogCaptureF
     assert run(write_image(tmp_path / "in.zarr", stack)) == 0
     assert "1 frame, 12 planes: if the planes are frames, store them along the axis t; else --z all" in caplog.text
     assert {path.name for path in (tmp_path / "out").glob("*.zarr")} == {"raw.ome.zarr", "motion.ome.zarr"}
+
+
+def consistent(output: Path) -> bool:
+    """Return whether the mean of two frames is that of the raw prediction beside it."""
+    raw, window = pixels(output, "raw"), pixels(output, "window")
+    return np.allclose(window, (raw[1:] + raw[:-1]) / 2, atol=1e-6)
+
+
+def test_an_update_that_is_killed_while_it_is_published_is_published_whole(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(12))
+    assert run(movie, *METHODS) == 0
+    replace_frames(movie, phase(12, seed=4), [2])
+    replace, moved = Journal._replace, []
+
+    def dying(self: Journal, name: Path) -> None:
+        if moved:
+            raise Killed
+        moved.append(name)
+        replace(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_replace", dying)
+        with pytest.raises(Killed):
+            run(movie, *METHODS)
+    assert not consistent(tmp_path / "out")
+    assert run(movie, *METHODS) == 0
+    assert consistent(tmp_path / "out")
+    assert not (tmp_path / "out" / PARTIAL).exists()
+
+
+@pytest.mark.parametrize("raw", ["never written", "deleted"])
+def test_a_change_is_seen_without_the_raw_prediction(run: Any, tmp_path: Path, predicted: list[int], raw: str) -> None:
+    methods = ("--methods", *(("raw",) if raw == "deleted" else ()), "window", "--normalization", "mean_std")
+    movie = write_image(tmp_path / "in.zarr", phase(12))
+    assert run(movie, *methods) == 0
+    shutil.rmtree(tmp_path / "out/raw.ome.zarr", ignore_errors=True)
+    replace_frames(movie, phase(12, seed=4), [2])
+    predicted.clear()
+    assert run(movie, *METHODS) == 0
+    assert sum(predicted) == 12
+    assert consistent(tmp_path / "out")
+
+
+def test_a_changed_truth_is_scored_again(run: Any, tmp_path: Path) -> None:
+    data = np.concatenate([phase(12, seed=seed) for seed in range(3)], axis=1)
+    names = ("Phase3D", "Nuclei", "Membrane")
+    movie = write_image(tmp_path / "in.zarr", data, channels=names)
+    assert run(movie, *METHODS) == 0
+    before = (tmp_path / "out/metrics.csv").read_text()
+    data[4, 1] = data[7, 1]
+    write_image(movie, data, channels=names)
+    assert run(movie, *METHODS) == 0
+    assert (tmp_path / "out/metrics.csv").read_text() != before
+
+
+def test_a_truth_that_vanishes_is_an_error(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, during_the_run: Any
+) -> None:
+    data = np.concatenate([phase(12, seed=seed) for seed in range(3)], axis=1)
+    movie = write_image(tmp_path / "in.zarr", data, channels=("Phase3D", "Nuclei", "Membrane"))
+
+    def lose() -> None:
+        for t in range(12):
+            shutil.rmtree(movie / "0" / str(t) / "1")
+
+    during_the_run(lose)
+    assert run(movie, *METHODS) == 1
+    assert "has changed while it was read, and chunk files are missing" in caplog.text
+
+
+def test_damaged_frames_of_the_earlier_prediction_are_not_used(run: Any, tmp_path: Path, predicted: list[int]) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(12))
+    assert run(movie, *METHODS) == 0
+    shutil.rmtree(tmp_path / "out/raw.ome.zarr/0/4")
+    replace_frames(movie, phase(12, seed=4), [2])
+    predicted.clear()
+    assert run(movie, *METHODS) == 0
+    assert sum(predicted) == 2
+    assert pixels(tmp_path / "out", "raw")[4].any()
+    replace_frames(movie, phase(12, seed=5), [2])
+    predicted.clear()
+    assert run(movie, "--methods", "raw", "window", "--normalization", "mean_std", "--overwrite") == 0
+    assert sum(predicted) == 12
+    assert consistent(tmp_path / "out")
+
+
+def test_a_well_that_changes_while_a_run_is_interrupted_is_stained_again(run: Any, tmp_path: Path) -> None:
+    names = ["A/1/0", "A/2/0"]
+    movie = write_plate(tmp_path / "in.zarr", {name: phase(12, seed=n) for n, name in enumerate(names)})
+    with killed_at_batch(15):
+        run(movie, *METHODS)
+    chunk = Path("0/2/0/0/0/0")
+    shutil.copyfile(movie / "A/2/0" / chunk, movie / "A/1/0" / chunk)
+    assert run(movie, *METHODS) == 0
+    assert run(movie, *METHODS, output=tmp_path / "whole") == 0
+    for name in names:
+        whole = pixels(tmp_path / "whole", "raw", name)
+        np.testing.assert_array_equal(pixels(tmp_path / "out", "raw", name), whole)
+
+
+def test_a_blank_frame_in_both_does_not_make_two_movies_one(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = phase(12), phase(12, seed=7)
+    first[5] = second[5] = 0
+    movie = write_image(tmp_path / "in.zarr", first)
+    assert run(movie, *METHODS) == 0
+    write_image(movie, second)
+    assert run(movie, *METHODS) == 2
+    assert "was made from another movie" in caplog.text
+
+
+def test_results_of_frames_that_are_gone_are_kept(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_image(tmp_path / "in.zarr", phase(12))
+    assert run(movie, *METHODS) == 0
+    before = snapshot(tmp_path / "out")
+    for t in (3, 4, 9):
+        shutil.rmtree(movie / "0" / str(t))
+    assert run(movie, *METHODS) == 1
+    assert "the pixels of 3 frames of" in caplog.text
+    assert "are gone: 3, 4, 9; is the movie complete? --overwrite replaces the results nonetheless" in caplog.text
+    assert snapshot(tmp_path / "out") == before
 
 
 def test_a_mended_well_is_taken_in(run: Any, tmp_path: Path, predicted: list[int]) -> None:
