@@ -126,7 +126,7 @@ def test_the_movie_in_the_provenance_is_used(
     tmp_path: Path, cells: CellMovie, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     movie = np.concatenate([cells.phase[:, np.newaxis], cells.truth], axis=1)
-    store(tmp_path / "movie.zarr", movie, ("BF", *CHANNELS))
+    store(tmp_path / "movie.zarr", movie, ("BF", *CHANNELS), scale=(300.0, 1, 1, 1, 1))
     out = tmp_path / "out"
     request = {
         "input": {"movie": str(tmp_path / "movie.zarr"), "channel": "BF", "positions": {"fov": {"frames": [2, 8]}}}
