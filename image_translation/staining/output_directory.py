@@ -168,8 +168,7 @@ def _earlier(plan: Plan, raw: Path, frames: Mapping[str, frozenset[int]]) -> dic
     root, earlier = open_store(raw), {}
     for name, numbers in frames.items():
         position = root.position(name)
-        stored = stored_fingerprints(position)
-        start = stored.start if stored else 0
+        start = plan.groups[name][0].frames.start  # that of the request, and so of the store
         planes = [(channel, series.plane) for channel in range(position.shape[1]) for series in plan.groups[name]]
         there = {
             t for t in numbers if not any(count_missing(position.chunk_files(t - start, *plane)) for plane in planes)
