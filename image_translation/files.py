@@ -1,22 +1,65 @@
-"""File operations of several packages: checks of outputs, atomic writing, moving, removing, and file names."""
+"""File operations of several packages: checks, reading text, atomic writing, moving, removing, and file names."""
 
 import json
+import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from image_translation.errors import UsageError
+from image_translation.errors import DataError, UsageError
+
+MAX_TEXT_BYTES = 512 * 2**20  # of a file that is read as a whole: metadata, registries, lists of files, tables
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def require_directory(path: Path, option: str = "-o") -> None:
     """Raise a ``UsageError`` that names the option if an output directory is an existing file."""
     if path.exists() and not path.is_dir():
         raise UsageError(f"{option} {path}: is a file; give a directory, which is created if it does not exist")
+
+
+def require_regular_file(path: Path, max_bytes: float = math.inf) -> None:
+    """Raise a ``DataError`` if a path is neither a regular file (or a link to one) nor absent, or if it is too large.
+
+    A pipe would keep its reader waiting, and a device such as ``/dev/zero`` never ends.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+        raise DataError(f"{path}: is {kind}; only regular files, and links to them, can be read")
+    if status.st_size > max_bytes:
+        raise DataError(f"{path}: has {status.st_size:,} bytes; at most {int(max_bytes):,} can be valid")
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, after checking that it is a regular file of at most `MAX_TEXT_BYTES`.
+
+    Raises
+    ------
+    DataError
+        If it is not.
+    OSError, UnicodeDecodeError
+        As `pathlib.Path.read_text`.
+    """
+    require_regular_file(path, MAX_TEXT_BYTES)
+    return path.read_text(encoding="utf-8")
 
 
 @contextmanager

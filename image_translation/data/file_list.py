@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pooch
 
 from image_translation.errors import DataError, UsageError
+from image_translation.files import MAX_TEXT_BYTES, read_text, require_regular_file
 
 JUNK_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # written by file managers
 
@@ -33,6 +34,7 @@ def read_file_list(path: Path) -> dict[str, str]:
         If it cannot be parsed or is empty, or if a name is unsafe, see `require_safe_names`.
     """
     parsed = pooch.create(path=path.parent, base_url="")
+    require_regular_file(path, MAX_TEXT_BYTES)
     try:
         parsed.load_registry(path)
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or an unclosed quote
@@ -43,7 +45,7 @@ def read_file_list(path: Path) -> dict[str, str]:
         name, url = next(iter(parsed.urls.items()))
         raise DataError(f"{path}: {name!r:.100} has a URL of its own, {url!r:.100}, which is not allowed")
     require_safe_names(path, parsed.registry)
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line.strip()[0] != "#"]
+    lines = [line for line in read_text(path).splitlines() if line.strip() and line.strip()[0] != "#"]
     if len(lines) > len(parsed.registry):  # pooch keeps the last of equal names
         raise DataError(f"{path}: a file is listed twice")
     for name, checksum in parsed.registry.items():

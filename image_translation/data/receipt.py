@@ -9,7 +9,7 @@ from typing import Self
 
 import pooch
 
-from image_translation.files import remove, write_json
+from image_translation.files import read_text, remove, write_json
 
 FORMAT = 1
 
@@ -90,7 +90,7 @@ class Receipt:
 def read_receipt(path: Path) -> Receipt | None:
     """Read a receipt; None if it is missing or invalid, in which case the files are hashed again."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if content["format"] != FORMAT:
             return None
         records = {

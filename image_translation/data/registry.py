@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from image_translation.errors import UsageError
+from image_translation.files import read_text
 
 REGISTRY_VARIABLE = "IMAGE_TRANSLATION_REGISTRY"
 BUILT_IN = Path(__file__).with_name("datasets.toml")
@@ -156,7 +157,7 @@ def load_registry() -> Mapping[str, Entry]:
 
 def _read(path: Path) -> dict[str, Entry]:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as a registry in TOML ({REGISTRY_VARIABLE}): {error}") from error
     return {name: _parse_entry(path, name, table) for name, table in tables.items()}

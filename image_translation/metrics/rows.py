@@ -7,6 +7,7 @@ from math import isnan, nan
 from pathlib import Path
 
 from image_translation.errors import DataError
+from image_translation.files import MAX_TEXT_BYTES, require_regular_file
 
 RAW = "raw"
 TRUTH = "truth"
@@ -102,6 +103,7 @@ def read_csv(path: Path) -> list[Row]:
     DataError
         If the file is not a table of metrics.
     """
+    require_regular_file(path, MAX_TEXT_BYTES)
     with path.open(newline="", encoding="utf-8") as file:
         header, *records = [tuple(record) for record in csv.reader(file)] or [()]
     if header != HEADER:

@@ -5,7 +5,7 @@ predictions (C, Y, X), and feature maps of every stage of the network. VisCy is 
 
 Start with `loading`, then `predictor`.
 
-- `checkpoint`: read checkpoint files without executing code
+- `checkpoint`: read checkpoint files without executing code; `torch_file`: those of ``torch.save``
 - `architecture`: infer the hyper-parameters from the shapes of the weights
 - `loading`: checkpoint to description and network; metadata from checkpoint, sidecar or registry
 - `fcmae`: the network in plain PyTorch

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from image_translation.errors import DataError
+from image_translation.memory import require_memory
 from image_translation.network.checkpoint import StateDict
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _ANCHOR = "encoder.stem.conv2d.weight"
 _AVERAGED = re.compile(r"(^|[._])(ema|swa|averag|shadow|teacher)", re.IGNORECASE)
+_DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _OTHER_ARCHITECTURES = {
     "encoder_stages.": "UNeXt2, which predicts 3D stacks",
     "skip_conv_layer": "the 2.5D U-Net, which predicts from stacks",
@@ -91,14 +93,15 @@ def select_network_weights(path: Path, state: StateDict) -> StateDict:
         msg = f"{path}: {what}; only VisCy's UNeXt2_2D (FullyConvolutionalMAE) is supported"
         raise DataError(msg)
     own = {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
-    others = {name: weight.dtype for name, weight in own.items() if not weight.is_floating_point()}
+    others = {name: weight.dtype for name, weight in own.items() if weight.dtype not in _DTYPES}
     if others:
         dtypes = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in others.values()}))
         msg = (
             f"{path}: {len(others)} of {len(own)} weights are {dtypes}: {_shortened(list(others))}; only "
-            "floating-point weights are supported: save the network in float32"
+            "float16, bfloat16, float32 and float64 are supported: save the network in float32"
         )
         raise DataError(msg)
+    require_memory(4 * sum(weight.numel() for weight in own.values()), f"{path} (a network in float32)", DataError)
     non_finite = [name for name, weight in own.items() if not torch.isfinite(weight).all()]
     if non_finite:
         msg = f"{path}: {len(non_finite)} of {len(own)} weights are NaN or infinite: {_shortened(non_finite)}"

@@ -1,21 +1,26 @@
-"""Read PyTorch checkpoint files without executing code from them."""
+"""Checkpoint files: their content, and the weights in it.
 
-import contextlib
+A checkpoint is a file of `torch.save` (see `torch_file`) or a safetensors file (https://huggingface.co/docs/safetensors).
+"""
+
 import hashlib
-import pickle
-import pickletools
-import re
-import warnings
-import zipfile
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
-from image_translation.errors import DataError
+from image_translation.errors import DataError, first_line
+from image_translation.files import require_regular_file
+from image_translation.network.torch_file import read_torch_file
 
 StateDict = dict[str, torch.Tensor]
+
+_WEIGHTS = ("state_dict", "model_state_dict", "model")  # keys under which trainings store the weights
+_COMPILED = "_orig_mod."  # that PyTorch's compiler inserts into the names of what it compiled
+_EXTRA_STATE = "_extra_state"  # end of the names of what modules store besides their weights
 
 
 def sha256(path: Path) -> str:
@@ -25,34 +30,34 @@ def sha256(path: Path) -> str:
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Load a file written by `torch.save` that contains only tensors and plain containers.
-
-    Tensors are memory mapped, so that those which are not used, such as optimizer states, are not read.
+    """Load a checkpoint without executing code from it.
 
     Parameters
     ----------
     path
-        File in the zip format of `torch.save`, or in its legacy format.
+        File in the zip format of `torch.save` or in its legacy format, or a safetensors file. The metadata of the
+        latter are texts: those that are JSON become what they mean.
 
     Returns
     -------
     Mapping
-        Content of the checkpoint, with its tensors on the CPU.
+        Content of the checkpoint, with its tensors on the CPU, memory mapped where possible.
 
     Raises
     ------
     DataError
-        If the file is missing, unreadable, truncated, corrupt or not a checkpoint, or if loading it would execute code.
+        If the file is missing, unreadable, no regular file, truncated, corrupt or not a checkpoint, or if loading it
+        would execute code.
     """
-    zipped = _check_file(path)
+    require_regular_file(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols and legacy formats
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        raise _unsafe_error(path, error, zipped=zipped) from error
-    except Exception as error:  # corrupt bytes can fail anywhere in torch.load
-        msg = f"{path}: not a PyTorch checkpoint, or a truncated or corrupt one"
+        with path.open("rb") as file:
+            start = file.read(9)
+        if not start:
+            raise DataError(f"{path}: the checkpoint is empty (0 bytes)")
+        content = _read_safetensors(path) if start[8:] == b"{" else read_torch_file(path)
+    except OSError as error:
+        msg = f"{path}: the checkpoint cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
     if not isinstance(content, Mapping):
         msg = f"{path}: contains a {type(content).__name__}, not a checkpoint with a state_dict"
@@ -61,7 +66,7 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
 
 
 def extract_state_dict(path: Path, checkpoint: Mapping[str, Any]) -> StateDict:
-    """Extract the weights from a Lightning checkpoint or a plain state dict.
+    """Extract the weights from a Lightning checkpoint, another common form of checkpoint, or a plain state dict.
 
     Parameters
     ----------
@@ -73,73 +78,55 @@ def extract_state_dict(path: Path, checkpoint: Mapping[str, Any]) -> StateDict:
     Returns
     -------
     dict
-        Weights by name, prefixes included.
+        Weights by name, prefixes included, but not those of PyTorch's compiler.
 
     Raises
     ------
     DataError
-        If there are no weights, or values that are not tensors.
+        If there are no weights, or values that are not dense tensors with all of their values in the file.
     """
-    state = checkpoint.get("state_dict", checkpoint)
-    tensors = isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values())
-    if not tensors:
+    state = next((checkpoint[key] for key in _WEIGHTS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
+    weights = {
+        str(name).replace(_COMPILED, ""): value for name, value in state.items() if not str(name).endswith(_EXTRA_STATE)
+    }
+    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         keys = ", ".join(sorted(map(str, checkpoint))[:5]) or "nothing"
         msg = f"{path}: contains no state_dict of weights (found: {keys})"
         raise DataError(msg)
-    return {str(name): weight for name, weight in state.items()}
+    for name, weight in weights.items():
+        problem = _describe_problem(weight)
+        if problem:
+            raise DataError(f"{path}: the weight {name} {problem}; save the network with dense weights")
+    return weights
 
 
-def _check_file(path: Path) -> bool:
-    """Check that a file is readable and undamaged; return whether it is a zip file, which can be memory mapped."""
+def _describe_problem(weight: torch.Tensor) -> str | None:
+    """Say why a tensor cannot be a weight, without touching its values; None if it can."""
+    if weight.is_meta:
+        return "has a shape but no values (it is on the device 'meta')"
+    if weight.layout != torch.strided or weight.is_nested:
+        return f"is not dense (its layout is {str(weight.layout).removeprefix('torch.')})"
+    stored = weight.untyped_storage().nbytes()
+    if weight.numel() * weight.element_size() > stored:
+        return (
+            f"claims {weight.numel():,} values of {weight.element_size()} bytes, of which the file has {stored:,} bytes"
+        )
+    return None
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if not magic:
-            msg = f"{path}: the checkpoint is empty (0 bytes)"
-            raise DataError(msg)
-        zipped = zipfile.is_zipfile(path)
-        # PyTorch does not verify the CRCs, so corrupt weights would be loaded.
-        corrupt = _corrupt_record(path) if zipped else None
-    except OSError as error:
-        msg = f"{path}: the checkpoint cannot be read: {error.strerror or error}"
-        raise DataError(msg) from error
-    if corrupt is not None or (magic.startswith(b"PK") and not zipped):
-        record = f" (record {corrupt})" if corrupt else ""
-        msg = f"{path}: the checkpoint is truncated or corrupt{record}; download or copy it again"
-        raise DataError(msg)
-    return zipped
+        with safe_open(path, framework="pt") as file:
+            metadata = {name: _parse_json(text) for name, text in (file.metadata() or {}).items()}
+            return metadata | {"state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DataError(
+            f"{path}: not a safetensors file, or a truncated or corrupt one ({first_line(error)})"
+        ) from error
 
 
-def _corrupt_record(path: Path) -> str | None:
+def _parse_json(text: str) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
-        return "directory"
-
-
-def _unsafe_error(path: Path, error: Exception, *, zipped: bool) -> DataError:
-    found = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else _pickled_globals(path)
-    # In a file of the legacy format only the first unsafe name is known, from the message of torch.load.
-    names = sorted(set(found) or set(re.findall(r"GLOBAL (\S+)", str(error))))
-    if not names:
-        return DataError(f"{path}: not a PyTorch checkpoint, or a truncated or corrupt one")
-    return DataError(
-        f"{path}: loading it would execute code ({', '.join(names)}), which is not allowed; "
-        "if you trust it, save only its weights: torch.save({'state_dict': checkpoint['state_dict']}, 'new.ckpt')"
-    )
-
-
-def _pickled_globals(path: Path) -> list[str]:
-    """Return the names of all globals that a plain pickle would import, without executing it."""
-    found: list[str] = []
-    strings: list[str] = []
-    with path.open("rb") as file, contextlib.suppress(ValueError, LookupError):
-        for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name in {"GLOBAL", "INST"}:
-                found.append(str(argument).replace(" ", "."))
-            elif opcode.name == "STACK_GLOBAL":
-                found.append(".".join(strings[-2:]))
-            elif isinstance(argument, str):
-                strings.append(argument)
-    return found
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

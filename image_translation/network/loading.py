@@ -15,6 +15,7 @@ import torch
 
 from image_translation.data.lookup import checkpoint_facts
 from image_translation.errors import DataError
+from image_translation.files import read_text
 from image_translation.network.architecture import (
     Architecture,
     describe_copies,
@@ -177,7 +178,7 @@ def _merged_metadata(path: Path, content: Mapping[str, Any], checksum: str) -> I
 def _sidecar(path: Path) -> Any:
     sidecar = path.with_name(path.name + ".json")
     try:
-        return json.loads(sidecar.read_text(encoding="utf-8"))
+        return json.loads(read_text(sidecar))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image_translation.errors import DataError
+from image_translation.files import read_text
 from image_translation.omezarr.store import Position
 
 LINEAGE = "man_track.txt"
@@ -47,7 +48,7 @@ def open_tracked_labels(position: Position, name: str) -> TrackedLabels | None:
 def _read_parents(path: Path) -> dict[int, int]:
     parents: dict[int, int] = {}
     ends: dict[int, tuple[int, int]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from image_translation.errors import DataError
-from image_translation.files import write_json
+from image_translation.files import read_text, write_json
 
 FINISHED = "finished"
 
@@ -94,7 +94,7 @@ class Progress:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object of an unfinished run; None if there is no such file, ``DataError`` if it is damaged."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path))
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from image_translation import normalize
 from image_translation.errors import DataError, ImageTranslationError, first_line, listing
-from image_translation.files import remove, write_json
+from image_translation.files import read_text, remove, write_json
 from image_translation.metrics.rows import RAW
 from image_translation.network import loading
 from image_translation.network.checkpoint import StateDict
@@ -280,6 +280,6 @@ def _finish_image(
 def _read_result(path: Path) -> SeriesResult | None:
     """Read the result of a finished series; None if there is no usable one."""
     try:
-        return SeriesResult.from_json(json.loads(path.read_text()))
+        return SeriesResult.from_json(json.loads(read_text(path)))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from image_translation.errors import DataError, UsageError
-from image_translation.files import remove, write_atomically
+from image_translation.files import read_text, remove, write_atomically
 from image_translation.network.loading import METADATA_KEY
 from image_translation.training.fields import Fields
 from image_translation.training.options import TrainOptions
@@ -112,7 +112,7 @@ def convert_to_half(path: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -101,7 +101,7 @@ def test_the_weights_of_the_network_are_preferred_to_averaged_ones(
 def test_weights_of_other_dtypes_are_refused(network_class: Any, save: Save, dtype: str) -> None:
     state = random_weights(network_class, SMALL)
     state["model.encoder.stem.norm.bias"] = state["model.encoder.stem.norm.bias"].to(getattr(torch, dtype))
-    assert_refused(save(state), f"1 of 42 weights are {dtype}: encoder.stem.norm.bias; only floating-point")
+    assert_refused(save(state), f"1 of 42 weights are {dtype}: encoder.stem.norm.bias; only float16")
 
 
 def test_zero_weights_are_refused(network_class: Any, save: Save) -> None:
