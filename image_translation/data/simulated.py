@@ -5,7 +5,9 @@ tracks are ``labels/man_track.txt``, in the format of the Cell Tracking Challeng
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -55,9 +57,9 @@ def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
     Raises
     ------
     UsageError
-        If the path exists.
+        If the path exists, or if there is not enough space on the disk.
     """
-    with _write_atomically(path) as scratch, _progress_bar(spec.frames) as bar:
+    with _write_atomically(path, [spec]) as scratch, _progress_bar(spec.frames) as bar:
         _write_movie(spec, scratch, bar)
 
 
@@ -74,9 +76,12 @@ def write_simulated_plate(specs: Mapping[str, MovieSpec], path: Path) -> None:
     Raises
     ------
     UsageError
-        If the path exists.
+        If the path exists, or if there is not enough space on the disk.
     """
-    with _write_atomically(path) as scratch, _progress_bar(sum(spec.frames for spec in specs.values())) as bar:
+    with (
+        _write_atomically(path, specs.values()) as scratch,
+        _progress_bar(sum(spec.frames for spec in specs.values())) as bar,
+    ):
         with open_ome_zarr(scratch, layout="hcs", mode="w-", channel_names=list(CHANNELS), version="0.4") as plate:
             for name in specs:
                 plate.create_position(*name.split("/"))
@@ -122,15 +127,26 @@ def _ensure(path: Path, position: str, spec: MovieSpec, write: Callable[[], None
 
 
 @contextmanager
-def _write_atomically(path: Path) -> Iterator[Path]:
+def _write_atomically(path: Path, specs: Iterable[MovieSpec]) -> Iterator[Path]:
     """Yield a temporary path to write a store to, which is renamed if no error occurs."""
     if path.exists():
         raise UsageError(f"-o {path}: exists; choose another name")
     scratch = path.with_name(f".{path.name}.partial")
     remove(scratch)
     path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = sum(_stored_bytes(spec) for spec in specs), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise UsageError(
+            f"-o {path}: needs at least {needed / 2**30:.3g} GiB on disk, of which {free / 2**30:.3g} GiB are free; "
+            "simulate fewer or smaller frames"
+        )
     yield scratch
     scratch.rename(path)
+
+
+def _stored_bytes(spec: MovieSpec) -> int:
+    """Return the least size of a movie on disk; its channels compress to about three quarters, never to a half."""
+    return spec.frames * math.prod(spec.shape) * len(CHANNELS) * np.dtype(np.float32).itemsize // 2
 
 
 def _progress_bar(frames: int) -> "tqdm[None]":

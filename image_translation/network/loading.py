@@ -32,6 +32,7 @@ from image_translation.normalize import METHODS, Method
 
 METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
+_MAX_STRIDE = 1024  # pixels; VisCy's own networks have 16 to 64
 _MAX_NAME_LENGTH = 80  # characters of a channel name
 
 
@@ -113,6 +114,12 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
     if architecture.in_stack_depth > 1:
         msg = (
             f"{path}: the network needs stacks of {architecture.in_stack_depth} planes; only single planes can be used"
+        )
+        raise DataError(msg)
+    if architecture.stride > _MAX_STRIDE:
+        msg = (
+            f"{path}: images would be padded to multiples of {architecture.stride} pixels; "
+            f"at most {_MAX_STRIDE} is supported"
         )
         raise DataError(msg)
     checksum = sha256(path)

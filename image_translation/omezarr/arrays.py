@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -13,12 +14,14 @@ import tensorstore as ts
 import zarr
 
 from image_translation.errors import DataError, first_line
+from image_translation.files import MAX_TEXT_BYTES, read_text, require_regular_file
 
 MAX_BLOCK_BYTES = 4 * 2**30  # of a chunk, shard or plane; tensorstore aborts the process if it cannot allocate one
 # Chunks of several planes are cached, so that they are not decoded again for each plane. The cache holds this number
 # of layers, which are the chunks of one plane: those of the phase and of two true channels, and one more.
 CACHED_LAYERS = 4
 MAX_CACHE_BYTES = 2 * 2**30  # a larger chunk is decoded again for each of its planes
+_METADATA_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 UNKNOWN_CODEC = re.compile(
     r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
     r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
@@ -46,6 +49,7 @@ def select_ome_attributes(path: Path, attributes: Mapping[str, Any]) -> Mapping[
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """Read all attributes of a group; a ``DataError`` if it cannot be read."""
+    _require_regular_metadata(path)
     with _readable_errors(path):
         try:
             return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
@@ -55,6 +59,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
 
 def open_array_metadata(path: Path) -> Any:
     """Open an array with zarr, to read its metadata; a ``DataError`` if it cannot be read."""
+    _require_regular_metadata(path)
     with _readable_errors(path):
         try:
             return zarr.open_array(path, mode="r")
@@ -102,7 +107,7 @@ def dimension_separator(path: Path) -> str:
     Some writers leave it out of the metadata though their chunks are in nested folders.
     """
     with _readable_errors(path):
-        stored = json.loads((path / ".zarray").read_text()).get("dimension_separator")
+        stored = json.loads(read_text(path / ".zarray")).get("dimension_separator")
     if stored is not None:
         return str(stored)
     return "/" if any(child.name.isdecimal() and child.is_dir() for child in path.iterdir()) else "."
@@ -141,15 +146,22 @@ def require_readable_size(path: Path, array: Any) -> None:
             )
 
 
+def _require_regular_metadata(path: Path) -> None:
+    for name in _METADATA_FILES:
+        require_regular_file(path / name, MAX_TEXT_BYTES)
+
+
 def _describe_missing_group(path: Path) -> str:
     if not path.exists():
         return f"{path} does not exist, though the metadata of its store list it"
+    convert = "convert other formats, for instance with bioformats2raw"
+    if path.is_file():
+        zipped = zipfile.is_zipfile(path)
+        advice = f"unpack it: python -m zipfile -e {path} {path.with_suffix('')}" if zipped else convert
+        return f"{path} is a file; an OME-Zarr store is a directory; {advice}"
     if any((path / name).exists() for name in (".zarray", "zarr.json")):
         return f"{path} is a Zarr array, one resolution level of an image; give the path of the image: {path.parent}"
-    return (
-        f"{path} is not an OME-Zarr store (it contains no .zgroup or zarr.json); convert other formats, for instance "
-        "with bioformats2raw"
-    )
+    return f"{path} is not an OME-Zarr store (it contains no .zgroup or zarr.json); {convert}"
 
 
 @contextmanager

@@ -5,12 +5,16 @@ array look whose disk was unplugged.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
 from image_translation.errors import DataError
+from image_translation.files import require_regular_file
 from image_translation.omezarr.arrays import dimension_separator, open_array_metadata
+
+_MAX_OVERHEAD = 2**20  # bytes of headers and indices in the file of a chunk or shard
 
 
 class ChunkFiles:
@@ -30,6 +34,7 @@ class ChunkFiles:
     def __init__(self, path: Path) -> None:
         array = open_array_metadata(path)
         self._path, self._shape, self._sizes = path, array.shape, array.shards or array.chunks
+        self._max_bytes = 2 * math.prod(self._sizes) * array.dtype.itemsize + _MAX_OVERHEAD
         if array.metadata.zarr_format == 2:
             self._metadata, self._name = path / ".zarray", _joined_by(dimension_separator(path))
         else:
@@ -40,6 +45,11 @@ class ChunkFiles:
         outer = [i // size for i, size in zip(index, self._sizes, strict=False)]
         tiles = [range(-(-n // size)) for n, size in zip(self._shape[-2:], self._sizes[-2:], strict=True)]
         return [self._path / self._name((*outer, *tile)) for tile in product(*tiles)]
+
+    def require_readable(self, files: Sequence[Path]) -> None:
+        """Raise a ``DataError`` if a file that exists is no regular file, or larger than its pixels can need."""
+        for path in files:
+            require_regular_file(path, self._max_bytes)
 
     def require_array(self) -> None:
         """Raise a ``DataError`` if the array is no longer there."""

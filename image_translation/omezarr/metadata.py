@@ -5,8 +5,10 @@ Metadata that cannot be tolerated raise a ``ValueError`` with the value found an
 
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -84,22 +86,32 @@ def parse_path(metadata: Any, where: str) -> str:
     ValueError
         If it is missing, or leads outside the group.
     """
-    path = get_entry(metadata, "path", str, where)
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(f"the path of {where} is {path!r}, which leads outside its group")
-    return path
+    stored = get_entry(metadata, "path", str, where)
+    path = PurePosixPath(stored)  # without the superfluous parts of ./A/1 and of 0/
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the path of {where} is {stored!r}, which leads outside its group")
+    if not path.parts or not stored.isprintable():
+        raise ValueError(f"the path of {where} is {stored!r:.100}; expected names separated by /")
+    return str(path)
 
 
 def parse_wells(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the paths of the wells of a plate; a ValueError where they are missing or malformed."""
+    """Read the paths of the wells of a plate; a ValueError where they are missing, malformed or not unique."""
     wells: list[Any] = get_entry(get_entry(ome, "plate", dict, "the root"), "wells", list, "the plate")
-    return tuple(parse_path(well, "a well") for well in wells)
+    return _require_unique([parse_path(well, "a well") for well in wells], "well")
 
 
 def parse_images(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the paths of the images of a well; a ValueError where they are missing or malformed."""
+    """Read the paths of the images of a well; a ValueError where they are missing, malformed or not unique."""
     images: list[Any] = get_entry(get_entry(ome, "well", dict, "the group"), "images", list, "the well")
-    return tuple(parse_path(image, "an image") for image in images)
+    return _require_unique([parse_path(image, "an image") for image in images], "image")
+
+
+def _require_unique(paths: Sequence[str], what: str) -> tuple[str, ...]:
+    (path, times), *_ = Counter(paths).most_common(1)
+    if times > 1:
+        raise ValueError(f"it lists the {what} {path!r} {times} times")
+    return tuple(paths)
 
 
 def require_known_version(ome: Mapping[str, Any]) -> None:

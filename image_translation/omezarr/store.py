@@ -138,9 +138,11 @@ class Position:
         Raises
         ------
         DataError
-            If a chunk is truncated, corrupt or unreadable, or the array is gone: then its chunks are absent, as those
-            of blank planes are.
+            If a chunk is truncated, corrupt, unreadable or no regular file, or the array is gone: then its chunks are
+            absent, as those of blank planes are.
         """
+        files = self.chunk_files(t, channel, z)
+        self._files.require_readable(files)
         try:
             image = np.asarray(self._array[self._index(t, channel, z)].read().result())
         except (ValueError, OSError) as error:
@@ -148,7 +150,7 @@ class Position:
             raise DataError(
                 f"cannot read frame {t}, channel {channel}, plane {z} of {array}: {first_line(error)}"
             ) from error
-        if not any(path.exists() for path in self.chunk_files(t, channel, z)):
+        if not any(path.exists() for path in files):
             self._files.require_array()
         return image
 

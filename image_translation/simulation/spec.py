@@ -1,8 +1,10 @@
 """Specification of a simulated movie: its parameters and their limits."""
 
+import math
 from dataclasses import dataclass
 
 from image_translation.errors import UsageError
+from image_translation.memory import require_memory
 
 CHANNELS = ("Phase3D", "Nuclei", "Membrane")
 """Channel names of a simulated movie, in order."""
@@ -18,6 +20,7 @@ CELLS = ("spread", "domes")
 
 _CHOICES: dict[str, tuple[str, ...]] = {"cells": CELLS, "motion": MOTIONS, "optics": OPTICS}
 _MIN_SIDE = 16  # pixels
+_BYTES_PER_PIXEL = 150  # of memory
 _LIMITS: dict[str, tuple[float, float]] = {
     "density": (0.01, 1.0),
     "cell_radius": (5.0, 200.0),
@@ -162,12 +165,13 @@ class MovieSpec:
         Raises
         ------
         UsageError
-            If a value is out of range.
+            If a value is out of range, or the memory of the machine too small.
         """
         if len(self.shape) != 2 or min(self.shape) < _MIN_SIDE:
             raise UsageError(f"shape is {self.shape}; give (Y, X) of at least {_MIN_SIDE} pixels each")
         if self.frames < 1:
             raise UsageError(f"frames is {self.frames}; a movie has at least 1")
+        require_memory(_BYTES_PER_PIXEL * math.prod(self.shape), f"a frame of {self.shape[0]} x {self.shape[1]} pixels")
         if self.seed < 0:
             raise UsageError(f"seed is {self.seed}; give a number of at least 0")
         for name, (low, high) in _LIMITS.items():

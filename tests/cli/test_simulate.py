@@ -32,3 +32,19 @@ def test_options_are_fields_and_a_cause_of_flicker_comes_alone(
     monkeypatch.setattr(simulated, "write_simulated_movie", lambda spec, _path: specs.append(spec))
     assert main(["simulate", "-o", str(tmp_path / "movie.ome.zarr"), *arguments]) == 0
     assert specs == [MovieSpec(**{"flicker": 0.0} | fields)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--size", "1000000x1000000"], 2, "a frame of 1000000 x 1000000 pixels: needs"),
+        (["--frames", "1000000000"], 2, "GiB are free; simulate fewer or smaller frames"),
+        (["--frames", "20000000000", "--positions", "9"], 2, "GiB are free; simulate fewer or smaller frames"),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_it_begins(
+    arguments: list[str], code: int, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["simulate", "-o", str(tmp_path / "movie.ome.zarr"), *arguments]) == code
+    assert message in caplog.messages[-1]
+    assert not list(tmp_path.iterdir())

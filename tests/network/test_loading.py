@@ -134,3 +134,8 @@ def test_reading_does_not_import_viscy(tiny_checkpoint: Path) -> None:
     )
     run = [sys.executable, "-W", "error", "-c", code, str(tiny_checkpoint)]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_networks_that_would_pad_images_endlessly_are_refused(network_class: Any, save: Save) -> None:
+    config = SMALL | {"encoder_blocks": [1] * 11, "dims": [8] * 11}
+    assert_refused(save(random_weights(network_class, config)), "multiples of 2048 pixels; at most 1024 is supported")

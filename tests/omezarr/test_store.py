@@ -1,5 +1,6 @@
 """Reading of stores of all layouts and versions, and errors for stores that cannot be read."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_paths_that_are_not_stores(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=advice):
         open_store(tmp_path / "directory")
     (tmp_path / "movie.tif").write_bytes(b"II*\0")
-    with pytest.raises(DataError, match=advice):
+    with pytest.raises(DataError, match="is a file; an OME-Zarr store is a directory; convert other formats"):
         open_store(tmp_path / "movie.tif")
     zarr.open_group(tmp_path / "plain.zarr", mode="w")
     with pytest.raises(DataError, match="it has neither 'multiscales' nor 'plate' metadata"):
@@ -260,3 +261,49 @@ def test_pixel_sizes_are_finite_and_positive(size: float, unit: str, expected: f
     level = Level("0", (1.0, 1.0, 1.0, size, size), (0.0,) * 5, (1, 1, 1, 4, 4))
     position = Position("fov", Path(), AXES, {"x": unit}, (level,), ("Phase",), {}, np.dtype(np.uint8), zarr_format=2)
     assert position.pixel_size == expected
+
+
+@pytest.mark.parametrize("file", [".zattrs", "0/.zarray", "0/3/0/0/0/0"])
+def test_only_regular_files_are_read(tmp_path: Path, file: str) -> None:
+    path = write_image(tmp_path / "m.ome.zarr", phase(5))
+    target = path / file
+    target.rename(tmp_path / "elsewhere")
+    target.symlink_to(tmp_path / "elsewhere")
+    assert open_store(path).position("fov").read(3, 0, 0).any()
+    target.unlink()
+    os.mkfifo(target)
+    with pytest.raises(DataError, match=f"{file}: is a named pipe; only regular files") as caught:
+        open_store(path).position("fov").read(3, 0, 0)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_larger_than_they_can_be_are_refused(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "m.ome.zarr", phase(5))
+    os.truncate(path / "0/3/0/0/0/0", 2**40)  # sparse: a terabyte that takes no space
+    with pytest.raises(DataError, match="1,099,511,627,776 bytes; at most"):
+        open_store(path).position("fov").read(3, 0, 0)
+    os.truncate(path / ".zattrs", 2**40)
+    with pytest.raises(DataError, match="zattrs: has 1,099,511,627,776 bytes"):
+        open_store(path)
+
+
+def test_zipped_stores_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "m.ome.zarr", phase(2))
+    zipped = Path(shutil.make_archive(str(tmp_path / "m"), "zip", path)).rename(tmp_path / "m.ozx")
+    with pytest.raises(DataError, match=f"is a file; .* unpack it: python -m zipfile -e {zipped} {tmp_path}/m$"):
+        open_store(zipped)
+
+
+def test_superfluous_parts_of_paths_are_ignored(tmp_path: Path) -> None:
+    plate = write_plate(tmp_path / "p.ome.zarr", {"A/1/0": phase(2), "A/2/0": phase(2, seed=1)})
+    edit_json(plate / ".zattrs", lambda root: root["plate"]["wells"][0].update(path="./A//1"))
+    edit_json(plate / "A/1/.zattrs", lambda well: well["well"]["images"][0].update(path="0/"))
+    store = open_store(plate)
+    assert store.names == ("A/1/0", "A/2/0")
+    assert store.position("A/1/0").read(1, 0, 0).any()
+    edit_json(plate / ".zattrs", lambda root: root["plate"]["wells"][1].update(path="A/1"))
+    with pytest.raises(DataError, match="it lists the well 'A/1' 2 times"):
+        open_store(plate)
+    edit_json(plate / ".zattrs", lambda root: root["plate"]["wells"][1].update(path="./"))
+    with pytest.raises(DataError, match=r"the path of a well is '\./'; expected names"):
+        open_store(plate)
