@@ -18,6 +18,7 @@ from image_translation.cli.arguments import (  # noqa: E402
     add_overwrite,
     add_positions,
     parse_frames,
+    parse_name_or_path,
     parse_path,
 )
 from image_translation.cli.program import HelpFormatter, Parser, execute, run_process, say  # noqa: E402
@@ -50,8 +51,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--demo", action="store_true", help="use the embedded network and the simulated movie")
-    parser.add_argument("-c", "--checkpoint", metavar="CKPT", help=f"path or name; {REGISTERED[0]} if not given")
-    parser.add_argument("-m", "--movie", help=f"OME-Zarr store or name; {REGISTERED[1]} if not given")
+    parser.add_argument(
+        "-c",
+        "--checkpoint",
+        type=parse_name_or_path,
+        metavar="CKPT",
+        help=f"path or name; {REGISTERED[0]} if not given",
+    )
+    parser.add_argument(
+        "-m", "--movie", type=parse_name_or_path, help=f"OME-Zarr store or name; {REGISTERED[1]} if not given"
+    )
     parser.add_argument(
         "-o", "--output", type=parse_path, default=Path("data/figs"), metavar="DIR", help="for the figures"
     )

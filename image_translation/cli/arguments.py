@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,9 +48,18 @@ def add_overwrite(group: argparse._ActionsContainer, what: str) -> None:
 
 def parse_path(text: str) -> Path:
     """Parse a path; ``~`` is the home directory."""
+    return Path(parse_name_or_path(text)).expanduser()
+
+
+def parse_name_or_path(text: str) -> str:
+    """Check a name of the registry or a path."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("give a path")
-    return Path(text).expanduser()
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        encoding = sys.getfilesystemencoding()
+        advice = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 or a locale such as LC_ALL=C.UTF-8"
+        raise argparse.ArgumentTypeError(f"{text!a} is not valid in the encoding {encoding}; {advice}")
+    return text
 
 
 def parse_frames(text: str) -> tuple[int | None, int | None]:

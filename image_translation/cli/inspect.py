@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from image_translation.cli.arguments import add_device, add_overwrite, collect, parse_frames, parse_path
+from image_translation.cli.arguments import (
+    add_device,
+    add_overwrite,
+    collect,
+    parse_frames,
+    parse_name_or_path,
+    parse_path,
+)
 from image_translation.cli.program import say
 from image_translation.errors import UsageError
 
@@ -21,8 +28,14 @@ _OUTPUT_DEFAULTS = {"frames": (None, None), "overwrite": False}  # options that 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     group = parser.add_argument_group("what")
-    group.add_argument("-c", "--checkpoint", metavar="CKPT", help="VisCy 2D checkpoint, or a name; optional without -o")
-    group.add_argument("-m", "--movie", help="OME-Zarr store, or a name; optional without -o")
+    group.add_argument(
+        "-c",
+        "--checkpoint",
+        type=parse_name_or_path,
+        metavar="CKPT",
+        help="VisCy 2D checkpoint, or a name; optional without -o",
+    )
+    group.add_argument("-m", "--movie", type=parse_name_or_path, help="OME-Zarr store, or a name; optional without -o")
     group.add_argument(
         "-o", "--output", type=parse_path, metavar="DIR",
         help="write figures and a table into this directory, instead of opening a page in the browser",

@@ -42,7 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
         _log.error("error: %s", error)
         return error.exit_code
     except OSError as error:
-        _log.error("error: %s", error, exc_info=arguments.verbose)
+        named = f"{error.filename}: {error.strerror}" if error.filename and not error.filename2 else error
+        _log.error("error: %s", named, exc_info=arguments.verbose)
         return 1
     except KeyboardInterrupt:
         _log.error("interrupted; the same command resumes from here")

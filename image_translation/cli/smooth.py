@@ -9,6 +9,7 @@ from image_translation.cli.arguments import (
     add_positions,
     collect,
     parse_frames,
+    parse_name_or_path,
     parse_path,
 )
 from image_translation.cli.program import PROGRAM, say
@@ -21,9 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     group = parser.add_argument_group("what")
     group.add_argument(
-        "-c", "--checkpoint", required=True, metavar="CKPT", help="VisCy 2D checkpoint, or a name such as demo_ckpt"
+        "-c",
+        "--checkpoint",
+        type=parse_name_or_path,
+        required=True,
+        metavar="CKPT",
+        help="VisCy 2D checkpoint, or a name such as demo_ckpt",
     )
-    group.add_argument("-m", "--movie", required=True, help="OME-Zarr store, or a name such as demo_movie (see fetch)")
+    group.add_argument(
+        "-m",
+        "--movie",
+        type=parse_name_or_path,
+        required=True,
+        help="OME-Zarr store, or a name such as demo_movie (see fetch)",
+    )
     group.add_argument(
         "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for the results"
     )

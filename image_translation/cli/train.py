@@ -2,14 +2,23 @@
 
 import argparse
 
-from image_translation.cli.arguments import add_device, add_overwrite, add_positions, collect, parse_path
+from image_translation.cli.arguments import (
+    add_device,
+    add_overwrite,
+    add_positions,
+    collect,
+    parse_name_or_path,
+    parse_path,
+)
 from image_translation.cli.program import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     group = parser.add_argument_group("what")
-    group.add_argument("data", metavar="DATA", help="OME-Zarr store or name with all channels, or 'simulated'")
+    group.add_argument(
+        "data", type=parse_name_or_path, metavar="DATA", help="OME-Zarr store or name with all channels, or 'simulated'"
+    )
     group.add_argument("--source", nargs="+", required=True, metavar="NAME", help="channels to predict from")
     group.add_argument("--target", nargs="+", required=True, metavar="NAME", help="channels to predict")
     group.add_argument(

@@ -101,7 +101,7 @@ class CachedEntry:
             return self.path
         if not self._checksum:
             raise self._unreadable_list()
-        with _readable_errors(self.entry.name, self.directory):
+        with cache_errors(self.entry.name, self.directory):
             try:
                 lock = self._acquire_lock()
             except OSError:
@@ -300,7 +300,7 @@ class CachedEntry:
 
 
 @contextmanager
-def _readable_errors(name: str, directory: Path) -> Iterator[None]:
+def cache_errors(name: str, directory: Path) -> Iterator[None]:
     """Convert errors of the file system into one line that names the cache directory."""
     try:
         yield

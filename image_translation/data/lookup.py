@@ -80,10 +80,12 @@ def fetch(name: str, *, verify: bool = False) -> Path:
     if name in EMBEDDED_CHECKPOINTS:
         return _bundled(name)
     if name in EMBEDDED_MOVIES:
+        from image_translation.data.cache import cache_errors
         from image_translation.data.simulated import ensure_demo_movie, ensure_demo_plate  # imports zarr
 
         path = cache_directory() / EMBEDDED_MOVIES[name]
-        (ensure_demo_movie if name == "demo_movie" else ensure_demo_plate)(path)
+        with cache_errors(name, path.parent):
+            (ensure_demo_movie if name == "demo_movie" else ensure_demo_plate)(path)
         return path
     from image_translation.data.http import UnreachableError
 

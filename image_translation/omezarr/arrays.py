@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -87,7 +88,7 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
     DataError
         If it cannot be opened.
     """
-    location = {"driver": "file", "path": str(path.resolve())}  # tensorstore refuses paths with ..
+    location = {"driver": "file", "path": _absolute(path)}
     spec: dict[str, Any] = {"driver": "zarr" if zarr_format == 2 else "zarr3", "kvstore": location}
     try:
         if zarr_format == 2:
@@ -99,6 +100,14 @@ def open_array(path: Path, zarr_format: int, *, write: bool = False) -> Any:
         return ts.open({**spec, "recheck_cached_data": True}, read=True, context=context).result()
     except (ValueError, OSError) as error:
         raise DataError(_describe_error(path, error)) from error
+
+
+def _absolute(path: Path) -> str:
+    """Return a path as tensorstore wants it: without .., and in Unicode whatever the encoding of the locale."""
+    try:
+        return os.fsencode(path.resolve()).decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"the path {os.fspath(path)!r} is not valid UTF-8; rename it") from error
 
 
 def dimension_separator(path: Path) -> str:

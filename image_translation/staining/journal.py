@@ -7,6 +7,7 @@ names, so that a store under its final name is always complete.
 
 import json
 import logging
+import os
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -52,14 +53,29 @@ class Journal:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self._locked = Path(self._lock.lock_file).stat()
         except Timeout:
             raise UsageError(f"another run is writing to {self._output}; wait for it, or choose another -o") from None
         except OSError as error:
             raise DataError(f"cannot write to the output directory {self._output}: {error.strerror}") from error
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            if isinstance(error, Exception):  # which may be a consequence
+                self._require_directory(error)
+        finally:
+            self._lock.release()
+
+    def _require_directory(self, cause: Exception | None = None) -> None:
+        """Raise a ``DataError`` if the lock file is no longer the one that was locked."""
+        with suppress(OSError):
+            if os.path.samestat(Path(self._lock.lock_file).stat(), self._locked):
+                return
+        raise DataError(
+            f"the output directory {self._output} was removed or renamed during the run, which is lost; "
+            "repeat the command, and leave the directory alone until it is done"
+        ) from cause
 
     def open(self, request: Mapping[str, Any], *, overwrite: bool, may_drop: Collection[str] = ()) -> set[str]:
         """Resume the unfinished work of an equal request, or start anew.
@@ -142,6 +158,7 @@ class Journal:
         retired
             What to remove from the output directory, because it is no longer part of the results.
         """
+        self._require_directory()
         # From here on, a name that is missing in the journal's directory has already been moved. If this is
         # interrupted, the next run sees new results beside old ones, and publishes what is recorded here.
         recorded = {"names": list(names), "retired": list(retired)}

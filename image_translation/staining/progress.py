@@ -17,7 +17,7 @@ class Progress:
     Parameters
     ----------
     directory
-        Directory of its files; it need not exist.
+        Directory of its files; it must exist before anything is recorded.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -86,7 +86,6 @@ class Progress:
         return self._counts
 
     def _save(self, counts: dict[str, int]) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
         write_json(self._path, counts)
         self._counts = counts
 

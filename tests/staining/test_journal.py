@@ -9,6 +9,7 @@ import pytest
 
 from image_translation.errors import DataError, UsageError
 from image_translation.staining.journal import PARTIAL, Journal, write_json
+from image_translation.staining.progress import Progress
 from image_translation.staining.request import differences
 
 REQUEST = {"input": {"movie": "a", "frames": [None, 3]}, "methods": {"window": {"window": 2}}}
@@ -25,6 +26,7 @@ def opened(output: Path, request: dict[str, object] = REQUEST, *, overwrite: boo
 def fill(journal: Journal) -> None:
     journal.store("raw").mkdir()
     (journal.store("raw") / "chunk").write_text("new")
+    journal.position("A").directory.mkdir(parents=True)
     journal.position("A").mark("A z0", {"raw": 3})
 
 
@@ -174,6 +176,7 @@ def test_a_damaged_request_is_an_error_and_can_be_overwritten(tmp_path: Path, da
 def test_a_position_with_damaged_progress_starts_again(tmp_path: Path, damage: str) -> None:
     with opened(tmp_path) as journal:
         fill(journal)
+        journal.position("B").directory.mkdir()
         journal.position("B").mark("B z0", {"raw": 5})
         (journal.position("A").directory / "progress.json").write_text(damage)
     with opened(tmp_path) as journal:
@@ -197,3 +200,24 @@ def test_json_is_replaced_atomically(tmp_path: Path) -> None:
 def test_differences_are_listed() -> None:
     assert differences(REQUEST, REQUEST) == ""
     assert differences(REQUEST, {**REQUEST, "extra": 1}) == "extra: None there, 1 now"
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_a_directory_that_is_taken_away_is_named(tmp_path: Path, *, failing: bool) -> None:
+    output = tmp_path / "out"
+
+    def run() -> None:
+        with opened(output) as journal:
+            output.rename(tmp_path / "elsewhere")
+            (output / PARTIAL).mkdir(parents=True)  # as by a writer that creates its directories
+            if failing:
+                raise ValueError
+            journal.publish([], [])
+
+    with pytest.raises(DataError, match=f"the output directory {output} was removed or renamed during the run"):
+        run()
+
+
+def test_progress_is_not_recorded_in_a_new_directory(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Progress(tmp_path / "gone").mark("fov z0", {"raw": 1})
