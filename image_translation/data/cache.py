@@ -15,13 +15,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pooch
-import requests
 from filelock import FileLock, Timeout
 
 from image_translation.data.archives import ZARR_ROOT, Unpack
 from image_translation.data.download import RemoteFile, download_file, download_files, progress_bar
 from image_translation.data.file_list import read_file_list
-from image_translation.data.http import open_session
+from image_translation.data.http import Session, open_session
 from image_translation.data.receipt import FileRecord, Receipt, read_receipt, verify_files
 from image_translation.data.registry import FILE_LIST, RECEIPT, Entry
 from image_translation.errors import DataError
@@ -213,14 +212,12 @@ class CachedEntry:
         _log.warning("%s: exists, but is not what was published; renamed to %s", self.path, aside.name)
         return {}, None
 
-    def _download_checkpoint(self, session: requests.Session) -> None:
+    def _download_checkpoint(self, session: Session) -> None:
         downloaded = self._download(session)
         self._write_receipt({self.path.name: FileRecord.of(downloaded, self.entry.sha256)})
         move_file(downloaded, self.path, self.directory)
 
-    def _download_archive(
-        self, session: requests.Session, valid: Mapping[str, FileRecord], invalid: list[str] | None
-    ) -> None:
+    def _download_archive(self, session: Session, valid: Mapping[str, FileRecord], invalid: list[str] | None) -> None:
         entry, saved = self.entry, self.directory / self.entry.file
         unpack = Unpack(self._partial / "unpacked", (entry.holds,) if entry.holds else ZARR_ROOT)
         if saved.is_file() and pooch.file_hash(saved) == entry.sha256:  # by the user
@@ -235,7 +232,7 @@ class CachedEntry:
                 bar.update()
         self._publish(root, valid, unpacked, invalid)
 
-    def _download_list(self, session: requests.Session) -> None:
+    def _download_list(self, session: Session) -> None:
         entry = self.entry
         if entry.list.startswith(("http://", "https://")):
             file = RemoteFile(FILE_LIST, entry.list, entry.list_sha256)
@@ -249,9 +246,7 @@ class CachedEntry:
         self._listed = read_file_list(downloaded)
         move_file(downloaded, self.directory / FILE_LIST, self.directory)
 
-    def _download_directory(
-        self, session: requests.Session, valid: Mapping[str, FileRecord], invalid: list[str] | None
-    ) -> None:
+    def _download_directory(self, session: Session, valid: Mapping[str, FileRecord], invalid: list[str] | None) -> None:
         staging, url = self._partial / self.entry.final, self.entry.address
         checksums = self._listed if invalid is None else {name: self._listed[name] for name in invalid}
         remove_unlisted(staging, checksums)
@@ -260,7 +255,7 @@ class CachedEntry:
         downloaded = {name: FileRecord.of(staging / name, checksum) for name, checksum in checksums.items()}
         self._publish(staging, valid, downloaded, invalid)
 
-    def _download(self, session: requests.Session, processor: Any = None) -> Path:
+    def _download(self, session: Session, processor: Any = None) -> Path:
         file = RemoteFile(self.entry.file, self.entry.address, self.entry.sha256)
         return download_file(file, self._partial, session, self.entry.name, processor)
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from image_translation.data import http
-from image_translation.data.http import ResumableDownloader, UnreachableError, describe_error
+from image_translation.data.http import ResumableDownloader, Session, UnreachableError, describe_error
 from image_translation.errors import DataError
 
 
@@ -36,9 +36,7 @@ class RemoteFile(NamedTuple):
     checksum: str
 
 
-def download_file(
-    file: RemoteFile, directory: Path, session: requests.Session, label: str, processor: Any = None
-) -> Path:
+def download_file(file: RemoteFile, directory: Path, session: Session, label: str, processor: Any = None) -> Path:
     """Download one file, which may be large; an interrupted download is resumed.
 
     Parameters
@@ -72,9 +70,7 @@ def download_file(
         return Path(_pooch([file], directory).fetch(file.name, downloader=downloader, processor=processor))
 
 
-def download_files(
-    files: Sequence[RemoteFile], directory: Path, session: requests.Session, label: str, *, threads: int
-) -> None:
+def download_files(files: Sequence[RemoteFile], directory: Path, session: Session, label: str, *, threads: int) -> None:
     """Download many small files in parallel; those that exist with the right checksum are kept.
 
     Parameters

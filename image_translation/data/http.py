@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from image_translation.errors import DataError
 
+CONNECT_TIMEOUT = 4.0  # seconds
 TIMEOUT = 30.0  # seconds without data
 RETRIES = 4  # further attempts after a failure, made by pooch with growing delays
 RESUME_DELAY = 1.0  # seconds before an interrupted transfer is resumed
@@ -37,6 +38,12 @@ _log = logging.getLogger(__name__)
 
 class UnreachableError(DataError):
     """A URL from which the file cannot be downloaded."""
+
+
+class Session(requests.Session):
+    """HTTP session that knows whether any server has answered; without network none does."""
+
+    answered = False
 
 
 class ResumableDownloader:
@@ -62,7 +69,7 @@ class ResumableDownloader:
 
     def __init__(
         self,
-        session: requests.Session,
+        session: Session,
         checksum: str,
         *,
         bar: "tqdm[Any] | None" = None,
@@ -95,9 +102,7 @@ class ResumableDownloader:
                 self._receive(url, target, start)
                 break
             except requests.exceptions.RequestException as error:
-                if isinstance(error, PERMANENT_ERRORS) or any(
-                    isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)
-                ):
+                if self._is_permanent(error):
                     raise UnreachableError(f"{url}: {describe_error(error)}") from error
                 received = target.stat().st_size - start if target.exists() else 0
                 resuming = bool(self._partial) and received > 0
@@ -117,6 +122,17 @@ class ResumableDownloader:
         if self._partial:
             target.replace(output_file)
 
+    def _is_permanent(self, error: requests.exceptions.RequestException) -> bool:
+        """Return whether another attempt would be in vain, as it is without network."""
+        if isinstance(error, PERMANENT_ERRORS) or any(
+            isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)
+        ):
+            return True
+        if self._session.answered:
+            return False
+        unconnected = any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in _causes(error))
+        return (unconnected and self._attempts > 1) or isinstance(error, requests.exceptions.ConnectTimeout)
+
     def _report(self, url: str, problem: str, *, resuming: bool) -> None:
         """Log a failed attempt and what happens next; raise an error if the download was cancelled."""
         if self._cancelled.is_set():
@@ -124,7 +140,7 @@ class ResumableDownloader:
         if resuming:
             outlook = "resuming"
         elif self._attempts <= RETRIES:
-            outlook = f"trying again ({self._attempts} of {RETRIES})"
+            outlook = f"trying again ({self._attempts} of {RETRIES})" if self._session.answered else "trying once more"
         else:
             return
         level = logging.INFO if self._partial else logging.DEBUG  # of many small files a few fail often
@@ -135,7 +151,8 @@ class ResumableDownloader:
         if self._cancelled.is_set():
             raise _cancellation(url)
         headers = {"Range": f"bytes={start}-"} if start else {}
-        with self._session.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
+        with self._session.get(url, stream=True, timeout=(CONNECT_TIMEOUT, TIMEOUT), headers=headers) as response:
+            self._session.answered = True
             status = response.status_code
             if status == requests.codes.requested_range_not_satisfiable and start:
                 return  # the file is complete, or another one: the checksum decides
@@ -169,9 +186,9 @@ class ResumableDownloader:
             self._bar.refresh()
 
 
-def open_session(connections: int) -> requests.Session:
+def open_session(connections: int) -> Session:
     """Open an HTTP session that keeps this number of connections for further files."""
-    session = requests.Session()
+    session = Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=connections))
     session.mount("http://", HTTPAdapter(pool_maxsize=connections))
     session.headers["User-Agent"] = f"image-translation/{version('image-translation')}"
@@ -205,7 +222,7 @@ def _describe_cause(cause: BaseException) -> str | None:
     known: dict[type[BaseException], str] = {
         requests.exceptions.TooManyRedirects: "too many redirects",
         urllib3.exceptions.NameResolutionError: "the name of the server cannot be resolved",
-        urllib3.exceptions.ConnectTimeoutError: f"no connection within {TIMEOUT:g} s",
+        urllib3.exceptions.ConnectTimeoutError: f"no connection within {CONNECT_TIMEOUT:g} s",
         urllib3.exceptions.ReadTimeoutError: f"no data within {TIMEOUT:g} s",
         TimeoutError: f"no data within {TIMEOUT:g} s",
         urllib3.exceptions.IncompleteRead: "the connection was interrupted",

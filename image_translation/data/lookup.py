@@ -232,7 +232,7 @@ def _split(name_or_path: str | os.PathLike[str], kind: Kind | None = None) -> tu
     """Split ``NAME/PART``, and check the name and its kind."""
     name, *parts = PurePath(name_or_path).parts or ("",)
     if name not in names():
-        known = ", ".join(names())
+        known = ", ".join(names(kind))
         raise UsageError(
             f"{os.fspath(name_or_path)}: no such file or directory; give an existing path or one of the names {known}"
         )

@@ -9,6 +9,7 @@ from typing import Self
 
 import pooch
 
+from image_translation.errors import DataError
 from image_translation.files import read_text, remove, write_json
 
 FORMAT = 1
@@ -98,7 +99,7 @@ def read_receipt(path: Path) -> Receipt | None:
             for name, (size, mtime, checksum) in content["files"].items()
         }
         return Receipt(str(content["digest"]), records)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+    except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 

@@ -83,7 +83,7 @@ class EvaluationOptions:
             raise UsageError(
                 f"--tracking: needs the packages {' and '.join(TRACKING)}, and {' and '.join(missing)} "
                 f"{'are' if missing[1:] else 'is'} not installed: uv sync --extra tracking, or "
-                "pip install 'image-translation[tracking]'"
+                "pip install -e '.[tracking]'"
             )
         of_truth = {
             "--same": self.same,

@@ -154,7 +154,7 @@ class SmoothOptions(Inference):
         if find_spec("distributed") is None:
             raise UsageError(
                 f"--scheduler {self.scheduler}: needs Dask, which is not installed: uv sync --extra cluster, or "
-                "pip install 'image-translation[cluster]'"
+                "pip install -e '.[cluster]'"
             )
 
     def _check_output(self, movie: Path) -> None:

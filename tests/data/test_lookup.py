@@ -94,6 +94,15 @@ def test_a_name_of_the_wrong_kind_is_refused(server: LoopbackServer) -> None:
     assert server.requests == []
 
 
+def test_an_unknown_name_lists_those_of_its_kind() -> None:
+    with pytest.raises(UsageError, match=r"one of the names demo_ckpt, demo_ckpt_fluor2phase, .*") as caught:
+        data.resolve_checkpoint("demo_ckp")
+    assert "movie" not in str(caught.value)
+    with pytest.raises(UsageError, match="one of the names demo_movie, demo_plate, train, test, movie") as caught:
+        data.resolve("demo_movi", kind="movie")
+    assert "ckpt" not in str(caught.value)
+
+
 def test_the_home_directory_of_an_unknown_user_is_not_a_path() -> None:
     with pytest.raises(UsageError, match="no such file or directory"):
         data.locate("~nobody-of-that-name/x")
@@ -173,11 +182,13 @@ def test_checkpoints_in_a_directory_are_known_after_it_is_fetched(server: Loopba
 def test_the_error_without_network_gives_instructions(
     server: LoopbackServer, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
+    delays: list[float] = []
+    monkeypatch.setattr("pooch.core.time.sleep", delays.append)
     data.fetch("tiny_ckpt")
     server.close()
     with pytest.raises(DataError) as caught:
         data.fetch("tiny_zip")
+    assert len(delays) <= 1  # nobody answers: it is not tried for long
     first, *others = str(caught.value).splitlines()
     assert first == f"tiny_zip cannot be fetched: {server.url}/tiny.ome.zarr.zip: Connection refused"
     text = "\n".join(others)

@@ -174,5 +174,5 @@ def test_a_missing_extra_is_one_line(
     assert "--tracking: needs the packages laptrack and py-ctcmetrics, and laptrack is not installed: uv sync" in (
         caplog.text
     )
-    assert "pip install 'image-translation[tracking]'" in caplog.text
+    assert "pip install -e '.[tracking]'" in caplog.text
     assert len(caplog.text.splitlines()) == 1
