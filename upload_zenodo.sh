@@ -5,6 +5,7 @@ set -euo pipefail
 export LC_ALL=C
 
 readonly ARCHIVE=data/image_translation_outputs.tar.gz
+readonly PLACEHOLDER='the image_translation contributors' # the creator in the meta.json that comes with this script
 readonly PACK="tar -czf $ARCHIVE --exclude=.partial -C data demo"
 
 program=${0##*/}
@@ -12,7 +13,7 @@ declare +x token=${ZENODO_TOKEN:-}
 unset ZENODO_TOKEN
 stall=${ZENODO_STALL_SECONDS:-300}
 
-server=https://zenodo.org meta=${0%"$program"}meta.json record='' publish=no dry_run=no keep_files=no
+server=https://zenodo.org meta=${0%"$program"}meta.json meta_given=no record='' publish=no dry_run=no keep_files=no
 id=''                          # number of the draft
 state=''                       # file in which it is stored
 inherits=no                    # whether the draft may contain files of the previous version
@@ -31,7 +32,7 @@ Without FILE, it uploads $ARCHIVE, which is created by
   --sandbox            use sandbox.zenodo.org, for tests; it has separate accounts and tokens
   --new-version-of ID  create a new version of the published record ID (the number at the end of its URL)
   --draft ID           continue with this draft of yours; none of its files are deleted
-  --meta FILE          title, authors and so on (default: meta.json beside this script)
+  --meta FILE          title, authors and so on (default: meta.json beside this script, with your names as creators)
   --publish            publish it. This cannot be undone
   --keep-files         keep other files of the draft, such as those of the previous version
   --dry-run            show what would be sent, and send nothing; needs no token
@@ -84,7 +85,7 @@ read_arguments() {
                 ;;
             --meta)
                 [[ -n ${2:-} ]] || wrong "$1 needs the path of a file"
-                meta=$2
+                meta=$2 meta_given=yes
                 shift
                 ;;
             --publish) publish=yes ;;
@@ -134,6 +135,10 @@ check_meta() { # the server validates the other fields
         | .title and .upload_type and .description and .creators[0].name)' "$meta" >"$work/meta.json" ||
         wrong "$meta must be JSON with metadata: title, upload_type, description, and creators with a name each;" \
             "see docs/publishing.md"
+    if [[ $meta_given == no ]] && jq -e --arg name "$PLACEHOLDER" '.metadata.creators[0].name == $name' "$work/meta.json"; then
+        wrong "$meta still has the creator '$PLACEHOLDER': put in the names of those who made the data, and your title" \
+            "(see docs/publishing.md), or publish it as it is with --meta $meta"
+    fi >/dev/null
 }
 
 check_files() {

@@ -387,6 +387,21 @@ def test_invalid_metadata_are_refused(client: Client) -> None:
         assert "meta.json must be JSON with metadata: title, upload_type" in client.fail(code=2)
 
 
+def test_the_untouched_metadata_of_the_project_are_refused_unless_given(client: Client) -> None:
+    script = shutil.copy(SCRIPT, client.home / "upload_zenodo.sh")
+    shutil.copy(ROOT / "meta.json", client.home)
+    run = [
+        subprocess.run(
+            ["bash", script, *given, "--dry-run", *FILES],
+            cwd=client.home, env=client.environment(), capture_output=True, text=True, check=False,
+        )
+        for given in ([], ["--meta", "meta.json"])
+    ]  # fmt: skip
+    assert [process.returncode for process in run] == [2, 0]
+    assert "meta.json still has the creator 'the image_translation contributors'" in run[0].stderr
+    assert client.server.steps() == []
+
+
 def test_invalid_arguments_are_refused(client: Client) -> None:
     (client.home / "empty").touch()
     (client.home / "more").mkdir()
