@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 
+_LONGEST_LINE = 500  # characters, of another library's message
+_LONGEST_TEXT = 2500
+
 
 class ImageTranslationError(Exception):
     """Base class of errors that the command line reports as one line, without a traceback."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(ImageTranslationError):
@@ -20,9 +26,21 @@ class DataError(ImageTranslationError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, without the source locations that tensorstore appends."""
+    """Return the first line of an exception's message, shortened, without the source locations of tensorstore."""
     text = str(error).strip() or repr(error)
-    return text.splitlines()[0].split(" [source locations=")[0]
+    line = text.splitlines()[0].split(" [source locations=")[0]
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+
+
+def printable(text: str) -> str:
+    r"""Replace characters that would control a terminal by their escapes such as ``\x1b``, and shorten long texts.
+
+    Names in files and arguments can contain anything. Ends of lines are kept.
+    """
+    shown = "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
+    )
+    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}... ({len(shown)} characters)"
 
 
 def listing(items: Sequence[object], limit: int = 20) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pooch
 
-from image_translation.errors import DataError, UsageError
+from image_translation.errors import DataError, UsageError, first_line
 from image_translation.files import MAX_TEXT_BYTES, read_text, require_regular_file
 
 JUNK_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # written by file managers
@@ -38,7 +38,7 @@ def read_file_list(path: Path) -> dict[str, str]:
     try:
         parsed.load_registry(path)
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or an unclosed quote
-        raise DataError(f"{path}: cannot be read as a list of files and checksums: {error}") from error
+        raise DataError(f"{path}: cannot be read as a list of files and checksums: {first_line(error)}") from error
     if not parsed.registry:
         raise DataError(f"{path}: the list of files is empty")
     if parsed.urls:

@@ -148,6 +148,8 @@ def require_readable_size(path: Path, array: Any) -> None:
     """Raise a ``DataError`` if a chunk, a shard or a plane is too large to be read into memory."""
     for name, block in {"chunks": array.chunks, "shards": array.shards or (), "planes": array.shape[-2:]}.items():
         size = math.prod(block) * array.dtype.itemsize
+        if size == 0 and block:
+            raise DataError(f"the array {path} has {name} of {' x '.join(map(str, block))} pixels, which hold nothing")
         if size > MAX_BLOCK_BYTES:
             raise DataError(
                 f"the array {path} has {name} of {' x '.join(map(str, block))} pixels, {size / 2**30:.3g} GiB each; "

@@ -178,6 +178,8 @@ class MovieSpec:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+            if value == 0:  # -0.0 is no scale of a random number
+                object.__setattr__(self, name, 0.0)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
