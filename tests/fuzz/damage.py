@@ -8,8 +8,8 @@ from typing import Any
 from fuzz.attempt import Rng
 
 NAMES = (
-    "", " ", ".", "..", "../x", "/etc", "./A/1", "0/", "a\nb", "a\0b", "\ud800", "\x1b[31m", "é", "名", "%d", "~", "*", "[",
-    "x" * 5000, "<img src=x>", "NaN", "-1", "1e400", "null",
+    "", " ", ".", "..", "../x", "/etc", "./A/1", "0/", "a\nb", "a\0b", "\ud800", "\x1b[31m", "é", "名", "%d", "~", "*",
+    "[", "x" * 5000, "<img src=x>", "NaN", "-1", "1e400", "null",
 )  # fmt: skip
 NUMBERS = (0, -1, 1, 2, 7, 0.5, -0.0, 1e-320, 1e30, 1e308, float("inf"), float("nan"), 2**31, 2**63, 10**30)
 OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [[]], [None], {"": None}, {"a": 1}, [1] * 6, ["t", "c"])
