@@ -24,7 +24,9 @@ expect.set_options(timeout=1000 * TIMEOUT)
 
 @contextmanager
 def serve(command: list[str], environment: dict[str, str], directory: Path | None = None) -> Iterator[str]:
-    """Run a command that serves a page, and yield its URL; at the end, check that it logged no traceback.
+    """Run a command that serves a page, and yield its URL, with the token that it prints if it does.
+
+    At the end, check that it logged no traceback.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ def serve(command: list[str], environment: dict[str, str], directory: Path | Non
                     assert process.poll() is None, log.read_text()
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.2)
-            yield url
+            found = re.search(rf"http://\S+:{port}\S*access_token=[\w-]+", log.read_text())
+            yield found[0] if found else url
         finally:
             process.terminate()
             process.wait(30)

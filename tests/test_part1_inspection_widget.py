@@ -1,6 +1,7 @@
 """The explorer in a browser, and as a script, a report and a Python object."""
 
 import csv
+import http.client
 import io
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -69,6 +71,31 @@ def new_page() -> Iterator[Callable[[int, int], Page]]:
 @pytest.fixture
 def explorer(new_page: Callable[[int, int], Page], address: str) -> ExplorerPage:
     return ExplorerPage(new_page(1280, 800), address)
+
+
+def test_the_page_needs_its_token_and_refuses_other_sites(address: str) -> None:
+    place, token = urlsplit(address), f"/?{urlsplit(address).query}"
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    own = {"Host": place.netloc, "Origin": f"http://{place.netloc}"}
+    tunnel = {"Host": "localhost:9000", "Origin": "http://localhost:9000"}
+
+    def status(path: str, headers: dict[str, str]) -> int:
+        connection = http.client.HTTPConnection(place.netloc, timeout=20)
+        connection.request("GET", path, headers=headers)
+        found = connection.getresponse().status
+        connection.close()
+        return found
+
+    assert "access_token=" in token
+    login, stripped, opened = 303, 303, 101
+    assert status("/", own) == login
+    assert status(token, own) == stripped
+    for headers, refused in (({"Host": "evil.example"}, 400), (own | {"Origin": "http://evil.example"}, 403)):
+        assert status("/", headers) == status(token, headers) == status("/assets/x", headers) == refused
+    for site, expected in ((own, opened), (tunnel, opened), (own | {"Origin": "http://evil.example"}, 403)):
+        assert status(f"/ws{token[1:]}&session_id=s_aaaaaa", site | upgrade) == expected
+    assert status("/ws?session_id=s_bbbbbb", own | upgrade) == 403
 
 
 def test_the_overview_of_the_embedded_movie(explorer: ExplorerPage) -> None:

@@ -1,4 +1,4 @@
-"""Controls, messages and layout of the explorer's notebook: the only module that imports marimo."""
+"""Controls, messages and layout of the explorer's notebook: `server` serves it."""
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
