@@ -112,7 +112,9 @@ def _open_page(arguments: argparse.Namespace) -> None:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 65535; leave it out for a free one")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port; give a number from 1 to 65535, or leave it out for a free one"
+        )
     return int(text)
 
 

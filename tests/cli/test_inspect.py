@@ -73,7 +73,7 @@ def test_invalid_ports_are_refused(
     with pytest.raises(SystemExit, match="2"):
         main(["inspect", "--port", port])
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"argument --port: '{port}' is not from 1 to 65535; leave it out for a free one" in line
+    assert f"argument --port: '{port}' is not a port; give a number from 1 to 65535, or leave it out" in line
     assert served == []
 
 
