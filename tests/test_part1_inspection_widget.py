@@ -16,11 +16,15 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Page, expect
+from support.markup import NAMES
 from support.stores import write_plate
 
 from benchmarks.browser import ExplorerPage, chromium, find_chromium, serve
+from image_translation import data
 from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.omezarr.store import open_store
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import MovieSpec
 
@@ -266,6 +270,42 @@ def test_errors_are_shown_on_the_page(explorer: ExplorerPage, tmp_path: Path) ->
     explorer.choose("checkpoint", "pretrained_ckpt")
     expect(explorer.page.get_by_text("pretrained_ckpt is not on this machine yet")).to_be_visible()
     expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
+
+
+def test_names_in_files_are_shown_as_they_are(explorer: ExplorerPage, plate: Path, tmp_path: Path) -> None:
+    image, script, entity, link, formula = NAMES
+    content = torch.load(data.resolve_checkpoint("demo_ckpt"), weights_only=True)
+    content["image_translation"] |= {
+        "input_channels": [link],
+        "output_channels": [image, script],
+        "description": entity,
+    }
+    checkpoint = tmp_path / f"{image} {formula}.ckpt"
+    torch.save(content, checkpoint)
+    position = f"{image}/$x$ [a](b)/&amp;"
+    movie = open_store(plate).position("A/1/0")
+    frames = np.stack([[[movie.read(t, c, 0)] for c in range(3)] for t in range(3)])
+    store = write_plate(tmp_path / f"{image} &amp; $x$.zarr", {position: frames}, channels=(link, formula, image))
+
+    explorer.choose("movie", "a path on this machine")
+    explorer.type_path(0, store)
+    expect(explorer.page.get_by_text(f"demo_ckpt on {store.name}, {position} z0, frame 2")).to_be_visible()
+    explorer.choose("checkpoint", "a path on this machine")
+    explorer.type_path(1, checkpoint)
+    expect(explorer.page.get_by_text(f"{checkpoint.name} on {store.name}, {position} z0")).to_be_visible()
+    expect(explorer.image(f"input {link}")).to_be_visible()
+    expect(explorer.dropdown(f"channel as {link}")).to_have_value(link)
+    expect(explorer.page.get_by_text(entity).first).to_be_visible()
+    explorer.choose(f"channel as {link}", formula)
+    expect(explorer.image(f"input {formula}")).to_be_visible()
+    for tab in ("A stage", "Compare", "Flicker"):
+        explorer.tab(tab)
+        expect(explorer.page.get_by_text("Save:")).to_be_visible()
+    (tmp_path / f"{script.replace('/', '')}.ckpt").write_text("Dear reader")
+    explorer.type_path(1, tmp_path / f"{script.replace('/', '')}.ckpt")
+    expect(explorer.page.get_by_text(f"{script.replace('/', '')}.ckpt: not a PyTorch checkpoint")).to_be_visible()
+    for element in ("img:not([src^='data:'])", "a[href^='javascript:']", "marimo-tex", "#App script", "#App [onerror]"):
+        assert explorer.page.locator(element).count() == 0, element
 
 
 def test_other_positions_and_frames_work_if_one_is_unreadable(

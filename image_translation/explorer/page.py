@@ -132,6 +132,11 @@ def progress(items: Sequence[Any], title: str) -> Iterator[Iterator[Any]]:
         yield advance()
 
 
+def verbatim(text: str) -> str:
+    """Escape a name for a label, which marimo renders as Markdown with HTML and formulas."""
+    return "".join(char if char.isalnum() or char == " " else f"&#{ord(char)};" for char in text)
+
+
 def row(*items: object) -> mo.Html:
     """Lay out items in a row that wraps on narrow screens; None is left out."""
     return mo.hstack([item for item in items if item is not None], justify="start", align="end", wrap=True, gap=1.5)
@@ -218,7 +223,7 @@ def channel_controls(network: "Inspector", position: "Position", selected: Seque
     """Make a dropdown for each input channel of a network; the cell is stopped if the selection does not fit."""
     with stop_on_error():
         network.select_channels(position, selected)
-    labels = [f"channel as {name}" for name in network.spec.input_channels] or ["channel"] * len(selected)
+    labels = [f"channel as {verbatim(name)}" for name in network.spec.input_channels] or ["channel"] * len(selected)
     return mo.ui.array(
         [
             mo.ui.dropdown(position.channels, value=name, label=label, full_width=True)
