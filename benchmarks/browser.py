@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 START_TIMEOUT, TIMEOUT = 120, 20  # seconds: for importing the network, and for anything after that
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-LOCAL_URLS = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob):")
+LOCAL_URLS = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob|file):")
 
 
 expect.set_options(timeout=1000 * TIMEOUT)

@@ -114,6 +114,16 @@ def test_the_page_needs_its_token_and_refuses_other_sites(address: str) -> None:
     assert status("/ws?session_id=s_bbbbbb", own | upgrade) == 403
 
 
+def test_the_page_is_not_blank_while_it_loads(new_page: Callable[[int, int], Page], address: str) -> None:
+    page = new_page(390, 844)
+    page.route(re.compile(r"/assets/.*\.js"), lambda route: route.fulfill(body="", content_type="text/javascript"))
+    page.goto(address)
+    expect(page.get_by_text("Inside the network")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Loading the network.")
+    expect(page.get_by_role("status")).to_have_css("z-index", "99")  # else marimo's empty page covers it
+    page.close()
+
+
 def test_the_overview_of_the_embedded_movie(initial: ExplorerPage) -> None:
     initial.tab("Overview")
     for name in PICTURES + STAGES:
@@ -124,6 +134,14 @@ def test_the_overview_of_the_embedded_movie(initial: ExplorerPage) -> None:
     assert initial.page.get_by_role("slider").count() == 1  # no plane, no position, no crop to choose
     assert initial.page.locator(".cm-editor").count() == 0  # no code
     assert initial.fits()
+    assert initial.page.locator("#it-loading").count() == 0
+    tabs, section = (
+        initial.page.get_by_role("tablist").bounding_box(),
+        initial.page.get_by_text("pictures").bounding_box(),
+    )
+    assert tabs is not None
+    assert section is not None
+    assert 0 < section["y"] - tabs["y"] - tabs["height"] < 40  # the sidebar leaves no gaps
 
     # Another frame, and back.
     before = {name: initial.source(name) for name in PICTURES + STAGES}
@@ -350,6 +368,13 @@ def test_on_a_phone(new_page: Callable[[int, int], Page], address: str, tmp_path
     assert not explorer.dropdown("movie").is_visible()
     explorer.page.locator("button:has(svg.lucide-menu)").click()
     expect(explorer.dropdown("movie")).to_be_visible()
+    explorer.page.keyboard.press("Escape")
+    explorer.tab("Flicker")
+    expect(explorer.image("change of every stage")).to_be_visible()
+    width, height = explorer.image("change of every stage").evaluate(
+        "image => [image.naturalWidth, image.naturalHeight]"
+    )
+    assert width < height  # panels below each other, so that the text is not too small
 
 
 def test_the_screenshot_of_the_readme(initial: ExplorerPage, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _open_page(arguments: argparse.Namespace) -> None:
     from image_translation.explorer.server import open_server
 
     server = open_server(arguments.host, arguments.port, token=not arguments.no_token)
-    say(f"The page is at {server.address}; press Ctrl-C to stop it.")
+    say(f"Press Ctrl-C to stop the page at {server.address}")  # at the end, where terminals recognise the whole of it
     if arguments.no_token:
         say("It asks for no token: every user of this machine can open it, and browse the files that you can read.")
     server.run(PAGE, presets.to_arguments(), browser=not arguments.no_browser)

@@ -1,7 +1,7 @@
 """Controls, messages and layout of the explorer's notebook: `server` serves it."""
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -153,6 +153,13 @@ def index_slider(label: str, count: int, *, full_width: bool = False, **options:
     return mo.ui.slider(0, count - 1, label=label, show_value=True, full_width=full_width, **options)
 
 
+class _VisiblePath(type(Path())):  # type: ignore[misc] # of the operating system
+    """Path whose directory does not list hidden files; marimo's browser filters files, but no directories."""
+
+    def iterdir(self) -> Generator[Path, None, None]:
+        yield from (path for path in super().iterdir() if not path.name.startswith("."))
+
+
 def source_controls(kind: Kind, initial: str) -> mo.ui.dictionary:
     """Make the controls that select a movie or a checkpoint by its name or its path.
 
@@ -172,7 +179,7 @@ def source_controls(kind: Kind, initial: str) -> mo.ui.dictionary:
             ),
             "path": mo.ui.text(value="" if is_name else initial, placeholder="path", full_width=True),
             "browser": mo.ui.file_browser(
-                Path.cwd(),
+                _VisiblePath.cwd(),
                 selection_mode="directory" if kind == "movie" else "file",
                 filetypes=() if kind == "movie" else CHECKPOINT_SUFFIXES,
                 multiple=False,

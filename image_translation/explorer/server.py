@@ -26,13 +26,14 @@ _LOOPBACK_NAMES = ("localhost", LOOPBACK, "::1")
 # The browser shows this from the first byte on, until a cell of the notebook has something to show.
 _LOADING = """\
 <style>
-#it-loading { position: fixed; inset: 38% 1rem auto; text-align: center; font: 16px/1.5 system-ui, sans-serif; }
+#it-loading { position: fixed; inset: 38% 1rem auto; z-index: 99; pointer-events: none; text-align: center;
+  font: 16px/1.5 system-ui, sans-serif; }
 #it-loading b { display: block; font-size: 1.6rem; font-weight: 600; }
 body:has(.it-title) #it-loading b { display: none; }
 </style>
 <script>
 new MutationObserver((_, observer) => {
-  if (document.querySelector(".it-page section, marimo-callout-output, .marimo-error")) {
+  if (document.querySelector(".it-page section, marimo-progress, marimo-callout-output, .marimo-error")) {
     document.getElementById("it-loading").remove();
     observer.disconnect();
   }

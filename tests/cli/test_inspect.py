@@ -59,9 +59,9 @@ def test_without_an_output_the_page_is_opened(
     assert arguments == presets.to_arguments()
     assert (browser, open_browser) == (False, True)
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"The page is at {address}; press Ctrl-C to stop it."
+    assert said[0] == f"Press Ctrl-C to stop the page at {address}"
     assert "?access_token=" in address
-    assert said[1] == f"The page is at {open_address}; press Ctrl-C to stop it."
+    assert said[1] == f"Press Ctrl-C to stop the page at {open_address}"
     assert "access_token" not in open_address
     assert said[2].startswith("It asks for no token: every user of this machine")
 
