@@ -65,7 +65,8 @@ def address(environment: dict[str, str], plate: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def new_page() -> Iterator[Callable[[int, int], Page]]:
+def new_page(address: str) -> Iterator[Callable[[int, int], Page]]:
+    """Open tabs of one browser, which is closed before the server that its pages are connected to."""
     if find_chromium() is None:
         pytest.skip("there is no Chromium here")
     with chromium() as opened:
@@ -118,7 +119,8 @@ def test_the_page_is_not_blank_while_it_loads(new_page: Callable[[int, int], Pag
     page = new_page(390, 844)
     page.route(re.compile(r"/assets/.*\.js"), lambda route: route.fulfill(body="", content_type="text/javascript"))
     page.goto(address)
-    expect(page.get_by_text("Inside the network")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Inside the network")
+    expect(page.get_by_role("status")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text("Loading the network.")
     expect(page.get_by_role("status")).to_have_css("z-index", "99")  # else marimo's empty page covers it
     page.close()
