@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 START_TIMEOUT, TIMEOUT = 120, 20  # seconds: for importing the network, and for anything after that
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-LOCAL_URLS = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob):")
+LOCAL_URLS = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob|file):")
 
 
 expect.set_options(timeout=1000 * TIMEOUT)
@@ -24,7 +24,9 @@ expect.set_options(timeout=1000 * TIMEOUT)
 
 @contextmanager
 def serve(command: list[str], environment: dict[str, str], directory: Path | None = None) -> Iterator[str]:
-    """Run a command that serves a page, and yield its URL; at the end, check that it logged no traceback.
+    """Run a command that serves a page, and yield its URL, with the token that it prints if it does.
+
+    At the end, check that it logged no traceback.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ def serve(command: list[str], environment: dict[str, str], directory: Path | Non
                     assert process.poll() is None, log.read_text()
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.2)
-            yield url
+            found = re.search(rf"http://\S+:{port}\S*access_token=[\w-]+", log.read_text())
+            yield found[0] if found else url
         finally:
             process.terminate()
             process.wait(30)
@@ -70,11 +73,15 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Callable[[int, int], Page]]:
-    """Yield a function that opens an empty page of a width and a height; at the end, check that no page had errors."""
+    """Yield a function that opens an empty page of a width and a height; at the end, check that no page had errors.
+
+    The pages share cookies and the cache of the browser, which takes half of the time to load the second one.
+    """
     errors: list[str] = []
 
     def new_page(width: int, height: int) -> Page:
-        page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: None if LOCAL_URLS.match(request.url) else errors.append(request.url))
@@ -83,6 +90,7 @@ def chromium() -> Iterator[Callable[[int, int], Page]]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
+        context = browser.new_context(accept_downloads=True)
         yield new_page
         browser.close()
     assert errors == [], "\n".join(errors)
@@ -96,7 +104,7 @@ class ExplorerPage:
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        page.goto(url)
+        page.goto(url)  # starts a new session
         expect(self.image("encoder 1")).to_be_visible(timeout=1000 * START_TIMEOUT)
 
     def image(self, name: str) -> Locator:

@@ -38,7 +38,10 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    mo.Html("""<style>@media (max-width: 1023px) { .it-title { padding-top: 2rem; } }</style>
+    mo.Html("""<style>
+    @media (max-width: 1023px) { .it-title { padding-top: 2rem; } }
+    .marimo-cell.published:has(marimo-sidebar) { display: none; } /* what is in the sidebar leaves no gap on the page */
+    </style>
     <div class="it-title" style="font-size: 1.6rem; font-weight: 600; line-height: 1.3">Inside the network</div>
     The feature maps of every stage for an image. Pixels with similar features have similar colours.""")
 

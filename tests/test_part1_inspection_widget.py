@@ -1,6 +1,7 @@
 """The explorer in a browser, and as a script, a report and a Python object."""
 
 import csv
+import http.client
 import io
 import os
 import re
@@ -10,15 +11,20 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Page, expect
+from support.markup import NAMES
 from support.stores import write_plate
 
 from benchmarks.browser import ExplorerPage, chromium, find_chromium, serve
+from image_translation import data
 from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.omezarr.store import open_store
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import MovieSpec
 
@@ -58,51 +64,109 @@ def address(environment: dict[str, str], plate: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def new_page() -> Iterator[Callable[[int, int], Page]]:
+@pytest.fixture(scope="module")
+def new_page(address: str) -> Iterator[Callable[[int, int], Page]]:
+    """Open tabs of one browser, which is closed before the server that its pages are connected to."""
     if find_chromium() is None:
         pytest.skip("there is no Chromium here")
     with chromium() as opened:
         yield opened
 
 
-@pytest.fixture
-def explorer(new_page: Callable[[int, int], Page], address: str) -> ExplorerPage:
+@pytest.fixture(scope="module")
+def initial(new_page: Callable[[int, int], Page], address: str) -> ExplorerPage:
+    """A page for tests that leave the sidebar as they find it, and open the tab that they need."""
     return ExplorerPage(new_page(1280, 800), address)
 
 
-def test_the_overview_of_the_embedded_movie(explorer: ExplorerPage) -> None:
+@pytest.fixture(scope="module")
+def tab(new_page: Callable[[int, int], Page]) -> Page:
+    return new_page(1280, 800)
+
+
+@pytest.fixture
+def explorer(tab: Page, address: str) -> ExplorerPage:
+    """A session of its own, in a tab of the browser that is reused: a new tab takes longer."""
+    return ExplorerPage(tab, address)
+
+
+def test_the_page_needs_its_token_and_refuses_other_sites(address: str) -> None:
+    place, token = urlsplit(address), f"/?{urlsplit(address).query}"
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    own = {"Host": place.netloc, "Origin": f"http://{place.netloc}"}
+    tunnel = {"Host": "localhost:9000", "Origin": "http://localhost:9000"}
+
+    def status(path: str, headers: dict[str, str]) -> int:
+        connection = http.client.HTTPConnection(place.netloc, timeout=20)
+        connection.request("GET", path, headers=headers)
+        found = connection.getresponse().status
+        connection.close()
+        return found
+
+    assert "access_token=" in token
+    login, stripped, opened = 303, 303, 101
+    assert status("/", own) == login
+    assert status(token, own) == stripped
+    for headers, refused in (({"Host": "evil.example"}, 400), (own | {"Origin": "http://evil.example"}, 403)):
+        assert status("/", headers) == status(token, headers) == status("/assets/x", headers) == refused
+    for site, expected in ((own, opened), (tunnel, opened), (own | {"Origin": "http://evil.example"}, 403)):
+        assert status(f"/ws{token[1:]}&session_id=s_aaaaaa", site | upgrade) == expected
+    assert status("/ws?session_id=s_bbbbbb", own | upgrade) == 403
+
+
+def test_the_page_is_not_blank_while_it_loads(new_page: Callable[[int, int], Page], address: str) -> None:
+    page = new_page(390, 844)
+    page.route(re.compile(r"/assets/.*\.js"), lambda route: route.fulfill(body="", content_type="text/javascript"))
+    page.goto(address)
+    expect(page.get_by_role("status")).to_contain_text("Inside the network")
+    expect(page.get_by_role("status")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Loading the network.")
+    expect(page.get_by_role("status")).to_have_css("z-index", "99")  # else marimo's empty page covers it
+    page.close()
+
+
+def test_the_overview_of_the_embedded_movie(initial: ExplorerPage) -> None:
+    initial.tab("Overview")
     for name in PICTURES + STAGES:
-        expect(explorer.image(name)).to_be_visible()
-    expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
-    expect(explorer.page.get_by_text("256 x 20 x 20")).to_be_visible()
-    expect(explorer.page.get_by_text("20 µm").first).to_be_visible()
-    assert explorer.page.get_by_role("slider").count() == 1  # no plane, no position, no crop to choose
-    assert explorer.page.locator(".cm-editor").count() == 0  # no code
-    assert explorer.fits()
+        expect(initial.image(name)).to_be_visible()
+    expect(initial.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
+    expect(initial.page.get_by_text("256 x 20 x 20")).to_be_visible()
+    expect(initial.page.get_by_text("20 µm").first).to_be_visible()
+    assert initial.page.get_by_role("slider").count() == 1  # no plane, no position, no crop to choose
+    assert initial.page.locator(".cm-editor").count() == 0  # no code
+    assert initial.fits()
+    assert initial.page.locator("#it-loading").count() == 0
+    tabs, section = (
+        initial.page.get_by_role("tablist").bounding_box(),
+        initial.page.get_by_text("pictures").bounding_box(),
+    )
+    assert tabs is not None
+    assert section is not None
+    assert 0 < section["y"] - tabs["y"] - tabs["height"] < 40  # the sidebar leaves no gaps
 
     # Another frame, and back.
-    before = {name: explorer.source(name) for name in PICTURES + STAGES}
-    explorer.slider("frame").press("ArrowRight")
-    expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 6")).to_be_visible()
+    before = {name: initial.source(name) for name in PICTURES + STAGES}
+    initial.slider("frame").press("ArrowRight")
+    expect(initial.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 6")).to_be_visible()
     for name, source in before.items():
-        assert explorer.source(name) != source
-    explorer.slider("frame").press("ArrowLeft")
-    expect(explorer.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
-    assert {name: explorer.source(name) for name in PICTURES + STAGES} == before
+        assert initial.source(name) != source
+    initial.slider("frame").press("ArrowLeft")
+    expect(initial.page.get_by_text("demo_ckpt on demo_movie, fov z0, frame 5")).to_be_visible()
+    assert {name: initial.source(name) for name in PICTURES + STAGES} == before
 
     # It can be saved.
-    name, content = explorer.download("PNG")
+    name, content = initial.download("PNG")
     assert name == "overview.png"
     assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).shape[0] > 1000
-    name, content = explorer.download("SVG")
+    name, content = initial.download("SVG")
     assert name == "overview.svg"
     assert b"<svg" in content
-    name, content = explorer.download("HTML")
+    name, content = initial.download("HTML")
     assert name == "overview.html"
     assert all(f'alt="{stage}"'.encode() in content for stage in STAGES)
     assert b"http" not in content  # it needs no other file
-    name, content = explorer.download("CSV")
+    name, content = initial.download("CSV")
     assert [row["stage"] for row in csv.DictReader(io.StringIO(content.decode()))] == ["input", *STAGES]
 
 
@@ -176,40 +240,40 @@ def test_a_stage_in_detail(explorer: ExplorerPage) -> None:
     expect(explorer.image("encoder 2, channel 0").first).to_be_visible()
 
 
-def test_comparisons(explorer: ExplorerPage) -> None:
-    explorer.tab("Compare")
-    expect(explorer.page.get_by_text("frame 21", exact=True).first).to_be_visible()
-    assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
-    explorer.page.get_by_role("radio", name="a perturbed image").click()
-    expect(explorer.page.get_by_text("blur 1", exact=True).first).to_be_visible()
-    explorer.choose("by", "contrast")
-    expect(explorer.page.get_by_text("contrast 0.5", exact=True).first).to_be_visible()
-    assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
-    explorer.page.get_by_role("radio", name="another network").click()
-    expect(explorer.page.get_by_text("R² ").nth(3)).to_be_visible()
-    assert explorer.source("encoder 1") != explorer.source("encoder 1", 1)
-    name, content = explorer.download("CSV")
+def test_comparisons(initial: ExplorerPage) -> None:
+    initial.tab("Compare")
+    expect(initial.page.get_by_text("frame 21", exact=True).first).to_be_visible()
+    assert initial.source("encoder 1") != initial.source("encoder 1", 1)
+    initial.page.get_by_role("radio", name="a perturbed image").click()
+    expect(initial.page.get_by_text("blur 1", exact=True).first).to_be_visible()
+    initial.choose("by", "contrast")
+    expect(initial.page.get_by_text("contrast 0.5", exact=True).first).to_be_visible()
+    assert initial.source("encoder 1") != initial.source("encoder 1", 1)
+    initial.page.get_by_role("radio", name="another network").click()
+    expect(initial.page.get_by_text("R² ").nth(3)).to_be_visible()
+    assert initial.source("encoder 1") != initial.source("encoder 1", 1)
+    name, content = initial.download("CSV")
     assert name == "comparison.csv"
     known = {row["stage"]: float(row["R2"]) for row in csv.DictReader(io.StringIO(content.decode()))}
     assert list(known) == STAGES
-    other = explorer.page.get_by_role("combobox", name="checkpoint", exact=True).nth(1)
+    other = initial.page.get_by_role("combobox", name="checkpoint", exact=True).nth(1)
     other.select_option(label="pretrained_ckpt")
-    expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
+    expect(initial.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
     other.select_option(label="a path on this machine")
-    expect(explorer.page.get_by_text("Give the path of a checkpoint")).to_be_visible()
+    expect(initial.page.get_by_text("Give the path of a checkpoint")).to_be_visible()
     assert 0.3 < known["decoder 2"] < 1
 
 
-def test_change_of_every_stage(explorer: ExplorerPage) -> None:
-    explorer.tab("Flicker")
-    expect(explorer.image("change of every stage")).to_be_visible()
-    _, content = explorer.download("CSV")
+def test_change_of_every_stage(initial: ExplorerPage) -> None:
+    initial.tab("Flicker")
+    expect(initial.image("change of every stage")).to_be_visible()
+    _, content = initial.download("CSV")
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert {row["frame"] for row in rows} == {str(t) for t in range(5, 12)}
     assert {row["stage"] for row in rows} == {"input", *STAGES}
-    explorer.page.locator("marimo-range-slider").get_by_role("slider").last.press("End")
-    expect(explorer.page.get_by_role("button", name="Measure 27 frames")).to_be_visible()  # which takes a while
-    expect(explorer.image("change of every stage")).to_have_count(0)
+    initial.page.locator("marimo-range-slider").get_by_role("slider").last.press("End")
+    expect(initial.page.get_by_role("button", name="Measure 27 frames")).to_be_visible()  # which takes a while
+    expect(initial.image("change of every stage")).to_have_count(0)
 
 
 def test_errors_are_shown_on_the_page(explorer: ExplorerPage, tmp_path: Path) -> None:
@@ -226,6 +290,42 @@ def test_errors_are_shown_on_the_page(explorer: ExplorerPage, tmp_path: Path) ->
     explorer.choose("checkpoint", "pretrained_ckpt")
     expect(explorer.page.get_by_text("pretrained_ckpt is not on this machine yet")).to_be_visible()
     expect(explorer.page.get_by_role("button", name="Fetch pretrained_ckpt")).to_be_visible()
+
+
+def test_names_in_files_are_shown_as_they_are(explorer: ExplorerPage, plate: Path, tmp_path: Path) -> None:
+    image, script, entity, link, formula = NAMES
+    content = torch.load(data.resolve_checkpoint("demo_ckpt"), weights_only=True)
+    content["image_translation"] |= {
+        "input_channels": [link],
+        "output_channels": [image, script],
+        "description": entity,
+    }
+    checkpoint = tmp_path / f"{image} {formula}.ckpt"
+    torch.save(content, checkpoint)
+    position = f"{image}/$x$ [a](b)/&amp;"
+    movie = open_store(plate).position("A/1/0")
+    frames = np.stack([[[movie.read(t, c, 0)] for c in range(3)] for t in range(3)])
+    store = write_plate(tmp_path / f"{image} &amp; $x$.zarr", {position: frames}, channels=(link, formula, image))
+
+    explorer.choose("movie", "a path on this machine")
+    explorer.type_path(0, store)
+    expect(explorer.page.get_by_text(f"demo_ckpt on {store.name}, {position} z0, frame 2")).to_be_visible()
+    explorer.choose("checkpoint", "a path on this machine")
+    explorer.type_path(1, checkpoint)
+    expect(explorer.page.get_by_text(f"{checkpoint.name} on {store.name}, {position} z0")).to_be_visible()
+    expect(explorer.image(f"input {link}")).to_be_visible()
+    expect(explorer.dropdown(f"channel as {link}")).to_have_value(link)
+    expect(explorer.page.get_by_text(entity).first).to_be_visible()
+    explorer.choose(f"channel as {link}", formula)
+    expect(explorer.image(f"input {formula}")).to_be_visible()
+    for tab in ("A stage", "Compare", "Flicker"):
+        explorer.tab(tab)
+        expect(explorer.page.get_by_text("Save:")).to_be_visible()
+    (tmp_path / f"{script.replace('/', '')}.ckpt").write_text("Dear reader")
+    explorer.type_path(1, tmp_path / f"{script.replace('/', '')}.ckpt")
+    expect(explorer.page.get_by_text(f"{script.replace('/', '')}.ckpt: not a PyTorch checkpoint")).to_be_visible()
+    for element in ("img:not([src^='data:'])", "a[href^='javascript:']", "marimo-tex", "#App script", "#App [onerror]"):
+        assert explorer.page.locator(element).count() == 0, element
 
 
 def test_other_positions_and_frames_work_if_one_is_unreadable(
@@ -270,16 +370,25 @@ def test_on_a_phone(new_page: Callable[[int, int], Page], address: str, tmp_path
     assert not explorer.dropdown("movie").is_visible()
     explorer.page.locator("button:has(svg.lucide-menu)").click()
     expect(explorer.dropdown("movie")).to_be_visible()
+    explorer.page.keyboard.press("Escape")
+    explorer.tab("Flicker")
+    expect(explorer.image("change of every stage")).to_be_visible()
+    width, height = explorer.image("change of every stage").evaluate(
+        "image => [image.naturalWidth, image.naturalHeight]"
+    )
+    assert width < height  # panels below each other, so that the text is not too small
 
 
-def test_the_screenshot_of_the_readme(new_page: Callable[[int, int], Page], address: str, tmp_path: Path) -> None:
+def test_the_screenshot_of_the_readme(initial: ExplorerPage, tmp_path: Path) -> None:
     """The page still looks like the screenshot; a new one is written to IMAGE_TRANSLATION_SCREENSHOTS."""
     file = Path(os.environ.get("IMAGE_TRANSLATION_SCREENSHOTS", tmp_path)).resolve() / "explorer.jpg"
-    explorer = ExplorerPage(new_page(1280, 940), address)
+    initial.tab("Overview")
+    initial.page.set_viewport_size({"width": 1280, "height": 940})
     for name in PICTURES + STAGES:
-        expect(explorer.image(name)).to_be_visible()
-    explorer.page.evaluate("document.fonts.ready")
-    explorer.page.screenshot(path=file, type="jpeg", quality=85, animations="disabled")
+        expect(initial.image(name)).to_be_visible()
+    initial.page.evaluate("document.fonts.ready")
+    initial.page.screenshot(path=file, type="jpeg", quality=85, animations="disabled")
+    initial.page.set_viewport_size({"width": 1280, "height": 800})
     shown, known = (cv2.imread(str(path)).astype(float) for path in (file, ROOT / "docs" / "explorer.jpg"))
     assert shown.shape == known.shape == (940, 1280, 3)
     coarse = [cv2.resize(image, (64, 47), interpolation=cv2.INTER_AREA) for image in (shown, known)]

@@ -1,9 +1,6 @@
 """The command ``inspect``: open the explorer in a browser, or write figures of every stage of a network to files."""
 
 import argparse
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "part1_inspection_widget.py"
 _OUTPUT_DEFAULTS = {"frames": (None, None), "overwrite": False}  # options that require -o
+_PAGE_DEFAULTS = {"host": "127.0.0.1", "port": None, "no_token": False, "no_browser": False}  # that exclude -o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(group)
     group = parser.add_argument_group("run")
     add_overwrite(group, "existing files")
-    group.add_argument("--port", type=int, help="port of the page; a free one if not given")
+    group.add_argument(
+        "--host", default=_PAGE_DEFAULTS["host"], metavar="NAME",
+        help="name or IP address on which the page is served; by default other machines cannot reach it",
+    )  # fmt: skip
+    group.add_argument("--port", type=_port, help="port of the page; a free one if not given")
+    group.add_argument(
+        "--no-token",
+        action="store_true",
+        help="serve the page, and the names of your files, to all users of this machine",
+    )
     group.add_argument("--no-browser", action="store_true", help="serve the page without opening a browser")
 
 
@@ -85,8 +92,9 @@ def _write(arguments: argparse.Namespace) -> None:
     for name, flag in (("checkpoint", "-c"), ("movie", "-m")):
         if getattr(arguments, name) is None:
             raise UsageError(f"-o requires a {name}: give {flag}, a path or a name such as those of 'fetch --list'")
-    if arguments.port or arguments.no_browser:
-        raise UsageError("--port and --no-browser are for the page, which is opened without -o")
+    for name, default in _PAGE_DEFAULTS.items():
+        if getattr(arguments, name) != default:
+            raise UsageError(f"--{name.replace('_', '-')} is for the page, which is opened without -o")
     options = collect(InspectOptions, arguments)
     options.check()
     from image_translation.explorer.export import make_plan, write_inspection
@@ -106,13 +114,21 @@ def _open_page(arguments: argparse.Namespace) -> None:
     defaults = {name: value for name, value in vars(Presets()).items() if getattr(arguments, name) is None}
     presets = collect(Presets, arguments, **defaults, z=None if arguments.z == "middle" else int(arguments.z))
     presets.check()
-    options = ["--port", str(arguments.port)] if arguments.port else []
-    options += ["--headless"] if arguments.no_browser else []
-    marimo = [sys.executable, "-m", "marimo", "-y", "run", str(PAGE), *options, "--", *presets.to_arguments()]
-    say("The page opens in a browser; press Ctrl-C to stop it.")
-    if os.name == "posix":
-        os.execv(sys.executable, marimo)  # noqa: S606 - signals and exit code are those of the page
-    sys.exit(subprocess.call(marimo))  # noqa: S603
+    from image_translation.explorer.server import open_server
+
+    server = open_server(arguments.host, arguments.port, token=not arguments.no_token)
+    say(f"Press Ctrl-C to stop the page at {server.address}")  # at the end, where terminals recognise the whole of it
+    if arguments.no_token:
+        say("It asks for no token: every user of this machine can open it, and browse the files that you can read.")
+    server.run(PAGE, presets.to_arguments(), browser=not arguments.no_browser)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**16:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port; give a number from 1 to 65535, or leave it out for a free one"
+        )
+    return int(text)
 
 
 def _crop(text: str) -> "Crop":

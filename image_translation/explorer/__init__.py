@@ -6,7 +6,7 @@ An image becomes feature maps and then a page or files in this order; open `insp
 2. `principal_components`: fit and apply the principal components of feature maps
 3. `colours`: component scores -> RGB
 4. `stage_tiles`: activations -> tiles with names, shapes and scale bars
-5. `sections`: tiles -> sections of the page; `page`: controls and layout of the notebook
+5. `sections`: tiles -> sections of the page; `page`: controls and layout of the notebook; `server`: who may open it
 6. `export`: the same as figures and a table, for the command ``inspect -o``
 
 What they use: `options` and `presets`: arguments of the command and initial state of the page; `session`: networks and

@@ -20,6 +20,7 @@ from image_translation.explorer.stage_statistics import ALL_BLANK, INPUT, stage_
 from image_translation.explorer.stage_tiles import StageColours, all_tiles, stage_colours, tile_rows
 from image_translation.figures.stages import change_figure
 from image_translation.figures.tiles import comparison_figure, overview_figure
+from image_translation.network.devices import resolve_device
 from image_translation.omezarr.selection import select_frames, select_planes
 from image_translation.omezarr.store import Position, open_store
 
@@ -80,10 +81,11 @@ def make_plan(options: InspectOptions) -> InspectionPlan:
     Raises
     ------
     UsageError
-        An option does not fit the movie or the checkpoint.
+        An option does not fit the movie, the checkpoint or this machine.
     DataError
         The movie or the checkpoint cannot be read, or a frame is blank.
     """
+    resolve_device(options.device)  # before anything is downloaded or read
     store = open_store(data.resolve(options.movie, kind="movie"))
     names = store.select([options.position] if options.position else [])
     if len(names) > 1:

@@ -1,7 +1,7 @@
-"""Controls, messages and layout of the explorer's notebook: the only module that imports marimo."""
+"""Controls, messages and layout of the explorer's notebook: `server` serves it."""
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -132,6 +132,11 @@ def progress(items: Sequence[Any], title: str) -> Iterator[Iterator[Any]]:
         yield advance()
 
 
+def verbatim(text: str) -> str:
+    """Escape a name for a label, which marimo renders as Markdown with HTML and formulas."""
+    return "".join(char if char.isalnum() or char == " " else f"&#{ord(char)};" for char in text)
+
+
 def row(*items: object) -> mo.Html:
     """Lay out items in a row that wraps on narrow screens; None is left out."""
     return mo.hstack([item for item in items if item is not None], justify="start", align="end", wrap=True, gap=1.5)
@@ -146,6 +151,13 @@ def sidebar(*items: object) -> mo.Html:
 def index_slider(label: str, count: int, *, full_width: bool = False, **options: Any) -> mo.ui.slider:
     """Make a slider over the indices 0 to `count` - 1."""
     return mo.ui.slider(0, count - 1, label=label, show_value=True, full_width=full_width, **options)
+
+
+class _VisiblePath(type(Path())):  # type: ignore[misc] # of the operating system
+    """Path whose directory does not list hidden files; marimo's browser filters files, but no directories."""
+
+    def iterdir(self) -> Generator[Path, None, None]:
+        yield from (path for path in super().iterdir() if not path.name.startswith("."))
 
 
 def source_controls(kind: Kind, initial: str) -> mo.ui.dictionary:
@@ -167,7 +179,7 @@ def source_controls(kind: Kind, initial: str) -> mo.ui.dictionary:
             ),
             "path": mo.ui.text(value="" if is_name else initial, placeholder="path", full_width=True),
             "browser": mo.ui.file_browser(
-                Path.cwd(),
+                _VisiblePath.cwd(),
                 selection_mode="directory" if kind == "movie" else "file",
                 filetypes=() if kind == "movie" else CHECKPOINT_SUFFIXES,
                 multiple=False,
@@ -218,7 +230,7 @@ def channel_controls(network: "Inspector", position: "Position", selected: Seque
     """Make a dropdown for each input channel of a network; the cell is stopped if the selection does not fit."""
     with stop_on_error():
         network.select_channels(position, selected)
-    labels = [f"channel as {name}" for name in network.spec.input_channels] or ["channel"] * len(selected)
+    labels = [f"channel as {verbatim(name)}" for name in network.spec.input_channels] or ["channel"] * len(selected)
     return mo.ui.array(
         [
             mo.ui.dropdown(position.channels, value=name, label=label, full_width=True)

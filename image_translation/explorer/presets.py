@@ -61,9 +61,13 @@ class Presets:
     device: str = "auto"
 
     def check(self) -> None:
-        """Raise a ``UsageError`` if the checkpoint or the movie is neither a path that exists nor a known name."""
+        """Raise a ``UsageError`` if checkpoint or movie is no path or known name, or the device is not available."""
         data.locate(self.checkpoint, kind="checkpoint")
         data.locate(self.movie, kind="movie")
+        if self.device not in {"auto", "cpu"}:  # which are always there
+            from image_translation.network.devices import resolve_device  # imports torch
+
+            resolve_device(self.device)
 
     def to_arguments(self) -> list[str]:
         """Return command-line arguments of the notebook, from which `parse_presets` makes the same presets."""

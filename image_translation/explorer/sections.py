@@ -232,7 +232,7 @@ def change_section(
 ) -> Section:
     """Show the change of every stage from frame to frame; `changes` and `frames` as for `stages.change_figure`."""
     figure = partial(change_figure, changes, frames)
-    html = (tile_html.embed_figure(figure(), "change of every stage"),)
+    html = (tile_html.embed_figure(figure(), "change of every stage", figure(narrow=True)),)
     return Section(title, html, figure, partial(change_table, changes, frames), "change")
 
 

@@ -28,8 +28,10 @@ p { margin: .25rem 0 .75rem; max-width: 46rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
+figure { margin: 0; }
 img, video { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 img { box-sizing: border-box; padding: 8px; border: 1px solid var(--line); }
+@media (max-width: 600px) { figure { overflow-x: auto; } img { max-width: none; width: 42rem; } }
 </style>
 </head>
 <body>
@@ -105,5 +107,6 @@ def _section(section: Section, *, embed: bool) -> str:
         if media_type.startswith("video"):
             content = f'<video controls loop muted playsinline preload="metadata" src="{data}"></video>'
         else:
-            content = f'<img alt="{heading}" src="{data}">'
+            # A figure that was shrunk to a narrow screen could not be read; it is scrolled.
+            content = f'<figure tabindex="0"><img alt="{heading}" src="{data}"></figure>'
     return f"<section>\n<h2>{heading}</h2>\n<p>{text}</p>\n{content}\n</section>"

@@ -33,6 +33,7 @@ from image_translation.figures.style import (
 )
 from image_translation.figures.tiles import MAX_ASPECT_RATIO, PAGE_MARGIN, TILES_PER_ROW
 
+NARROW_WIDTH = 3.7  # inches, for screens on which text of a full width would be too small
 SIGNED_CMAP, RATIO_CMAP = "RdBu_r", "PuOr_r"
 RATIO_TICKS = (0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 5, 10)
 LINE_STYLES = (
@@ -45,7 +46,9 @@ LINE_STYLES = (
 )
 
 
-def change_figure(changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Sequence[int]) -> Figure:
+def change_figure(
+    changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Sequence[int], *, narrow: bool = False
+) -> Figure:
     """Show how much each stage changes from frame to frame, that is where in the network flicker arises.
 
     The left panel shows the mean over time and the 10th to 90th percentile, the right one every frame. All changes are
@@ -58,15 +61,16 @@ def change_figure(changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Seq
         finite are excluded from the means and hatched.
     frames
         Numbers of the T frames.
+    narrow
+        Place the right panel below the left one, for a screen of half the width.
     """
     if len(frames) < 2 or not changes:
         given = f"only frame {frames[0]}" if len(frames) == 1 else "no frame"
         raise UsageError(f"{', '.join(changes) or 'no movie'}: {given} is given; choose at least two frames")
     ratios = {label: _divide_by_input_change(label, stages) for label, stages in changes.items()}
     rows = [max(7, len(stages)) for stages in ratios.values()]
-    figure = Figure((FIGURE_WIDTH, 0.9 + sum(0.3 + 0.18 * row for row in rows)), layout="constrained")
-    proportions: dict[str, Any] = {"width_ratios": [1, 1.35], "height_ratios": [1.5 + row for row in rows]}
-    panels = figure.subplots(len(ratios), 2, squeeze=False, sharex="col", **proportions)
+    figure, panels = _change_panels(rows, narrow=narrow)
+    width = figure.get_figwidth()
     styles = dict(zip(ratios, cycle(LINE_STYLES), strict=False))
     finite_ratios = np.concatenate(
         [ratio[np.isfinite(ratio) & (ratio > 0)] for stages in ratios.values() for ratio in stages.values()]
@@ -75,12 +79,12 @@ def change_figure(changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Seq
     for (left, right), (label, stages) in zip(panels, ratios.items(), strict=True):
         for other, theirs in ratios.items():
             _draw_means(left, [theirs.get(stage, np.array([])) for stage in stages], styles[other], own=other == label)
-        left.set_yticks(
-            range(len(stages)), [wrap_text(stage, 1.5, SMALL_SIZE, 1)[0] for stage in stages], parse_math=False
-        )
+        names = [wrap_text(stage, 1.5, SMALL_SIZE, 1)[0] for stage in stages]
+        for axes in (left, right) if narrow else (left,):
+            axes.set_yticks(range(len(stages)), names, parse_math=False)
         left.set_ylim(len(stages) - 0.5, -0.5)
         left.set_title(
-            "\n".join(wrap_text(label, FIGURE_WIDTH - 2.8, TEXT_SIZE, 2)),
+            "\n".join(wrap_text(label, width - (1.2 if narrow else 2.8), TEXT_SIZE, 2)),
             loc="left",
             color=styles[label][0],
             **PLAIN_TEXT,
@@ -90,7 +94,9 @@ def change_figure(changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Seq
         edges = np.arange(len(stages) + 1) - 0.5
         shown = right.pcolormesh(frames, edges, image, norm=norm, cmap=RATIO_CMAP, rasterized=True)
         right.patch.set(**MISSING)
-        right.set(ylim=left.get_ylim(), yticks=[])
+        right.set_ylim(left.get_ylim())
+        if not narrow:
+            right.set_yticks([])
         right.xaxis.set_major_locator(frame_locator())
         for axes in (left, right):
             style_axes(axes)
@@ -108,8 +114,23 @@ def change_figure(changes: Mapping[str, Mapping[str, NDArray[Any]]], frames: Seq
         Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="same as the input"),
         *([Line2D([], [], color="0.3", linewidth=0.6, label="thin: means of the others")] if len(ratios) > 1 else []),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=TEXT_SIZE)
+    across = 2 if narrow else len(handles)
+    figure.legend(handles=handles, loc="outside lower center", ncols=across, frameon=False, fontsize=TEXT_SIZE)
     return figure
+
+
+def _change_panels(rows: Sequence[int], *, narrow: bool) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure and its pairs of panels, (n, 2), each pair of a height in rows of text."""
+    height = 0.9 + sum(0.3 + 0.18 * row for row in rows)
+    heights = [1.5 + row for row in rows]
+    if narrow:
+        figure = Figure((NARROW_WIDTH, 2 * height), layout="constrained")
+        panels = figure.subplots(2 * len(rows), 1, height_ratios=[one for one in heights for _ in range(2)])
+        return figure, panels.reshape(-1, 2)
+    figure = Figure((FIGURE_WIDTH, height), layout="constrained")
+    return figure, figure.subplots(
+        len(rows), 2, squeeze=False, sharex="col", width_ratios=[1, 1.35], height_ratios=heights
+    )
 
 
 def component_figure(

@@ -20,6 +20,7 @@ from image_translation.frame import Crop
 
 MAX_SIDE = 1024  # pixels of the longer side; larger images are downscaled
 FIELD_SIDE = 320  # pixels of the longer side of an image of the full field
+NARROW_SCREEN = 600  # CSS pixels of the width up to which figures for narrow screens are shown
 _MIN_TILE_WIDTH = 140  # CSS pixels
 _STYLE = """
 .it-name { margin: .9rem 0 .35rem; font-weight: 600; border-bottom: 1px solid rgba(128,128,128,.4); }
@@ -81,21 +82,22 @@ def comparison(columns: Sequence[tuple[str, Sequence[Tile]]], legend: str = "") 
     Parameters
     ----------
     columns
-        Name and tiles of each variant. Tiles of the same name form a row; grey ones share a display window.
+        Name and tiles of each variant. Tiles of the same name form a row; grey ones share a display window. Those that
+        not all variants have, such as the inputs of different networks, follow one another in the first row.
     legend
         Meaning of the colours.
     """
     variants = [{tile.name: tile for tile in tiles} for _, tiles in columns]
+    common = [name for name in merge_names(variants) if all(name in tiles for tiles in variants)]
     parts = []
-    for name in merge_names(variants):
-        greys = [tiles[name].image for tiles in variants if name in tiles and tiles[name].image.ndim == 2]
+    others = [(label, tile) for label, tiles in columns for tile in tiles if tile.name not in common]
+    if others:
+        inside = "".join(figure(tile, f"{label}: {tile.name}") for label, tile in others)
+        parts.append(_section("only in one", _grid(_MIN_TILE_WIDTH, inside), "grid-column:1/-1"))
+    for name in common:
+        greys = [tiles[name].image for tiles in variants if tiles[name].image.ndim == 2]
         window = display_window(greys) if greys else None
-        cells = []
-        for (label, _), tiles in zip(columns, variants, strict=True):
-            if name in tiles:
-                cells.append(figure(tiles[name], label, window))
-            else:
-                cells.append(f'<figure class="it-tile"><figcaption>{escape(label)}: none</figcaption></figure>')
+        cells = [figure(tiles[name], label, window) for (label, _), tiles in zip(columns, variants, strict=True)]
         row = f'<div class="it-row" style="grid-template-columns:repeat({len(columns)},minmax(0,1fr))">'
         parts.append(_section(name, f"{row}{''.join(cells)}</div>"))
     return _page(_grid(_MIN_TILE_WIDTH * len(columns) + 30 * len(columns), "".join(parts)), legend)
@@ -204,12 +206,20 @@ def note(text: str) -> str:
     return f'<p style="font-size:.75rem;line-height:1.4;opacity:.75;margin:0">{escape(text)}</p>'
 
 
-def embed_figure(matplotlib_figure: Figure, alt: str) -> str:
-    """Return a matplotlib figure as an embedded PNG."""
+def embed_figure(matplotlib_figure: Figure, alt: str, narrow: Figure | None = None) -> str:
+    """Return a matplotlib figure as an embedded PNG, with another one for narrow screens if that is given."""
+    image = (
+        f'<img alt="{escape(alt)}" style="width:100%;max-width:{FIGURE_WIDTH:.1f}in" src="{_png(matplotlib_figure)}">'
+    )
+    if narrow is None:
+        return image
+    return f'<picture><source media="(max-width: {NARROW_SCREEN}px)" srcset="{_png(narrow)}">{image}</picture>'
+
+
+def _png(matplotlib_figure: Figure) -> str:
     buffer = io.BytesIO()
     matplotlib_figure.savefig(buffer, format="png", dpi=150)
-    uri = _data_uri(buffer.getvalue())
-    return f'<img alt="{escape(alt)}" style="width:100%;max-width:{FIGURE_WIDTH:.1f}in" src="{uri}">'
+    return _data_uri(buffer.getvalue())
 
 
 def _page(inside: str, legend: str) -> str:
@@ -217,8 +227,8 @@ def _page(inside: str, legend: str) -> str:
     return f'<style>{_STYLE}</style><div class="it-page">{inside}{below}</div>'
 
 
-def _section(name: str, inside: str) -> str:
-    return f'<section><div class="it-name">{escape(name)}</div>{inside}</section>'
+def _section(name: str, inside: str, style: str = "") -> str:
+    return f'<section style="{style}"><div class="it-name">{escape(name)}</div>{inside}</section>'
 
 
 def _grid(min_width: int, inside: str) -> str:

@@ -1,13 +1,15 @@
 """The command ``inspect``: its arguments, and the start of the page."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.stores import phase, write_image
 
-from image_translation.cli import inspect
 from image_translation.cli.commands import main
 from image_translation.explorer.presets import Presets
+from image_translation.explorer.server import PageServer
 from image_translation.frame import Crop
 
 
@@ -16,12 +18,22 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_image(tmp_path_factory.mktemp("movie") / "cells.ome.zarr", phase(6, (40, 52)))
 
 
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Address, notebook, arguments, and whether a browser is opened, of each page that would be served."""
+    pages: list[tuple[Any, ...]] = []
+
+    def record(server: PageServer, notebook: Path, arguments: list[str], *, browser: bool) -> None:
+        pages.append((server.address, notebook, arguments, browser))
+        server.listener.close()
+
+    monkeypatch.setattr(PageServer, "run", record)
+    return pages
+
+
 def test_without_an_output_the_page_is_opened(
-    tiny_checkpoint: Path, movie: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_checkpoint: Path, movie: Path, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    started: list[list[str]] = []
-    monkeypatch.setattr(inspect.os, "execv", lambda _, command: started.append(command))
-    monkeypatch.setattr(inspect.subprocess, "call", lambda _: 0)
     given = [
         "--time",
         "2",
@@ -37,18 +49,55 @@ def test_without_an_output_the_page_is_opened(
         "--compare",
         "3",
     ]
-    with pytest.raises(SystemExit):
-        main(["inspect", "-c", str(tiny_checkpoint), "-m", str(movie), *given, "--port", "2718", "--no-browser"])
-    (command,) = started
-    middle = command.index("--")
-    assert command[1:middle] == ["-m", "marimo", "-y", "run", str(inspect.PAGE), "--port", "2718", "--headless"]
-    assert inspect.PAGE.exists()
-    arguments = command[middle + 1 :]
+    assert main(["inspect", "-c", str(tiny_checkpoint), "-m", str(movie), *given, "--no-browser"]) == 0
+    assert main(["inspect", "--no-token"]) == 0
+    (address, notebook, arguments, browser), (open_address, *_, open_browser) = served
+    assert notebook.exists()
     presets = Presets(
         str(tiny_checkpoint), str(movie), None, 2, 0, 3, ("a", "b c"), Crop(1, 2, 3, 4), "stem", None, "auto"
     )
     assert arguments == presets.to_arguments()
-    assert "The page opens" in capsys.readouterr().out
+    assert (browser, open_browser) == (False, True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"Press Ctrl-C to stop the page at {address}"
+    assert "?access_token=" in address
+    assert said[1] == f"Press Ctrl-C to stop the page at {open_address}"
+    assert "access_token" not in open_address
+    assert said[2].startswith("It asks for no token: every user of this machine")
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999", "abc", "2718.0", ""])
+def test_invalid_ports_are_refused(
+    port: str, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["inspect", "--port", port])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"argument --port: '{port}' is not a port; give a number from 1 to 65535, or leave it out" in line
+    assert served == []
+
+
+def test_a_port_in_use_is_refused(caplog: pytest.LogCaptureFixture, served: list[tuple[Any, ...]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        assert main(["inspect", "--port", str(port)]) == 1
+    assert f"--port {port}: in use at 127.0.0.1" in caplog.text
+    assert served == []
+
+
+@pytest.mark.parametrize("files", [[], ["-o", "out"]])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    files: list[str], movie: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, served: list[tuple[Any, ...]]
+) -> None:
+    (tmp_path / "broken.zarr").mkdir()
+    files = [str(tmp_path / name) if name == "out" else name for name in files]
+    asked = ["-c", "demo_ckpt", "-m", str(tmp_path / "broken.zarr"), "--device", "cuda:99"]
+    assert main(["inspect", *asked, *files]) == 2
+    assert main(["smooth", "-c", "demo_ckpt", "-m", str(movie), "-o", str(tmp_path / "o"), *asked[-2:]]) == 2
+    first, second = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert first == second
+    assert "--device cuda:99: not available here; choose auto or one of" in first
+    assert served == []
 
 
 @pytest.mark.parametrize(
@@ -62,8 +111,11 @@ def test_without_an_output_the_page_is_opened(
         (["-o", "out", "-c", "demo_ckpt"], "-o requires a movie: give -m"),
         (
             ["-o", "out", "-c", "demo_ckpt", "-m", "demo_movie", "--port", "1"],
-            "--port and --no-browser are for the page",
+            "--port is for the page",
         ),
+        (["-o", "out", "-c", "demo_ckpt", "-m", "demo_movie", "--no-token"], "--no-token is for the page"),
+        (["--no-token", "--host", "0.0.0.0"], "--no-token with --host 0.0.0.0"),
+        (["--host", "no-such-host.invalid"], "--host no-such-host.invalid: unknown"),
     ],
 )
 def test_options_of_the_page_and_of_files_exclude_each_other(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from marimo import MarimoStopError
@@ -75,6 +75,27 @@ def test_sources_are_names_or_paths(tmp_path: Path) -> None:
     path = page.source_controls("checkpoint", str(tmp_path / "a.ckpt"))
     assert page.selected_source(path) == str(tmp_path / "a.ckpt")
     assert len(page.visible_controls(path)) == 3
+
+
+def test_browsing_starts_in_the_working_directory_without_hidden_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (".cache", "data", "data/.hidden", "data/a.zarr"):
+        (tmp_path / name).mkdir()
+    for name in (".secret.ckpt", "b.ckpt", "notes.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+    def listed(kind: Literal["movie", "checkpoint"], *directories: str) -> list[str]:
+        browser = page.source_controls(kind, "demo_movie")["browser"]
+        start = Path(browser._component_args["initial-path"])
+        assert start == tmp_path
+        answer = browser._list_directory(SimpleNamespace(path=str(start.joinpath(*directories))))
+        return [file["name"] for file in answer.files]
+
+    assert listed("movie") == ["data"]
+    assert listed("movie", "data") == ["a.zarr"]
+    assert listed("checkpoint") == ["data", "b.ckpt"]
 
 
 def test_only_sources_that_are_not_local_have_a_fetch_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,10 @@ from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+from matplotlib.figure import Figure
+
+from benchmarks.browser import chromium, find_chromium
 from image_translation.figures import html_report
 from image_translation.figures.html_report import Section, write_html_report
 
@@ -65,6 +69,26 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.words.count(evil) == 6
     assert next(attributes["alt"] for tag, attributes in page.tags if tag == "img") == evil
+
+
+@pytest.mark.slow
+def test_figures_can_be_read_on_a_phone(tmp_path: Path) -> None:
+    if find_chromium() is None:
+        pytest.skip("there is no Chromium here")
+    figure = Figure((180 / 25.4, 2))
+    sections = make_sections(tmp_path)
+    figure.savefig(tmp_path / "a.png", dpi=150)
+    write_html_report(tmp_path / "r.html", "Title", [], {}, sections[:1])
+    with chromium() as new_page:
+        for width, least in ((390, 640), (1280, 640)):
+            page = new_page(width, 800)
+            page.goto((tmp_path / "r.html").as_uri())
+            box = page.get_by_alt_text("heading").bounding_box()
+            assert box is not None
+            assert box["width"] >= least  # 7 points are 9 pixels
+            assert (
+                page.evaluate("document.documentElement.scrollWidth") <= width
+            )  # the figure is scrolled, not the page
 
 
 def test_files_that_are_too_large_are_named(tmp_path: Path, monkeypatch: object) -> None:

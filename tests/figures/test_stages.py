@@ -29,6 +29,17 @@ def test_change_is_drawn_relative_to_the_input():
     assert left.get_title(loc="left") == "a movie"
 
 
+def test_panels_of_a_narrow_figure_are_below_each_other():
+    figure = draw(change_figure({LONG: movie(0.5, 3.0)}, range(20, 31), narrow=True))
+    upper, lower = panels_of(figure)
+    assert upper.get_position().y0 > lower.get_position().y1
+    for axes in (upper, lower):
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["input", "stage 0", "stage 1"]
+    assert upper.get_xlim() != lower.get_xlim()
+    assert figure.get_figwidth() < 4
+    assert overlapping_texts(figure) == []
+
+
 def test_percentile_band_lies_within_the_panel():
     changes = np.linspace(0, 8, 101)
     left = panels_of(draw(change_figure({"m": {"input": np.ones(101), "stem": changes}}, range(102))))[0]

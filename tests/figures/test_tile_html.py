@@ -65,13 +65,21 @@ def test_names_are_escaped() -> None:
     assert 'alt="&lt;b&gt;&amp;&quot;&#x27;"' in tile_html.figure(tile)
 
 
-def test_grey_tiles_of_a_comparison_share_a_display_window_and_missing_ones_are_named() -> None:
+def test_grey_tiles_of_a_comparison_share_a_display_window() -> None:
     dark, bright = np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32)
-    columns = [("one", [Tile("input", dark), Tile("truth", dark)]), ("other", [Tile("input", bright)])]
-    html = tile_html.comparison(columns, "")
-    first, second, _ = decode_images(html)
+    html = tile_html.comparison([("one", [Tile("input", dark)]), ("other", [Tile("input", bright)])], "")
+    first, second = decode_images(html)
     assert (first.max(), second.min()) == (0, 255)
-    assert "other: none" in html
+
+
+def test_tiles_that_one_column_alone_has_leave_no_empty_places() -> None:
+    first, second, third, common = (Tile(name, colours(8, 8)) for name in ("Phase", "Nuclei", "Membrane", "stem"))
+    html = tile_html.comparison([("one", [first, common]), ("other", [second, third, common])], "")
+    for shown, tile in zip(decode_images(html), (first, second, third, common, common), strict=True):
+        np.testing.assert_array_equal(shown, tile.image)
+    assert html.count("<figure") == 5
+    for caption in ("one: Phase", "other: Nuclei", "other: Membrane", "one", "other"):
+        assert f"<b>{caption}</b>" in html
 
 
 def test_large_images_are_downscaled() -> None:
@@ -103,3 +111,6 @@ def test_a_document_is_self_contained() -> None:
     assert "<title>a title</title>" in html
     assert not re.search(r"(src|href)=\"(?!data:)", html)
     assert decode_images(html)[0].shape[:2] == (150, 300)
+    html = tile_html.embed_figure(figure, "a drawing", Figure((1, 2)))
+    assert [image.shape[:2] for image in decode_images(html)] == [(300, 150), (150, 300)]
+    assert '<source media="(max-width: 600px)" srcset="data:' in html
