@@ -20,7 +20,7 @@ from image_translation.cli.arguments import (  # noqa: E402
     parse_frames,
     parse_path,
 )
-from image_translation.cli.program import HelpFormatter, Parser, execute, run_process, say  # noqa: E402
+from image_translation.cli.program import HelpFormatter, Parser, announce, execute, run_process, say  # noqa: E402
 
 REGISTERED = ("pretrained_ckpt", "movie")
 EMBEDDED = ("demo_ckpt", "demo_movie")
@@ -102,6 +102,7 @@ def _draw(arguments: argparse.Namespace) -> None:
     if any(one in (other, *other.parents) for one, other in (places, places[::-1])):
         raise UsageError(f"-o {output}: must not hold the results {results}, nor lie inside them; choose another -o")
     require_replaceable(output)
+    announce("loading PyTorch")
 
     from image_translation.data.http import UnreachableError
     from image_translation.metrics.score_card import format_score_card, score_cards

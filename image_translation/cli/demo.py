@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from image_translation.cli.arguments import parse_path
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = SmoothOptions("demo_ckpt", "demo_movie", arguments.output)
     options.check()
+    announce("loading PyTorch")
     from image_translation import data
     from image_translation.metrics.score_card import format_score_card, score_cards
     from image_translation.staining.output_directory import FIGURES, belongs_to

@@ -3,7 +3,7 @@
 import argparse
 
 from image_translation.cli.arguments import add_overwrite, add_positions, collect, parse_path
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = collect(EvaluationOptions, arguments, channels=tuple(dict.fromkeys(arguments.channels)))
     options.check()
+    announce("loading PyTorch")
     from image_translation.evaluation.plan import make_plan
     from image_translation.evaluation.report import format_scores
     from image_translation.evaluation.run import evaluate

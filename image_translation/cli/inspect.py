@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from image_translation.cli.arguments import add_device, add_overwrite, collect, parse_frames, parse_path
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 from image_translation.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def _write(arguments: argparse.Namespace) -> None:
         raise UsageError("--port and --no-browser are for the page, which is opened without -o")
     options = collect(InspectOptions, arguments)
     options.check()
+    announce("loading PyTorch")
     from image_translation.explorer.export import make_plan, write_inspection
 
     write_inspection(make_plan(options))

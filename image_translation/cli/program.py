@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
         0 when done, 1 if the run failed, 2 for wrong usage, 130 when interrupted.
     """
     level = logging.DEBUG if arguments.verbose else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format=f"{PROGRAM}: %(message)s", handlers=[_LogHandler(sys.stderr)])
     _log.setLevel(level)
     try:
         with _exit_soon_when_interrupted():
@@ -75,6 +75,21 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         nothing: tuple[object, ...] = (None, False, [], (None, None))
         silent = action.nargs == 0 or action.default in nothing
         return action.help if silent else super()._get_help_string(action)
+
+
+class _LogHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic at run time
+    """Writes log messages to stderr, above the progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from image_translation.progress_bar import above_bar
+
+        with above_bar():
+            super().emit(record)
+
+
+def announce(text: str) -> None:
+    """Log what the program is about to do; call it before imports that take seconds."""
+    _log.info("%s", text)
 
 
 def say(text: object) -> None:

@@ -11,7 +11,7 @@ from image_translation.cli.arguments import (
     parse_frames,
     parse_path,
 )
-from image_translation.cli.program import PROGRAM, say
+from image_translation.cli.program import PROGRAM, announce, say
 
 if TYPE_CHECKING:
     from image_translation.staining.options import SmoothOptions
@@ -110,6 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
     options.check()
     if arguments.dry_run and _report_missing(options):
         return
+    announce("loading PyTorch")
     from image_translation.staining.plan import make_plan
 
     plan = make_plan(options)

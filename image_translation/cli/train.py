@@ -3,7 +3,7 @@
 import argparse
 
 from image_translation.cli.arguments import add_device, add_overwrite, add_positions, collect, parse_path
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = collect(TrainOptions, arguments)
     options.check()
+    announce("loading PyTorch, Lightning and VisCy")
     from image_translation.training.plan import make_plan
 
     plan = make_plan(options)

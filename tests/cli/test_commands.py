@@ -175,7 +175,7 @@ def test_kill_interrupt_and_resume(
     assert "Traceback" not in err
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
 
-    monkeypatch.setattr(run_module, "write_figures", lambda *arguments: arguments[-1].mkdir())
+    monkeypatch.setattr(run_module, "write_figures", lambda *arguments, **_: arguments[-1].mkdir())
     assert main(["smooth", *cut]) == 0
     assert main(["smooth", *arguments, "-o", str(tmp_path / "whole")]) == 0
     for method in ("raw", "window", "savgol"):

@@ -45,7 +45,7 @@ def workers() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_no_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def draw_nothing(*arguments: Any) -> None:
+    def draw_nothing(*arguments: Any, **_: Any) -> None:
         arguments[-1].mkdir()
 
     monkeypatch.setattr(run, "write_figures", draw_nothing)
