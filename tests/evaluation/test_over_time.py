@@ -224,4 +224,5 @@ def test_mismatching_stores_are_one_line_errors(
     (stores / "empty").mkdir()
     assert evaluate(*[argument.replace("{}", str(stores)) for argument in arguments]) == 2
     assert text.replace("{}", str(stores)) in caplog.text
-    assert len(caplog.text.splitlines()) == 1
+    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == ["ERROR"]
+    assert "\n" not in caplog.records[-1].message
