@@ -151,8 +151,8 @@ class _Layout:
 
 def _to_uint8(image: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
     low, high = window
-    scaled = (np.nan_to_num(image, nan=low) - low) * (255 / (high - low))
-    return np.clip(scaled, 0, 255).astype(np.uint8)
+    shown = np.clip(np.nan_to_num(image, nan=low), low, high)  # first, because extreme values would overflow
+    return np.clip((shown - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
 
 
 def _resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

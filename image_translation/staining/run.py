@@ -227,7 +227,13 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
     flat = [result.position for result in results if result.statistics.degenerate]
     if flat:
         _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", listing(flat))
-    invalid = {result.name: result.invalid for result in results if result.invalid}
+    failed = {result.name: result.failed for result in results if result.failed}
+    if failed:
+        _log.warning(
+            "frames are NaN in the results, because the network gave no finite image (look for extreme pixels): %s",
+            "; ".join(f"{name}: {listing(numbers)}" for name, numbers in failed.items()),
+        )
+    invalid = {r.name: [t for t in r.invalid if t not in r.failed] for r in results if len(r.invalid) > len(r.failed)}
     if invalid:
         _log.warning(
             "%d invalid frames (zero, constant or not finite) are NaN in the results: %s",

@@ -117,6 +117,11 @@ def test_names_are_not_parsed_as_math(tmp_path: Path) -> None:
     assert len(frames) == 1
 
 
+def test_extreme_pixels_are_black_or_white() -> None:
+    image = np.array([[-3e38, 0.5, 3e38]], dtype=np.float32)
+    np.testing.assert_array_equal(grey_image(image, (-1e-3, 1))[0, :, 0], [0, 127, 255])
+
+
 def test_images_are_scaled_to_the_display_window() -> None:
     image = np.array([[0, 1, 2, 3, np.nan]], dtype=np.float32)
     np.testing.assert_array_equal(grey_image(image, (1, 3))[0, :, 0], [0, 0, 127, 255, 0])

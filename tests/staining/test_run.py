@@ -311,6 +311,16 @@ def test_a_network_without_finite_predictions_is_an_error(
     assert "the network gave no finite image" in caplog.text
 
 
+def test_a_frame_of_extreme_pixels_is_named(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And there is no warning of NumPy, which would be an error here."""
+    data = phase(6)
+    data[1], data[4, ..., 2, 2] = 0, 3e38
+    movie = write_image(tmp_path / "in.zarr", data)
+    assert run(movie, "--methods", "raw", "motion", "--normalization", "none") == 0
+    assert "because the network gave no finite image (look for extreme pixels): fov z0: 4" in caplog.text
+    assert "1 invalid frames (zero, constant or not finite) are NaN in the results: fov z0: 1" in caplog.text
+
+
 def test_a_blank_position_does_not_stop_a_plate(run: Any, tmp_path: Path) -> None:
     movies = {"A/1/0": phase(), "A/2/0": np.zeros_like(phase())}
     assert run(write_plate(tmp_path / "in.zarr", movies)) == 0
