@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add_positions(parser)
     add_device(parser)
     add_overwrite(parser, "results of other options")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more, and show all rows of score cards")
     parser.set_defaults(run=_draw)
     return parser
 
@@ -105,7 +105,8 @@ def _draw(arguments: argparse.Namespace) -> None:
     announce("loading PyTorch")
 
     from image_translation.data.http import UnreachableError
-    from image_translation.metrics.score_card import format_score_card, score_cards
+    from image_translation.metrics.score_card import score_cards
+    from image_translation.metrics.score_card_text import format_score_cards
     from image_translation.staining.output_directory import FIGURES
     from image_translation.staining.plan import make_plan
     from image_translation.staining.run import smooth_movie
@@ -116,8 +117,7 @@ def _draw(arguments: argparse.Namespace) -> None:
         raise DataError(f"{error}\n  Or use --demo, which needs no download.") from error
     rows = smooth_movie(plan)
     replace_figures(results / FIGURES, output)
-    for card in score_cards(rows):
-        say(f"{format_score_card(card)}\n")
+    say(f"{format_score_cards(score_cards(rows), verbose=arguments.verbose)}\n")
     say(output)
 
 

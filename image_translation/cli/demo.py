@@ -23,14 +23,15 @@ def run(arguments: argparse.Namespace) -> None:
     options.check()
     announce("loading PyTorch")
     from image_translation import data
-    from image_translation.metrics.score_card import format_score_card, score_cards
+    from image_translation.metrics.score_card import score_cards
+    from image_translation.metrics.score_card_text import format_score_cards
     from image_translation.staining.output_directory import FIGURES, belongs_to
     from image_translation.staining.plan import make_plan
     from image_translation.staining.run import smooth_movie
 
     # Only results of an earlier demo are replaced.
     options = replace(options, overwrite=belongs_to(options.output, data.locate(options.movie)))
-    for card in score_cards(smooth_movie(make_plan(options))):
-        say(format_score_card(card))
+    cards = score_cards(smooth_movie(make_plan(options)))
+    say(f"{format_score_cards(cards, verbose=arguments.verbose)}\n")
     say(f"figures: {arguments.output / FIGURES}")
     say(arguments.output)

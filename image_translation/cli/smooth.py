@@ -120,9 +120,13 @@ def run(arguments: argparse.Namespace) -> None:
 
         say(describe(find_existing(plan).plan))
     else:
+        from image_translation.metrics.score_card import score_cards
+        from image_translation.metrics.score_card_text import format_score_cards
         from image_translation.staining.run import smooth_movie
 
-        smooth_movie(plan)
+        text = format_score_cards(score_cards(smooth_movie(plan)), verbose=arguments.verbose)
+        if text:
+            say(f"{text}\n")
     say(options.output)
 
 

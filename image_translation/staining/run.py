@@ -196,7 +196,7 @@ def _failed(failures: Sequence[Failure], total: int, plan: Plan) -> DataError:
     skips = " ".join(f"--skip {failure.position}" for failure in failures[:LISTED_FAILURES])
     return DataError(
         f"{len(failures)} of {total} positions failed: {names}. The others are finished and kept in "
-        f"{plan.options.output}: repeat the command once these are repaired, or leave them out with {skips}"
+        f"{plan.options.output}: fix them and repeat the command, or leave them out with {skips}"
     )
 
 

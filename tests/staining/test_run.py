@@ -209,7 +209,7 @@ def test_a_failing_position_does_not_stop_the_others(
     assert run(movie, "--skip", "A/2/*", output=tmp_path / "without") == 0
     chunk = movie / "A/2/0/0" / str(frame) / "0/0/0/0"
     time, content = chunk.stat().st_mtime_ns, truncate(chunk)
-    for output in ("mended", "left_out"):
+    for output in ("fixed", "left_out"):
         caplog.clear()
         assert run(movie, output=tmp_path / output) == 1
         assert f"A/2/0: cannot read frame {frame}" in caplog.text
@@ -224,9 +224,9 @@ def test_a_failing_position_does_not_stop_the_others(
     assert snapshot(tmp_path / "left_out") == snapshot(tmp_path / "without")
     chunk.write_bytes(content)
     os.utime(chunk, ns=(time, time))  # recorded in the provenance
-    assert run(movie, output=tmp_path / "mended") == 0
+    assert run(movie, output=tmp_path / "fixed") == 0
     assert len(calls) == 13
-    assert snapshot(tmp_path / "mended") == snapshot(tmp_path / "whole")
+    assert snapshot(tmp_path / "fixed") == snapshot(tmp_path / "whole")
 
 
 def test_all_positions_fail(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
