@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from image_translation.errors import ImageTranslationError
+from image_translation.errors import DataError, ImageTranslationError
 
 PROGRAM = "image-translation"
 INTERRUPTED = 130
@@ -52,12 +52,29 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def run_process(main: Callable[[], int]) -> NoReturn:
     """Run a command as a process, and end it with the command's exit code."""
+    _open_closed_streams()
     code = main()
     if code == INTERRUPTED:
         # Threads and exit handlers of libraries would keep the user waiting after Ctrl-C.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Connect standard streams that the caller closed to the null device.
+
+    Else the next files that are opened, such as chunks of a store, get their numbers, and what libraries print lands in
+    them.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    # None where they were closed.
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,9 +110,21 @@ def announce(text: str) -> None:
 
 
 def say(text: object) -> None:
-    """Print a result to stdout."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Print a result to stdout; nothing if its reader is gone, as after ``| head -1``.
+
+    Raises
+    ------
+    DataError
+        If stdout cannot be written to, as on a full disk.
+    """
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Else Python would try again when it exits, and fail with another exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise DataError(f"stdout cannot be written to: {error.strerror}") from error
 
 
 @contextmanager

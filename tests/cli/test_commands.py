@@ -146,6 +146,7 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
     raise AssertionError(f"the run ended before frame {count}: {process.communicate()}")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize(("version", "kill"), [("0.4", False), ("0.5", True)])
