@@ -12,7 +12,7 @@ class ImageTranslationError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return shortened(printable(super().__str__()))
 
 
 class UsageError(ImageTranslationError):
@@ -33,14 +33,18 @@ def first_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Replace characters that would control a terminal by their escapes such as ``\x1b``, and shorten long texts.
+    r"""Replace characters that would control a terminal by their escapes such as ``\x1b``; ends of lines are kept.
 
-    Names in files and arguments can contain anything. Ends of lines are kept.
+    Names in files and arguments can contain anything.
     """
-    shown = "".join(
+    return "".join(
         character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
     )
-    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}... ({len(shown)} characters)"
+
+
+def shortened(text: str) -> str:
+    """Cut a message that is too long to be read."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}... ({len(text)} characters)"
 
 
 def listing(items: Sequence[object], limit: int = 20) -> str:

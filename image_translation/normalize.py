@@ -194,8 +194,9 @@ def apply(image: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
         unsigned integers, in blocks, without a float64 copy of the image.
     """
     out = np.empty(image.shape, np.float32)
-    np.subtract(image, statistics.center, out=out, dtype=np.float64, casting="same_kind")
-    return np.divide(out, np.float32(statistics.scale), out=out)
+    with np.errstate(over="ignore"):  # what float32 cannot represent is infinite, and spoils the prediction visibly
+        np.subtract(image, statistics.center, out=out, dtype=np.float64, casting="same_kind")
+        return np.divide(out, np.float32(statistics.scale), out=out)
 
 
 def is_valid(image: NDArray[Any]) -> bool:

@@ -21,7 +21,7 @@ from image_translation.cli.arguments import (  # noqa: E402
     parse_name_or_path,
     parse_path,
 )
-from image_translation.cli.program import HelpFormatter, Parser, execute, run_process, say  # noqa: E402
+from image_translation.cli.program import HelpFormatter, Parser, announce, execute, run_process, say  # noqa: E402
 
 REGISTERED = ("pretrained_ckpt", "movie")
 EMBEDDED = ("demo_ckpt", "demo_movie")
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add_positions(parser)
     add_device(parser)
     add_overwrite(parser, "results of other options")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more, and show all rows of score cards")
     parser.set_defaults(run=_draw)
     return parser
 
@@ -111,9 +111,11 @@ def _draw(arguments: argparse.Namespace) -> None:
     if any(one in (other, *other.parents) for one, other in (places, places[::-1])):
         raise UsageError(f"-o {output}: must not hold the results {results}, nor lie inside them; choose another -o")
     require_replaceable(output)
+    announce("loading PyTorch")
 
     from image_translation.data.http import UnreachableError
-    from image_translation.metrics.score_card import format_score_card, score_cards
+    from image_translation.metrics.score_card import score_cards
+    from image_translation.metrics.score_card_text import format_score_cards
     from image_translation.staining.output_directory import FIGURES
     from image_translation.staining.plan import make_plan
     from image_translation.staining.run import smooth_movie
@@ -124,8 +126,7 @@ def _draw(arguments: argparse.Namespace) -> None:
         raise DataError(f"{error}\n  Or use --demo, which needs no download.") from error
     rows = smooth_movie(plan)
     replace_figures(results / FIGURES, output)
-    for card in score_cards(rows):
-        say(f"{format_score_card(card)}\n")
+    say(f"{format_score_cards(score_cards(rows), verbose=arguments.verbose)}\n")
     say(output)
 
 

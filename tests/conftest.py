@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,14 @@ def tiny_model(tiny_checkpoint: Path, network_class: Any) -> tuple[ModelSpec, to
     """The description and the network of `tiny_checkpoint`."""
     spec, state = read_spec(tiny_checkpoint)
     return spec, build_network(spec, state)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let started processes receive SIGINT even if this one was started with it ignored, as in the background."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a new process does not inherit
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ def test_statistics_are_read_from_metadata_for_each_method() -> None:
     assert normalize.from_metadata({}, "Phase3D", "none") == Statistics(0.0, 1.0, "none")
 
 
+def test_what_float32_cannot_hold_is_infinite_without_a_warning() -> None:
+    image = np.array([[3e38, 0.0], [-3e38, 1.0]], np.float32)
+    found = normalize.apply(image, Statistics(0.0, 0.1, "estimated"))
+    np.testing.assert_allclose(found, [[np.inf, 0], [-np.inf, 10]])
+
+
 @pytest.mark.parametrize(
     "found",
     [

@@ -446,6 +446,7 @@ def test_the_archive_described_in_the_guide_is_the_default(client: Client) -> No
     assert client.server.uploads() == ["image_translation_outputs.tar.gz"]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_upload_says_how_to_continue_and_cleans_up(client: Client) -> None:
     client.server.fail("upload", "stall")
     process = client.start(*FILES)

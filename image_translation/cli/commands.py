@@ -57,7 +57,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, text in COMMANDS.items():
         one = commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=HelpFormatter)
-        one.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+        one.add_argument("-v", "--verbose", action="store_true", help="say more, and show all rows of score cards")
         if command in {None, name}:
             module = import_module(f"image_translation.cli.{name}")
             module.add_arguments(one)

@@ -3,7 +3,7 @@
 import argparse
 
 from image_translation.cli.arguments import add_overwrite, add_positions, collect, parse_path
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,14 +83,16 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = collect(EvaluationOptions, arguments, channels=tuple(dict.fromkeys(arguments.channels)))
     options.check()
+    announce("loading PyTorch")
     from image_translation.evaluation.plan import make_plan
     from image_translation.evaluation.report import format_scores
     from image_translation.evaluation.run import evaluate
-    from image_translation.metrics.score_card import format_score_card, score_cards
+    from image_translation.metrics.score_card import score_cards
+    from image_translation.metrics.score_card_text import format_score_cards
 
     result = evaluate(make_plan(options))
     texts = [format_scores(result.against_truth)] if result.against_truth else []
-    texts += map(format_score_card, score_cards(result.over_time))
+    texts.append(format_score_cards(score_cards(result.over_time), verbose=arguments.verbose))
     if options.tracking:
         from image_translation.evaluation.tracking import describe_references
 

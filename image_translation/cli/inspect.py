@@ -12,7 +12,7 @@ from image_translation.cli.arguments import (
     parse_name_or_path,
     parse_path,
 )
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 from image_translation.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def _write(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is for the page, which is opened without -o")
     options = collect(InspectOptions, arguments)
     options.check()
+    announce("loading PyTorch")
     from image_translation.explorer.export import make_plan, write_inspection
 
     write_inspection(make_plan(options))

@@ -1,6 +1,7 @@
 """How every command runs: one-line errors, exit codes, logs on stderr, results on stdout, and Ctrl-C."""
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from image_translation.errors import ImageTranslationError
+from image_translation.errors import DataError, ImageTranslationError, printable, shortened
 
 PROGRAM = "image-translation"
 INTERRUPTED = 130
@@ -33,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
         0 when done, 1 if the run failed, 2 for wrong usage, 130 when interrupted.
     """
     level = logging.DEBUG if arguments.verbose else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format=f"{PROGRAM}: %(message)s", handlers=[_LogHandler(sys.stderr)])
     _log.setLevel(level)
     try:
         with _exit_soon_when_interrupted():
@@ -53,6 +54,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def run_process(main: Callable[[], int]) -> NoReturn:
     """Run a command as a process, and end it with the command's exit code."""
+    _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: not every encoding has every character
     code = main()
     if code == INTERRUPTED:
         # Threads and exit handlers of libraries would keep the user waiting after Ctrl-C.
@@ -61,11 +65,28 @@ def run_process(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
+def _open_closed_streams() -> None:
+    """Connect standard streams that the caller closed to the null device.
+
+    Else the next files that are opened, such as chunks of a store, get their numbers, and what libraries print lands in
+    them.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    # None where they were closed.
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 class Parser(argparse.ArgumentParser):
     """Argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with one line and exit code 2."""
+        message = shortened(printable(message))
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
@@ -78,10 +99,40 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if silent else super()._get_help_string(action)
 
 
+class _LogHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic at run time
+    """Writes log messages to stderr, above the progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from image_translation.progress_bar import above_bar
+
+        with above_bar():
+            super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def announce(text: str) -> None:
+    """Log what the program is about to do; call it before imports that take seconds."""
+    _log.info("%s", text)
+
+
 def say(text: object) -> None:
-    """Print a result to stdout."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Print a result to stdout; nothing if its reader is gone, as after ``| head -1``.
+
+    Raises
+    ------
+    DataError
+        If stdout cannot be written to, as on a full disk.
+    """
+    try:
+        sys.stdout.write(f"{printable(str(text))}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Else Python would try again when it exits, and fail with another exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise DataError(f"stdout cannot be written to: {error.strerror}") from error
 
 
 @contextmanager

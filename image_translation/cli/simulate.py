@@ -3,7 +3,7 @@
 import argparse
 
 from image_translation.cli.arguments import collect, parse_path, parse_size
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 from image_translation.errors import UsageError
 
 _CAUSES = {
@@ -69,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate, and write the store."""
+    height, width = arguments.shape
+    movies = "" if arguments.positions is None else f"{arguments.positions} movies of "
+    announce(f"simulating {movies}{arguments.frames} frames of {height} x {width} pixels")
     from image_translation.data.simulated import simulated_positions, write_simulated_movie, write_simulated_plate
     from image_translation.simulation.spec import MovieSpec
 

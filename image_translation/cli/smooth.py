@@ -12,7 +12,7 @@ from image_translation.cli.arguments import (
     parse_name_or_path,
     parse_path,
 )
-from image_translation.cli.program import PROGRAM, say
+from image_translation.cli.program import PROGRAM, announce, say
 
 if TYPE_CHECKING:
     from image_translation.staining.options import SmoothOptions
@@ -122,6 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
     options.check()
     if arguments.dry_run and _report_missing(options):
         return
+    announce("loading PyTorch")
     from image_translation.staining.plan import make_plan
 
     plan = make_plan(options)
@@ -131,9 +132,13 @@ def run(arguments: argparse.Namespace) -> None:
 
         say(describe(find_existing(plan).plan))
     else:
+        from image_translation.metrics.score_card import score_cards
+        from image_translation.metrics.score_card_text import format_score_cards
         from image_translation.staining.run import smooth_movie
 
-        smooth_movie(plan)
+        text = format_score_cards(score_cards(smooth_movie(plan)), verbose=arguments.verbose)
+        if text:
+            say(f"{text}\n")
     say(options.output)
 
 

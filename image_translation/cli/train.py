@@ -10,7 +10,7 @@ from image_translation.cli.arguments import (
     parse_name_or_path,
     parse_path,
 )
-from image_translation.cli.program import say
+from image_translation.cli.program import announce, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = collect(TrainOptions, arguments)
     options.check()
+    announce("loading PyTorch, Lightning and VisCy")
     from image_translation.training.plan import make_plan
 
     plan = make_plan(options)

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from image_translation import normalize
 from image_translation.evaluation.plan import Series
 from image_translation.frame import Frame
 from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.rows import RAW, TRUTH, Row
+from image_translation.progress_bar import ProgressBar
 
 
 def score_over_time(series: Sequence[Series]) -> list[Row]:
@@ -33,7 +33,7 @@ def score_over_time(series: Sequence[Series]) -> list[Row]:
     """
     rows: list[Row] = []
     total = sum(len(one.frames) for one in series)
-    with tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True, desc="scoring") as bar:
+    with ProgressBar(total, "scoring") as bar:
         for one in series:
             for new in _score(one):
                 rows += new

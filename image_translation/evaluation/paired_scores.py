@@ -6,7 +6,6 @@ from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from image_translation import normalize
 from image_translation.errors import UsageError
@@ -21,6 +20,7 @@ from image_translation.metrics.objects import (
 )
 from image_translation.metrics.rows import ALL_POSITIONS, MEAN_OF_TRUTH, TRUTH, Row
 from image_translation.metrics.similarity import RANGE_PERCENTILES
+from image_translation.progress_bar import ProgressBar
 
 SEGMENTERS: dict[str, Segment] = {"threshold": find_objects, "cellpose": find_objects_with_cellpose}
 
@@ -96,7 +96,7 @@ def score_pairs(
     if unknown:
         raise UsageError(f"--objects {unknown[0]}: is not among the channels that are scored: {', '.join(channels)}")
     scores = PairedScores([], {}, {}, {}, segment)
-    with tqdm(total=2 * len(pairs), unit="image", disable=None, dynamic_ncols=True, desc="scoring images") as bar:
+    with ProgressBar(2 * len(pairs), "scoring images", "image") as bar:
         for channel in channels:
             own = [pair for pair in pairs if pair.channel == channel]
             has_objects = channel in objects if objects is not None else is_nuclear(channel)
@@ -106,7 +106,7 @@ def score_pairs(
 
 
 def _measure(
-    scores: PairedScores, pairs: Sequence[Pair], bar: "tqdm[None]", *, rescale: bool, objects: bool
+    scores: PairedScores, pairs: Sequence[Pair], bar: ProgressBar, *, rescale: bool, objects: bool
 ) -> tuple[float, float]:
     """Estimate what all images of a channel share; return the data range and the mean of the truth."""
     channel = pairs[0].channel
@@ -137,7 +137,7 @@ def _measure(
     return float(high - low), float(values.mean())
 
 
-def _score(scores: PairedScores, pairs: Sequence[Pair], bar: "tqdm[None]", data_range: float, mean: float) -> None:
+def _score(scores: PairedScores, pairs: Sequence[Pair], bar: ProgressBar, data_range: float, mean: float) -> None:
     known: set[Field] = set()
     for pair, predicted, truth in _valid(pairs, bar):
         scaled = scores.scales[pair.channel, pair.method].apply(predicted)
@@ -152,7 +152,7 @@ def _score(scores: PairedScores, pairs: Sequence[Pair], bar: "tqdm[None]", data_
             scores.rows.extend(_rows(pair, MEAN_OF_TRUTH, pixel_scores(np.full_like(truth, mean), truth, data_range)))
 
 
-def _valid(pairs: Iterable[Pair], bar: "tqdm[None]") -> Iterator[tuple[Pair, NDArray[np.float32], NDArray[np.float32]]]:
+def _valid(pairs: Iterable[Pair], bar: ProgressBar) -> Iterator[tuple[Pair, NDArray[np.float32], NDArray[np.float32]]]:
     for pair in pairs:
         images = pair.read()
         bar.update(1)

@@ -60,5 +60,6 @@ def evaluate(plan: EvaluationPlan) -> Evaluation:
         against_truth = scores.rows
         if options.output:
             options.output.mkdir(parents=True, exist_ok=True)
+            _log.info("drawing figures")
             write_report(plan, scores, options.output)
     return Evaluation(over_time, against_truth)

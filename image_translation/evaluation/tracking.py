@@ -9,7 +9,6 @@ from textwrap import fill
 import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import remove_small_objects
-from tqdm import tqdm
 
 from image_translation import normalize
 from image_translation.evaluation.alignment import Planes
@@ -18,6 +17,7 @@ from image_translation.evaluation.plan import Series
 from image_translation.metrics.objects import debris_area, find_objects, movie_threshold, typical_diameter
 from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_METRICS, TRUTH, Row
 from image_translation.metrics.tracking import Match, Movie, link_nuclei, match_nuclei, score_tracks
+from image_translation.progress_bar import ProgressBar
 
 _SAMPLED_FRAMES = 16  # from which the diameter of the nuclei and the threshold of a movie are estimated
 
@@ -51,7 +51,7 @@ def score_tracking(series: Sequence[Series]) -> list[Row]:
     work = [(one, one.nuclei, c) for one in series if one.nuclei for c in one.nuclei.channels]
     rows: list[Row] = []
     total = sum(len(one.frames) for one, _, _ in work)
-    with tqdm(total=total, unit="frame", disable=None, dynamic_ncols=True, desc="tracking nuclei") as bar:
+    with ProgressBar(total, "tracking nuclei") as bar:
         for one, nuclei, channel in work:
             rows += _score(one, nuclei, channel, bar)
     return rows
@@ -120,7 +120,7 @@ def _is_finite(image: NDArray[np.float32]) -> bool:
     return bool(np.isfinite(image).all())
 
 
-def _score(series: Series, nuclei: Nuclei, channel: int, bar: "tqdm[None]") -> list[Row]:
+def _score(series: Series, nuclei: Nuclei, channel: int, bar: ProgressBar) -> list[Row]:
     sources = {
         method: _Source(
             series.planes[method],

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from image_translation import data
 from image_translation.errors import DataError, UsageError
@@ -23,6 +22,7 @@ from image_translation.figures.tiles import comparison_figure, overview_figure
 from image_translation.network.devices import resolve_device
 from image_translation.omezarr.selection import select_frames, select_planes
 from image_translation.omezarr.store import Position, open_store
+from image_translation.progress_bar import ProgressBar
 
 DPI = 200
 
@@ -128,8 +128,7 @@ def write_inspection(plan: InspectionPlan) -> Path:
     figures = _stage_figures(plan, activations, colours)
     changes: dict[str, NDArray[np.float64]] = {}
     if len(plan.frames) > 1:
-        frames = tqdm(plan.frames, unit="frame", disable=None, dynamic_ncols=True, desc="inspecting")
-        changes = stage_changes(lambda t: plan.inspector.run(plan.read(t)), frames)
+        changes = _stage_changes(plan)
         if np.nan_to_num(changes[INPUT]).any():
             figures[CHANGE] = change_figure({Path(options.movie).name: changes}, list(plan.frames))
         else:
@@ -142,6 +141,17 @@ def write_inspection(plan: InspectionPlan) -> Path:
             (options.output / name).unlink(missing_ok=True)  # of an earlier run with other options
     (options.output / TABLE).write_text(stage_table(activations[options.time], colours, changes), encoding="utf-8")
     return options.output / OVERVIEW
+
+
+def _stage_changes(plan: InspectionPlan) -> dict[str, NDArray[np.float64]]:
+    with ProgressBar(len(plan.frames), "inspecting") as bar:
+
+        def run(t: int) -> Activations:
+            activations = plan.inspector.run(plan.read(t))
+            bar.update()
+            return activations
+
+        return stage_changes(run, plan.frames)
 
 
 def _stage_figures(

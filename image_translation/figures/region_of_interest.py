@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_STEP = 16  # pixels that a cell may move from frame to frame, along each axis
+_PERCENTILES = (0.5, 99.8)
 Corner = tuple[int, int]
 Region = tuple[slice, slice]
 
@@ -68,7 +69,8 @@ def track_cell(phase: NDArray[np.float32], stain: NDArray[np.float32], side: int
     n_frames, height, width = phase.shape
     sides = (min(side, height), min(side, width))
     contrast = np.sum([_local_contrast(np.nan_to_num(channel), sides) for channel in stain], axis=0)
-    usable = [bool(np.isfinite(frame).all() and frame.std() > 0) for frame in phase]
+    usable = [bool(np.isfinite(frame).all() and frame.max() > frame.min()) for frame in phase]
+    phase = _without_outliers(phase)
     best, chosen = -1.0, [(0, 0)] * n_frames
     for y in _grid_starts(height, sides[0], sides[0] // 4):
         for x in _grid_starts(width, sides[1], sides[1] // 4):
@@ -78,6 +80,13 @@ def track_cell(phase: NDArray[np.float32], stain: NDArray[np.float32], side: int
             if score > best:
                 best, chosen = score, path
     return _fit_steady_motion(chosen, (height - sides[0], width - sides[1]))
+
+
+def _without_outliers(phase: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Limit a movie to percentiles, scaled to between 0 and 1: squares of extreme pixels would overflow."""
+    values = phase[np.isfinite(phase)]
+    low, high = (float(limit) for limit in np.percentile(values, _PERCENTILES)) if values.size else (0.0, 1.0)
+    return ((np.clip(phase, low, high) - low) / ((high - low) or 1.0)).astype(np.float32)
 
 
 def _fit_steady_motion(path: Sequence[Corner], last: Corner) -> list[Corner]:

@@ -17,6 +17,8 @@ from image_translation.figures.style import RECOMMENDED
 
 MAX_WIDTH, MAX_HEIGHT = 1600, 1200  # pixels
 MAX_PANEL_WIDTH = 520  # pixels
+MAX_MAGNIFICATION = 4  # of small fields, unless their panels were narrower than the next number
+MIN_PANEL_WIDTH = 200  # pixels
 GAP, LABEL_HEIGHT, HEADER_HEIGHT = 8, 28, 32  # pixels: between panels, above each of them, above all
 DPI = 100
 FRAME_RATE = 8  # frames per second
@@ -26,8 +28,10 @@ BACKGROUND, FOREGROUND = "#15171A", "#F2F2F2"
 CHANNEL_COLOURS = ((0.1, 0.55, 1.0), (1.0, 0.5, 0.05), (0.0, 0.75, 0.45))
 CHANNEL_COLOUR_NAMES = ("blue", "orange", "green")
 # Every browser plays H.264; the other encoders are for builds of FFmpeg without libx264.
+# One thread, because x264 limits the bit rate of the same frames differently in each run if it uses several; few frames
+# in memory at a time.
 ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("libx264", {"preset": "faster", "crf": "20"}),
+    ("libx264", {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "rc-lookahead=5:bframes=0"}),
     ("libopenh264", {}),
     ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30"}),
     ("mpeg4", {"qscale": "4"}),
@@ -96,7 +100,9 @@ def write_video(
         FFmpeg has no suitable encoder.
     """
     layout = _Layout(names, size, legend)
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as file:
+    # With the protocol, because FFmpeg would take what is before a colon in the path for one.
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with av.open(f"file:{path}", "w", format="mp4", options=options) as file:
         stream = _add_stream(file, layout.background.shape, n_frames)
         for title, images in frames:
             frame = av.VideoFrame.from_ndarray(layout.draw(title, images), format="rgb24")
@@ -112,6 +118,7 @@ class _Layout:
         rows = -(-len(names) // columns)
         available = (MAX_HEIGHT - HEADER_HEIGHT) / rows - LABEL_HEIGHT - GAP, (MAX_WIDTH - GAP) / columns - GAP
         scale = min(available[0] / size[0], min(available[1], MAX_PANEL_WIDTH) / size[1])
+        scale = min(scale, max(MAX_MAGNIFICATION, MIN_PANEL_WIDTH / size[1]))
         self._size = (max(16, round(size[0] * scale)), max(16, round(size[1] * scale)))
         height, width = self._size
         self._corners = {}
@@ -144,8 +151,8 @@ class _Layout:
 
 def _to_uint8(image: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
     low, high = window
-    scaled = (np.nan_to_num(image, nan=low) - low) * (255 / (high - low))
-    return np.clip(scaled, 0, 255).astype(np.uint8)
+    shown = np.clip(np.nan_to_num(image, nan=low), low, high)  # first, because extreme values would overflow
+    return np.clip((shown - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
 
 
 def _resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -7,9 +7,10 @@ Start with `evaluator`; `docs/metrics.md` explains every metric.
 - `motion`, `flicker`: optical flow of the reference, and change along it
 - `registration`: displacement against the raw prediction
 - `reference`: intensity scale and resolution of the truth relative to the prediction
+- `intensity_range`: scaling of extreme intensities, which float32 arithmetic would lose
 - `lag`, `drift`, `tracks`: scores of complete movies: delay, intensity drift, variation of nuclei
 - `rows`: the tidy table of metrics, and CSV
-- `criteria`, `score_card`: limits of the metrics, and the ranking of the methods by them
+- `criteria`, `score_card`, `score_card_text`: limits of the metrics, the ranking of the methods by them, and its text
 - `tracking`: tracks of nuclei, compared with reference tracks
 - `objects`: segmentation and matching of objects in single images
 - `difference_maps`: where movies change, and where methods reduce the error

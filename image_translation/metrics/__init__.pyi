@@ -8,5 +8,5 @@ from .rows import read_csv as read_csv
 from .rows import summarize as summarize
 from .rows import write_csv as write_csv
 from .score_card import ScoreCard as ScoreCard
-from .score_card import format_score_card as format_score_card
 from .score_card import score_cards as score_cards
+from .score_card_text import format_score_card as format_score_card

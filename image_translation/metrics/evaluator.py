@@ -5,6 +5,7 @@ beside the other metrics, which a frozen or blurred movie fails. See ``docs/metr
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
@@ -22,6 +23,7 @@ from image_translation.metrics.frame_scores import (
     score_frame,
     score_step,
 )
+from image_translation.metrics.intensity_range import IntensityRange
 from image_translation.metrics.lag import LagEstimator, thumbnail
 from image_translation.metrics.reference import IntensityScale, blur, match_intensity, match_resolution
 from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
@@ -68,7 +70,8 @@ class Evaluator:
     A frame with a delay of half an interval lies between two raw frames. It is compared with both, and the values are
     averaged; a comparison with the mean of the two images would miss the blur that averaging causes. Likewise its
     change to the next frame is measured along both steps that it lies between. Invalid frames are not used in any
-    metric and get no row.
+    metric and get no row. Images in extreme units are scaled, and pixels of more than about 1e9 limited to that, see
+    `IntensityRange`: in float32, their squares would overflow.
 
     The motion is estimated from the truth, or from the phase of the raw frames if there is no truth; without either,
     the metrics along the motion are left out.
@@ -103,6 +106,8 @@ class Evaluator:
         self._scale: IntensityScale | None = None
         self._resolution: NDArray[np.float64] | None = None
         self._blurred: tuple[int, DescribedImage] | None = None
+        stains = IntensityRange()
+        self._ranges = dict.fromkeys(self._lookahead, stains) | {TRUTH: IntensityRange(), PHASE: IntensityRange()}
         self._lags = {name: LagEstimator(len(self._channels)) for name in self._lookahead if name != RAW}
         self._drifts = {name: DriftEstimator(len(self._channels)) for name in self._lookahead if name != TRUTH}
         self._nuclei = NucleusScorer(self._channels)
@@ -136,6 +141,7 @@ class Evaluator:
             raise ValueError(f"{method}: got frame {frame.index}, expected frame {expected}: add frames in order")
         self._arrived[method] += 1
         if frame.valid:
+            frame = self._limited(method, frame)
             self._held[method][frame.index] = describe_frame(frame.data)
         self._add_thumbnail(method, frame)
         rows = self._score_phase(frame) if method == RAW else []
@@ -156,6 +162,13 @@ class Evaluator:
         for method, channel, metric, value in self._nuclei.scores():
             rows.append(Row(self._position, method, channel, None, metric, value))
         return [row for row in rows if np.isfinite(row.value)]
+
+    def _limited(self, method: str, frame: Frame) -> Frame:
+        """Bring the intensities of a valid frame into the range of the metrics."""
+        data, phase = self._ranges[method].limit(frame.data), frame.phase
+        if phase is not None:
+            phase = self._ranges[PHASE].limit(phase[np.newaxis])[0]
+        return replace(frame, data=data, phase=phase)
 
     def _add_thumbnail(self, method: str, frame: Frame) -> None:
         values = thumbnail(frame.data) if frame.valid else None
@@ -228,6 +241,8 @@ class Evaluator:
             ends = held[start], held[start + 1]
             scores.append(score_step(pair, ends, step, self._scale, has_truth=self._has_truth, is_raw=method == RAW))
         means = {metric: np.mean([each[metric] for each in scores], axis=0) for metric in scores[0]}
+        for metric in ("change", "change_fast"):  # the only ones that have a unit
+            means[metric] = self._ranges[RAW].restore(means[metric])
         return {metric: values for metric, values in means.items() if np.isfinite(values).any()}
 
     def _score_blurred(self, index: int, frame: DescribedFrame) -> list[Row]:

@@ -1,56 +1,13 @@
 """Score card of a movie: its methods ranked by their metrics, with those that are worse than the raw prediction."""
 
 import csv
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
 
-from image_translation.metrics.criteria import (
-    COLUMNS,
-    DETAIL_LIMIT,
-    DISPLACEMENT_LIMIT,
-    OVER_SMOOTHING_LIMIT,
-    SHARPNESS_LIMIT,
-    Entry,
-    EntryScorer,
-    MetricTable,
-    mean,
-)
-from image_translation.metrics.rows import AGREEMENT_WITH_RAW, PHASE, RAW, TRACK_COUNTS, TRACK_METRICS, TRUTH, Row
-
-_TARGET_TITLE = "wanted"
-_TARGETS = {
-    "flicker": "low; raw is 1",
-    "flicker_fast": "low; raw is 1",
-    "pearson": "high",
-    "pearson_worst": "high",
-    "pearson_min": "high",
-    "pearson_ends": "high",
-    "pearson_events": "high",
-    "pearson_fast": "high",
-    "ssim": "high",
-    "coherence": "high",
-    "displacement": f"at most {DISPLACEMENT_LIMIT} px",
-    "displacement_local": f"at most {DISPLACEMENT_LIMIT} px",
-    "detail": f"at least {DETAIL_LIMIT}",
-    "sharpness": f"at most {SHARPNESS_LIMIT}",
-    "over_smoothing": f"at most {OVER_SMOOTHING_LIMIT}",
-    "lag": "0",
-    "drift": "0",
-    "gain_flicker": "low",
-    "count_jitter": "low",
-    "area_jitter": "low",
-    "intensity_jitter": "low",
-    "tracking_tra": "high",
-    "tracking_seg": "high",
-    "complete_tracks": "high",
-    "identity_switches": "at most raw's",
-    "missed_links": "low",
-    "false_links": "low",
-    **{metric + AGREEMENT_WITH_RAW: "no truth" for metric in TRACK_METRICS},
-}
+from image_translation.metrics.criteria import COLUMNS, Entry, EntryScorer, MetricTable, mean
+from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 
 
 @dataclass(frozen=True)
@@ -109,24 +66,6 @@ def score_cards(rows: Iterable[Row]) -> list[ScoreCard]:
     return [_card(position, table) for position, table in tables.items() if RAW in table.methods]
 
 
-def format_score_card(card: ScoreCard, width: int = 110) -> str:
-    """Format a card as plain text: a table per channel, with a line per column and the methods across, best first."""
-    lines = textwrap.wrap(_verdict(card), width, subsequent_indent="  ")
-    left = max(len(column) for column in ("", *card.columns))
-    cell = max(9, *(len(method) + 2 for method in card.ranking))
-    per_table = max(1, (width - left - 3 - max(map(len, _TARGETS.values()))) // cell)
-    for channel in dict.fromkeys(entry.channel for entry in card.entries):
-        entries = [entry for entry in card.entries if entry.channel == channel]
-        for start in range(0, len(entries), per_table):
-            shown = entries[start : start + per_table]
-            head = "".join(f"{entry.method:>{cell}}" for entry in shown)
-            lines += ["", f"{channel:<{left}}{head}   {_TARGET_TITLE}"]
-            for column in (column for column in card.columns if any(not isnan(e.values[column]) for e in entries)):
-                cells = "".join(f"{_cell(entry, column):>{cell}}" for entry in shown)
-                lines.append(f"{column:<{left}}{cells}   {_target(column, entries)}")
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
     """Write cards as CSV: ``position,rank,method,channel,column,value,fails,in_doubt``, one value per line."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -139,18 +78,6 @@ def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
                     marks = ("yes" if column in marked else "no" for marked in (entry.failures, entry.doubts))
                     value = entry.values[column]
                     writer.writerow((card.position, rank, entry.method, entry.channel, column, value, *marks))
-
-
-def _verdict(card: ScoreCard) -> str:
-    harmful = [method for method in card.ranking if card.failed(method)]
-    undecided = [method for method in card.ranking if card.in_doubt(method)]
-    passed = [method for method in card.ranking if method not in {*harmful, *undecided}]
-    verdict = f"{card.position}: best first: {', '.join(passed)}"
-    if undecided:
-        verdict += f"; cannot tell without truth: {', '.join(undecided)} (? what is in doubt)"
-    if harmful:
-        verdict += f"; worse than raw: {', '.join(harmful)} (! what fails)"
-    return verdict
 
 
 def _card(position: str, table: MetricTable) -> ScoreCard:
@@ -168,17 +95,3 @@ def _card(position: str, table: MetricTable) -> ScoreCard:
 
     ranking = tuple(sorted(methods, key=rank))
     return ScoreCard(position, columns, ranking, tuple(entries[m, c] for m in ranking for c in table.channels))
-
-
-def _target(column: str, entries: Iterable[Entry]) -> str:
-    """Return what is wanted in a column; a limit only if it applies to these entries."""
-    target = _TARGETS[column]
-    is_limit = target.startswith(("at least", "at most"))
-    return "" if is_limit and not any(column in entry.judged for entry in entries) else target
-
-
-def _cell(entry: Entry, column: str) -> str:
-    value = entry.values.get(column, nan)
-    is_count = column.removesuffix(AGREEMENT_WITH_RAW) in TRACK_COUNTS
-    number = "-" if isnan(value) else f"{value:.4g}" if is_count else f"{value:z.3f}"
-    return number + ("!" if column in entry.failures else "?" if column in entry.doubts else " ")

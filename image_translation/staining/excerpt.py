@@ -154,6 +154,24 @@ def choose_excerpt(movies: SideBySide, invalid: Collection[int], excess: Mapping
     return Excerpt(frames, crop, row, phase, stains, track_cell(phase, stain, CLOSE_UP))
 
 
+def choose_frames_around(centre: range, frames: range, wanted: int) -> range:
+    """Choose consecutive frames, as many as wanted or all there are, with some of them as near to the middle as can be.
+
+    Parameters
+    ----------
+    centre
+        Numbers of consecutive frames to have in the middle.
+    frames
+        Numbers to choose from.
+    wanted
+        How many to choose.
+    """
+    length = min(wanted, len(frames))
+    start = (centre.start + centre.stop - length) // 2
+    start = min(max(start, frames.start), frames.stop - length)
+    return range(start, start + length)
+
+
 def choose_run(
     frames: range, wanted: int, invalid: Collection[int] = (), excess: Mapping[int, float] | None = None
 ) -> range:

@@ -1,6 +1,7 @@
 """Figures of a run: choose what to show from the finished stores, draw and save it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf, isfinite
 from pathlib import Path
 
@@ -19,20 +20,34 @@ from image_translation.metrics.difference_maps import DifferenceMaps
 from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 from image_translation.metrics.score_card import ScoreCard, score_cards
 from image_translation.omezarr.store import Position
-from image_translation.staining.excerpt import CLOSE_UP, Excerpt, SideBySide, choose_excerpt, choose_run
+from image_translation.staining.excerpt import (
+    CLOSE_UP,
+    Excerpt,
+    SideBySide,
+    choose_excerpt,
+    choose_frames_around,
+    choose_run,
+)
+from image_translation.staining.figure_work import FIGURE_WORK, FILM_FRAMES, KYMOGRAPH_FRAMES, POSITIONS
 from image_translation.staining.plan import Plan, Series
-from image_translation.staining.report import write_run_report
+from image_translation.staining.report import FILM, write_run_report
 from image_translation.staining.writer import SeriesResult
 
-KYMOGRAPH_FRAMES = 64
 FIELD = 512  # pixels: side of the region shown in the film
-FILM_FRAMES = 300  # at most
-POSITIONS = 4  # at most, of a plate
 DPI = 250
 SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 
+_log = logging.getLogger(__name__)
 
-def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[SeriesResult], directory: Path) -> None:
+
+def write_figures(
+    plan: Plan,
+    stores: Mapping[str, Path],
+    results: Sequence[SeriesResult],
+    directory: Path,
+    *,
+    on_frames: Callable[[int], object] = lambda _: None,
+) -> None:
     """Draw and save the figures of the first positions, each of its middle plane.
 
     Parameters
@@ -45,6 +60,8 @@ def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[Seri
         Result of each series of the plan, in the same order.
     directory
         Output directory; with several positions, each has a directory of its own in it.
+    on_frames
+        Called with the work that was done, in the unit of `figure_work.figure_work`.
     """
     planes: dict[str, list[tuple[Series, SeriesResult]]] = {}
     for series, result in zip(plan.series, results, strict=True):
@@ -54,16 +71,31 @@ def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[Seri
         series, result = stack[len(stack) // 2]
         place.mkdir(parents=True, exist_ok=True)
         _save(adjacent_pearson_figure(result.rows), place / "corrcoef.png")
+        on_frames(FIGURE_WORK)
         card = next(iter(score_cards(result.rows)), ScoreCard(series.position.name, (), (), ()))
         _save(tradeoff_figure(card, truth=bool(series.truth)), place / "tradeoff.png")
+        on_frames(FIGURE_WORK)
         _save(score_card_figure(card), place / "score_card.png")
-        _write_images(plan, series, stores, result, place)
-        write_run_report(plan, series, result, card, place)
+        on_frames(FIGURE_WORK)
+        film = _write_images(plan, series, stores, result, place, on_frames=on_frames)
+        if len(film) < len(series.frames):
+            _log.info(
+                "%s shows %d consecutive frames of %d: %d to %d, around those of the other figures",
+                place / FILM, len(film), len(series.frames), film.start, film.stop - 1,
+            )  # fmt: skip
+        write_run_report(plan, series, result, card, place, film=film)
 
 
 def _write_images(
-    plan: Plan, series: Series, stores: Mapping[str, Path], result: SeriesResult, directory: Path
-) -> None:
+    plan: Plan,
+    series: Series,
+    stores: Mapping[str, Path],
+    result: SeriesResult,
+    directory: Path,
+    *,
+    on_frames: Callable[[int], object],
+) -> range:
+    """Draw the figures that show images; return the numbers of the frames in the film."""
     movies = SideBySide(plan, series, stores)
     excerpt = choose_excerpt(movies, result.invalid, _excess_change(result.rows))
     times = choose_run(movies.frames, KYMOGRAPH_FRAMES, result.invalid)
@@ -73,6 +105,7 @@ def _write_images(
         maps.add(stains)
         for name, image in stains.items():
             lines.setdefault(name, []).append(image[:, excerpt.row].copy())
+        on_frames(1)
     change, gain = maps.mean_change(), maps.error_reduction() if series.truth else excerpt.less_raw()
     channels, size = plan.spec.output_channels, series.position.pixel_size
     labels = [f"frame {t}" for t in excerpt.frames]
@@ -85,9 +118,11 @@ def _write_images(
             corners=excerpt.corners, side=CLOSE_UP, pixel_size=size,
         )  # fmt: skip
         _save(figure, directory / f"{stem}_combined.png")
+        on_frames(FIGURE_WORK)
         kymographs = {name: np.stack(line)[:, c] for name, line in lines.items()}
         figure = kymograph_figure(kymographs, channel, first_frame=times.start, pixel_size=size)
         _save(figure, directory / f"{stem}_kymograph.png")
+        on_frames(FIGURE_WORK)
         if change:
             figure = difference_figure(
                 {name: image[c] for name, image in change.items()},
@@ -95,16 +130,25 @@ def _write_images(
                 channel, against_truth=bool(series.truth), pixel_size=size,
             )  # fmt: skip
             _save(figure, directory / f"{stem}_difference.png")
-    _write_comparison(movies, excerpt, series.position, channels, directory / "comparison.mp4")
+        on_frames(FIGURE_WORK)
+    film = choose_frames_around(excerpt.frames, movies.frames, FILM_FRAMES)
+    _write_comparison(movies, excerpt, series.position, channels, directory / FILM, frames=film, on_frames=on_frames)
+    return film
 
 
 def _write_comparison(
-    movies: SideBySide, excerpt: Excerpt, position: Position, channels: Sequence[str], path: Path
+    movies: SideBySide,
+    excerpt: Excerpt,
+    position: Position,
+    channels: Sequence[str],
+    path: Path,
+    *,
+    frames: range,
+    on_frames: Callable[[int], object],
 ) -> None:
     crop = expand_region(excerpt.crop, position.shape[3:], FIELD)
     phase_window = display_window([excerpt.phase])
     windows = [excerpt.window(c) for c in range(len(channels))]
-    frames = choose_run(movies.frames, FILM_FRAMES)
 
     def images() -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
         for t in frames:
@@ -114,6 +158,7 @@ def _write_comparison(
                 if np.isfinite(image).any():
                     shown[name] = composite_image(image[:, *crop], windows)
             yield f"frame {t}{_time(position, t)}", shown
+            on_frames(1)
 
     methods = [name for name in movies.names if name != TRUTH]
     names = [PHASE, *([TRUTH] if TRUTH in movies.names else []), *methods]

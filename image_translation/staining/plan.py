@@ -19,6 +19,7 @@ from image_translation.omezarr.chunk_files import fingerprint
 from image_translation.omezarr.output import ImageSpec
 from image_translation.omezarr.selection import select_channel, select_frames, select_planes
 from image_translation.omezarr.store import Position, Store, open_store
+from image_translation.progress_bar import ProgressBar
 from image_translation.staining.options import SmoothOptions
 from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
@@ -220,11 +221,13 @@ def make_plan(options: SmoothOptions) -> Plan:
     """
     checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie, kind="movie")
     store = open_store(path)
-    positions, unreadable = _map_positions(store.position, store.select(options.positions, options.skip), {})
+    names, action = store.select(options.positions, options.skip), f"opening {options.movie}"
+    positions, unreadable = _map_positions(store.position, names, {}, action)
     for position in positions.values():
         select_channel(position, options.channel)
         select_planes(position, options.z)
     resolve_precision(options.precision, resolve_device(options.device))
+    _log.info("reading the checkpoint %s", options.checkpoint)
     spec, weights = read_spec(checkpoint)
     spec.require_in_channels(1)
 
@@ -232,7 +235,7 @@ def make_plan(options: SmoothOptions) -> Plan:
         series = tuple(_series(positions[name], spec, options))
         return series, _digest(series), tuple(file_fingerprint(series, t) for t in series[0].frames)
 
-    inspected, unreadable = _map_positions(inspect, positions, unreadable)
+    inspected, unreadable = _map_positions(inspect, positions, unreadable, "looking at the frames")
     series = tuple(one for found, *_ in inspected.values() for one in found)
     if all(one.blank for one in series):
         raise DataError(
@@ -247,11 +250,11 @@ def make_plan(options: SmoothOptions) -> Plan:
 
 
 def _map_positions(
-    function: Callable[[str], _T], names: Iterable[str], unreadable: Mapping[str, DataError]
+    function: Callable[[str], _T], names: Iterable[str], unreadable: Mapping[str, DataError], action: str
 ) -> tuple[dict[str, _T], dict[str, DataError]]:
     """Call a function with the name of each position; return its results, and the errors of unreadable positions.
 
-    If no position can be read, the first error is raised.
+    If no position can be read, the first error is raised. A progress bar shows the action.
     """
 
     def attempt(name: str) -> _T | DataError:
@@ -260,10 +263,12 @@ def _map_positions(
         except DataError as error:
             return error
 
-    names = list(names)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = dict(zip(names, pool.map(attempt, names), strict=True))
-    errors = {**unreadable, **{name: result for name, result in found.items() if isinstance(result, DataError)}}
+    names, found = list(names), {}
+    with ThreadPoolExecutor(READERS) as pool, ProgressBar(len(names), action, "position", leave=False) as bar:
+        for name, result in zip(names, pool.map(attempt, names), strict=True):
+            found[name] = result
+            bar.update()
+    errors = {**unreadable, **{name: error for name, error in found.items() if isinstance(error, DataError)}}
     results = {name: result for name, result in found.items() if not isinstance(result, DataError)}
     if not results:
         raise next(iter(errors.values()))
@@ -324,12 +329,11 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
         lacking.setdefault(method, f"{method} is left out: it needs {needed} valid frames, and {has}")
     for text in lacking.values():
         _log.warning("%s", text)
-    shape = series[0].position.shape
-    if lacking and shape[0] == 1 < shape[2]:
-        _log.warning(
-            "1 frame, %d planes: if the planes are frames, store them along the axis t; else --z all stains all planes",
-            shape[2],
+    if lacking and (shape := series[0].position.shape)[0] == 1 < shape[2]:
+        text = (
+            "1 frame, %d planes: if the planes are frames, store them along the axis t; else --z all stains all planes"
         )
+        _log.warning(text, shape[2])
     return tuple(method for method in options.methods if method not in lacking)
 
 

@@ -13,6 +13,7 @@ from image_translation.staining.plan import Plan, Series
 from image_translation.staining.writer import SeriesResult
 
 REPORT = "report.html"
+FILM = "comparison.mp4"
 
 
 class _Text(NamedTuple):
@@ -43,6 +44,10 @@ COMPARISON = _Text(
     "The movies side by side",
     "The same region in the phase and in each movie. Look at a cell that does not move (it should "
     "not flicker), and at one that does (it should have no trail and no blurred edge).",
+)
+EXCERPT = (
+    " The film shows frames {} to {}, around those of the figures below; none is left out between them, because cells "
+    "that move in steps cannot be told from flicker. All frames are in the stores."
 )
 PEARSON = _Text(
     "Correlation of each frame with the next",
@@ -76,7 +81,9 @@ KYMOGRAPH = _Text(
 )
 
 
-def write_run_report(plan: Plan, series: Series, result: SeriesResult, card: ScoreCard, directory: Path) -> None:
+def write_run_report(
+    plan: Plan, series: Series, result: SeriesResult, card: ScoreCard, directory: Path, *, film: range
+) -> None:
     """Write the report of the figures in a directory.
 
     Parameters
@@ -89,10 +96,13 @@ def write_run_report(plan: Plan, series: Series, result: SeriesResult, card: Sco
         Its score card; it may be empty.
     directory
         Directory of the figures, and of the report.
+    film
+        Numbers of the frames in the film.
     """
     channels = plan.spec.output_channels
     sections = [Section(*SCORE_CARD, directory / "score_card.png"), Section(*TRADEOFF, directory / "tradeoff.png")]
-    sections.append(Section(*COMPARISON, directory / "comparison.mp4"))
+    excerpt = EXCERPT.format(film.start, film.stop - 1) if len(film) < len(series.frames) else ""
+    sections.append(Section(COMPARISON.heading, COMPARISON.text + excerpt, directory / FILM))
     named = list(zip(channels, file_stems(channels), strict=True))
     below = WITH_TRUTH if series.truth else WITHOUT_TRUTH
     for (heading, text), kind in ((COMBINED, "combined"), (DIFFERENCE, "difference"), (KYMOGRAPH, "kymograph")):

@@ -7,11 +7,9 @@ frames are streamed: memory holds a window of frames, never the movie.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
-
-from tqdm import tqdm
 
 from image_translation.errors import DataError, ImageTranslationError, UsageError, listing
 from image_translation.files import remove
@@ -19,6 +17,8 @@ from image_translation.metrics.rows import RAW, Row, read_csv, write_csv
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.output import create_root, finish_root
 from image_translation.omezarr.store import STORE_SUFFIX
+from image_translation.progress_bar import ProgressBar
+from image_translation.staining.figure_work import figure_work
 from image_translation.staining.journal import Journal
 from image_translation.staining.output_directory import FIGURES, METRICS, Existing, find_existing
 from image_translation.staining.plan import Plan
@@ -97,16 +97,39 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
         Task(plan.part(name), stores, unfinished, journal.position(name).directory, existing.earlier.get(name))
         for name in plan.groups
     ]
+    n_frames = sum(task.frames for task in tasks)
+    action = "registering, staining" if plan.options.register else "staining"
+    with ProgressBar(n_frames + figure_work(plan), action, count=n_frames) as bar:
+        results = _stain(plan, tasks, bar)
+        rows = _finish_stores(plan, unfinished, results, journal)
+        registrations = stored_registrations(plan, stores[RAW])
+        if registrations:
+            report(registrations)
+            plan = registered(plan, registrations)
+        bar.begin("drawing figures")
+        write_figures(plan, stores, results, journal.directory / FIGURES, on_frames=bar.update)
+    return rows
+
+
+def _stain(plan: Plan, tasks: Sequence[Task], bar: ProgressBar) -> list[SeriesResult]:
+    """Perform the tasks, and return the results of all series; ``DataError`` if a position failed."""
     failures = [Failure(name, error) for name, error in plan.unreadable.items()]
-    failures += [failure for failure in _perform_all(plan, tasks) if failure]
+    failures += [failure for failure in _perform_all(plan, tasks, bar) if failure]
     if failures:
         raise _failed(failures, len(tasks) + len(plan.unreadable), plan)
     results = [result for task in tasks for result in task.results()]
     if len(results) < len(plan.series):
         raise DataError(
-            f"all tasks are done, but their results are not in {journal.directory}: all workers of a cluster must see "
-            "the same output directory"
+            "all tasks are done, but their results are not in the output directory "
+            f"{plan.options.output}: all workers of a cluster must see it under this path"
         )
+    return results
+
+
+def _finish_stores(
+    plan: Plan, unfinished: Sequence[str], results: Sequence[SeriesResult], journal: Journal
+) -> list[Row]:
+    """Write the metrics and the metadata of plates into the journal's directory; return the metrics."""
     _warn(plan, results)
     rows = [row for result in results for row in result.rows]
     write_csv(rows, journal.directory / METRICS)
@@ -114,11 +137,6 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
         for method in unfinished:
             finish_root(journal.store(method), provenance(plan, method))
     remove(journal.directory / FIGURES)
-    registrations = stored_registrations(plan, stores[RAW])
-    if registrations:
-        report(registrations)
-        plan = registered(plan, registrations)
-    write_figures(plan, stores, results, journal.directory / FIGURES)
     return rows
 
 
@@ -140,34 +158,32 @@ def _obsolete_groups(dropped: Collection[str], names: Collection[str]) -> Iterat
         yield from {PurePosixPath(name), *PurePosixPath(name).parents} - kept
 
 
-def _perform_all(plan: Plan, tasks: Sequence[Task]) -> Iterator[Failure | None]:
+def _perform_all(plan: Plan, tasks: Sequence[Task], bar: ProgressBar) -> Iterator[Failure | None]:
     """Perform the unfinished tasks, and yield the failure of each, if any."""
-    with tqdm(total=sum(task.frames for task in tasks), unit="frame", disable=None, dynamic_ncols=True) as bar:
-        bar.set_description("registering, staining" if plan.options.register else "staining")
-        unfinished = []
-        for task in tasks:
-            if task.finished:
-                bar.update(task.frames)
-            else:
-                unfinished.append(task)
-        if plan.options.scheduler and unfinished:
-            from image_translation.staining.cluster import perform_on_cluster
+    unfinished = []
+    for task in tasks:
+        if task.finished:
+            bar.update(task.frames)
+        else:
+            unfinished.append(task)
+    if plan.options.scheduler and unfinished:
+        from image_translation.staining.cluster import perform_on_cluster
 
-            yield from perform_on_cluster(unfinished, plan.options.scheduler, bar.update)
-            return
+        yield from perform_on_cluster(unfinished, plan.options.scheduler, bar.update)
+        return
 
-        @cache  # built for the first frame to predict; a run with nothing left to predict does not wait for it
-        def predictor() -> Predictor:
-            return make_predictor(plan.spec, plan.weights, plan.options.inference)
+    @cache  # built for the first frame to predict; a run with nothing left to predict does not wait for it
+    def predictor() -> Predictor:
+        return make_predictor(plan.spec, plan.weights, plan.options.inference)
 
-        for task in unfinished:
-            if len(tasks) == 1:
-                perform(task, predictor, bar.update)
-            else:
-                failure = attempt(task, predictor, bar.update)
-                if failure and isinstance(failure.error, UsageError):  # every other position would fail likewise
-                    raise failure.error
-                yield failure
+    for task in unfinished:
+        if len(tasks) == 1:
+            perform(task, predictor, bar.update)
+        else:
+            failure = attempt(task, predictor, bar.update)
+            if failure and isinstance(failure.error, UsageError):  # every other position would fail likewise
+                raise failure.error
+            yield failure
 
 
 def _failed(failures: Sequence[Failure], total: int, plan: Plan) -> DataError:
@@ -180,15 +196,22 @@ def _failed(failures: Sequence[Failure], total: int, plan: Plan) -> DataError:
     skips = " ".join(f"--skip {failure.position}" for failure in failures[:LISTED_FAILURES])
     return DataError(
         f"{len(failures)} of {total} positions failed: {names}. The others are finished and kept in "
-        f"{plan.options.output}: repeat the command once these are repaired, or leave them out with {skips}"
+        f"{plan.options.output}: fix them and repeat the command, or leave them out with {skips}"
     )
 
 
-def write_figures(plan: Plan, stores: Mapping[str, Path], results: Sequence[SeriesResult], directory: Path) -> None:
+def write_figures(
+    plan: Plan,
+    stores: Mapping[str, Path],
+    results: Sequence[SeriesResult],
+    directory: Path,
+    *,
+    on_frames: Callable[[int], object],
+) -> None:
     """Draw and save the figures; see `figures.write_figures`, whose libraries are imported only now."""
     from image_translation.staining import figures
 
-    figures.write_figures(plan, stores, results, directory)
+    figures.write_figures(plan, stores, results, directory, on_frames=on_frames)
 
 
 def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
@@ -204,7 +227,13 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
     flat = [result.position for result in results if result.statistics.degenerate]
     if flat:
         _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", listing(flat))
-    invalid = {result.name: result.invalid for result in results if result.invalid}
+    failed = {result.name: result.failed for result in results if result.failed}
+    if failed:
+        _log.warning(
+            "frames are NaN in the results, because the network gave no finite image (look for extreme pixels): %s",
+            "; ".join(f"{name}: {listing(numbers)}" for name, numbers in failed.items()),
+        )
+    invalid = {r.name: [t for t in r.invalid if t not in r.failed] for r in results if len(r.invalid) > len(r.failed)}
     if invalid:
         _log.warning(
             "%d invalid frames (zero, constant or not finite) are NaN in the results: %s",

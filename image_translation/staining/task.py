@@ -137,7 +137,7 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     for method in task.unfinished:
         _create_image(task, method, progress)
     statistics, earlier = _statistics(task)
-    if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been repaired in the meantime
+    if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been fixed in the meantime
         for method in task.unfinished:
             progress.forget(method)
     if registration:

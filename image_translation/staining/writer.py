@@ -54,6 +54,12 @@ class SeriesResult:
     incomplete: list[int] = field(default_factory=list)
     pixels: list[str] = field(default_factory=list)
 
+    @property
+    def failed(self) -> list[int]:
+        """Numbers of the frames whose phase is valid and whose prediction is not."""
+        known = bool(self.pixels)  # else from an unfinished run of an earlier version, which did not tell them apart
+        return [number for number in self.invalid if known and number not in self.blank]
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {**vars(self), "rows": [astuple(row) for row in self.rows], "statistics": asdict(self.statistics)}
@@ -164,8 +170,8 @@ class SeriesWriter:
         """Flush the filters, and return the result."""
         if len(self._invalid) == len(self._series.frames) and not self._series.blank:
             raise DataError(
-                f"the network gave no finite image of {self._series.position.path}; "
-                "check --normalization and --precision, and the checkpoint"
+                f"the network gave no finite image of {self._series.position.path}; check its pixels for extreme "
+                "values, --normalization and --precision, and the checkpoint"
             )
         for method, temporal_filter in self._filters.items():
             self._put(method, temporal_filter.flush())

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from image_translation import normalize
 from image_translation.errors import DataError, UsageError, listing
@@ -21,6 +20,7 @@ from image_translation.normalize import Method, Statistics
 from image_translation.omezarr.selection import select_planes
 from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import Position, Store
+from image_translation.progress_bar import ProgressBar
 
 HELD_OUT = 0.2
 """Fraction of the positions, frames or columns that is held out for validation, unless positions are named."""
@@ -193,7 +193,7 @@ def _valid_images(
     planes = {name: select_planes(position, z) for name, position in positions.items()}
     total = sum(position.shape[0] * len(planes[name]) for name, position in positions.items())
     dropped, unreadable = 0, []
-    with tqdm(total=total, unit="image", disable=None, dynamic_ncols=True, desc="reading the data") as bar:
+    with ProgressBar(total, "reading the data", "image") as bar:
         for name, position in positions.items():
             indices = [position.channels.index(channel) for channel in channels]
             for frame in range(position.shape[0]):

@@ -146,6 +146,7 @@ def wait_for_frames(output: Path, count: int, process: subprocess.Popen[str]) ->
     raise AssertionError(f"the run ended before frame {count}: {process.communicate()}")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize(("version", "kill"), [("0.4", False), ("0.5", True)])
@@ -175,7 +176,7 @@ def test_kill_interrupt_and_resume(
     assert "Traceback" not in err
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
 
-    monkeypatch.setattr(run_module, "write_figures", lambda *arguments: arguments[-1].mkdir())
+    monkeypatch.setattr(run_module, "write_figures", lambda *arguments, **_: arguments[-1].mkdir())
     assert main(["smooth", *cut]) == 0
     assert main(["smooth", *arguments, "-o", str(tmp_path / "whole")]) == 0
     for method in ("raw", "window", "savgol"):

@@ -56,7 +56,7 @@ def test_directory_is_scored_against_truth(stores: Path, capsys: pytest.CaptureF
     assert evaluate(stores, "--truth", stores / "true", "--phase", stores / "phase", "-o", out) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Nuclei: 8 images, data range ")
-    assert "\n\nfov: best first: steady, raw\n" in printed
+    assert "\n\nfov, Nuclei: steady is best, with " in printed
     rows = read_csv(out / "metrics.csv")
     assert {row.method for row in rows} == {"raw", "steady", "truth", "phase"}
     flicker = [row.value for row in rows if (row.method, row.metric) == ("steady", "flicker")]
@@ -119,7 +119,7 @@ def test_without_phase_or_truth_flicker_is_unknown(
     assert "give --phase or --truth" in caplog.text
     out = capsys.readouterr().out
     assert "\nflicker" not in out
-    assert "\nsharpness" in out
+    assert "\npearson" in out
 
 
 def test_the_movie_in_the_provenance_is_used(
@@ -149,10 +149,10 @@ def test_the_movie_in_the_provenance_is_used(
     expected = np.corrcoef(cells.raw[4, 0].ravel(), cells.truth[4, 0].ravel())[0, 1]
     assert known[4] == pytest.approx(expected, abs=1e-5)
     assert [r.value for r in rows if (r.method, r.metric) == ("window", "lag")] == pytest.approx([-0.5, -0.5], abs=0.1)
-    assert capsys.readouterr().out.startswith("fov: best first: steady, raw; worse than raw: window")
+    assert capsys.readouterr().out.startswith("fov, Nuclei: steady is best, with ")
 
 
-def test_positions_of_a_plate_each_have_a_card(
+def test_a_plate_has_one_card_and_each_position_its_own_with_verbose(
     tmp_path: Path, cells: CellMovie, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("raw", "steady"):
@@ -160,9 +160,14 @@ def test_positions_of_a_plate_each_have_a_card(
         write_plate(tmp_path / f"{name}.ome.zarr", {"A/1/0": movie, "A/2/0": movie[:, :, :, ::-1]}, channels=CHANNELS)
     assert evaluate(tmp_path, "--channels", "Membrane") == 0
     out = capsys.readouterr().out
-    assert "A/1/0: best first" in out
-    assert "\n\nA/2/0: best first" in out
+    assert out.startswith("Membrane: which method is best cannot be told in all 2 positions.\n")  # without the phase
+    assert "Means of 2 positions" in out
+    assert "A/1/0" not in out
     assert "Nuclei" not in out
+    assert evaluate(tmp_path, "--channels", "Membrane", "-v") == 0
+    out = capsys.readouterr().out
+    assert "A/1/0, Membrane: which method is best cannot be told, because flicker is not known" in out
+    assert "\n\nA/2/0, Membrane: " in out
     assert evaluate(tmp_path, "--position", "A/2/*") == 0
     assert "A/1/0" not in capsys.readouterr().out
 
@@ -224,4 +229,5 @@ def test_mismatching_stores_are_one_line_errors(
     (stores / "empty").mkdir()
     assert evaluate(*[argument.replace("{}", str(stores)) for argument in arguments]) == 2
     assert text.replace("{}", str(stores)) in caplog.text
-    assert len(caplog.text.splitlines()) == 1
+    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == ["ERROR"]
+    assert "\n" not in caplog.records[-1].message

@@ -175,4 +175,5 @@ def test_a_missing_extra_is_one_line(
         caplog.text
     )
     assert "pip install -e '.[tracking]'" in caplog.text
-    assert len(caplog.text.splitlines()) == 1
+    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == ["ERROR"]
+    assert "\n" not in caplog.records[-1].message

@@ -75,6 +75,14 @@ def test_moving_cell_is_preferred_to_a_brighter_static_one():
     assert corners[4][1] - corners[0][1] > 20
 
 
+def test_extreme_pixels_do_not_matter():
+    path = [(40, 30 + 6 * t) for t in range(5)]
+    stack, stain = moving_cell(path), blob((96, 128), path[2])[np.newaxis]
+    expected = track_cell(stack, stain, 32)
+    stack[1, 40, 44], stack[3, 5, 5] = 1e30, -3e38
+    np.testing.assert_allclose(track_cell(stack, stain, 32), expected, atol=1)
+
+
 @pytest.mark.parametrize("bad", [0, np.nan])
 def test_invalid_frames_are_skipped(bad):
     path = [(40, 30 + 3 * t) for t in range(5)]

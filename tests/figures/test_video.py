@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ SIX = ["phase", "truth", "raw", "window", "savgol", "motion"]
 
 
 def decode(path: Path) -> tuple[np.ndarray, av.VideoStream]:
-    with av.open(str(path)) as file:
+    with av.open(f"file:{path}") as file:
         stream = file.streams.video[0]
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]), stream
 
@@ -34,6 +35,27 @@ def test_all_frames_are_written_as_h264_with_the_index_first(tmp_path: Path) -> 
     # With the index first, browsers start playback before the file is complete.
     start = (tmp_path / "a.mp4").read_bytes()
     assert start.index(b"moov") < start.index(b"mdat")
+
+
+@pytest.mark.parametrize("name", ["x:y", "file:a", "a b", "%d", "%04d.mp4", "µ-\N{GREEK SMALL LETTER OMEGA}", "a?b#c"])
+def test_any_path_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)  # a relative path, which begins with the name
+    Path(name).mkdir()
+    frames, _ = write(Path(name) / "a.mp4", ["raw"], (32, 32))
+    assert len(frames) == 2
+    assert [path.name for path in tmp_path.rglob("*.mp4") if path.is_file()] == ["a.mp4"]
+
+
+def test_a_noisy_movie_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    """x264 with several threads limits the bit rate differently each time."""
+
+    def noise() -> Any:
+        rng = np.random.default_rng(0)
+        return (("", {"raw": rng.integers(0, 255, (256, 256, 3), dtype=np.uint8)}) for _ in range(24))
+
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, ["raw"], (256, 256), noise(), n_frames=2400)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("names", [["raw"], SIX[:2], SIX[:4], SIX[:5], SIX, [*SIX, "median", "causal"]])
@@ -93,6 +115,11 @@ def test_missing_encoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_names_are_not_parsed_as_math(tmp_path: Path) -> None:
     frames, _ = write(tmp_path / "a.mp4", [r"$\foo$", "a_b^c", "\N{MICRO SIGN}m"], (32, 32), 1)
     assert len(frames) == 1
+
+
+def test_extreme_pixels_are_black_or_white() -> None:
+    image = np.array([[-3e38, 0.5, 3e38]], dtype=np.float32)
+    np.testing.assert_array_equal(grey_image(image, (-1e-3, 1))[0, :, 0], [0, 127, 255])
 
 
 def test_images_are_scaled_to_the_display_window() -> None:

@@ -53,6 +53,47 @@ def table(rows):
     return {(row.position, row.method, row.channel, row.frame, row.metric): row.value for row in rows}
 
 
+def cells_rows(*, stain=1.0, truth=1.0, phase=1.0, hot=()):
+    m = cells_movie()
+    movies = {"raw": m.raw * np.float32(stain), "steady": m.steady * np.float32(stain)}
+    true, light = m.truth * np.float32(truth), m.phase * np.float32(phase)
+    for t, value in hot:
+        true[t, 0, 3, 3] = light[t, 5, 5] = value
+    evaluator = Evaluator("0", CHANNELS, {"steady": 0.0}, truth=bool(truth))
+    rows = []
+    for t in range(6):
+        rows += evaluator.add("truth", Frame(t, true[t])) if truth else []
+        for name, movie in movies.items():
+            rows += evaluator.add(name, Frame(t, movie[t], phase=light[t]))
+    return table(rows + evaluator.finish())
+
+
+@pytest.mark.parametrize("truth", [1.0, 0.0])
+@pytest.mark.parametrize("unit", [2.0**70, 2.0**-70])
+def test_metrics_do_not_depend_on_an_extreme_unit(unit, truth):
+    usual = cells_rows(truth=truth)
+    extreme = cells_rows(stain=unit, truth=truth * unit, phase=unit)
+    assert extreme.keys() == usual.keys()
+    for key, value in usual.items():
+        factor = unit if key[-1].startswith("change") else 1
+        assert_allclose(extreme[key], value * factor, rtol=2e-3, atol=2e-3 * factor, err_msg=str(key))
+
+
+@pytest.mark.parametrize("value", [1e30, -3e38])
+@pytest.mark.parametrize("truth", [1.0, 0.0])
+def test_broken_pixels_overflow_nowhere(value, truth):
+    """A NumPy warning would be an error here."""
+    rows, usual = cells_rows(truth=truth, hot=[(3, value)]), cells_rows(truth=truth)
+    assert rows.keys() >= usual.keys()
+    undefined = {key[-1] for key, found in rows.items() if not np.isfinite(found)}
+    # Relative to raw, which has nothing in common with a broken truth.
+    assert undefined <= {f"detail_{band}" for band in ("fine", "medium", "coarse")}
+    untouched = [key for key in usual if key[3] == 0 and "sharpness" not in key[4]]
+    assert untouched
+    for key in untouched:
+        assert_allclose(rows[key], usual[key], err_msg=str(key))
+
+
 def test_correlations_equal_numpy_for_every_frame_and_channel():
     raw, truth = drifting_movie(9) + random_movie(9, 1), drifting_movie(9)
     smoothed = apply(moving_average(3), raw)

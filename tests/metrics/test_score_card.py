@@ -14,10 +14,10 @@ from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.rows import Row
 from image_translation.metrics.score_card import (
     ScoreCard,
-    format_score_card,
     score_cards,
     write_score_cards,
 )
+from image_translation.metrics.score_card_text import format_score_card
 
 movie = cache(cells_movie)
 
@@ -127,7 +127,9 @@ def test_without_truth_a_method_that_changes_events_is_not_ranked_above_raw() ->
     assert [card.in_doubt(method) for method in card.ranking] == [False, False, True]
     assert not any(card.failed(method) for method in card.ranking)
     text = format_score_card(card)
-    assert text.startswith("0: best first: careful, raw; cannot tell without truth: averaging (? what is in doubt)")
+    assert text.startswith(
+        "0, N: careful is best, with 50 % less flicker than raw; of averaging only a truth could tell."
+    )
     assert "0.960?" in text
 
 
@@ -167,13 +169,14 @@ def test_formatted_card_fits_the_page_and_marks_failures() -> None:
     text = format_score_card(card)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 110
-    assert lines[0].startswith("0: best first: steady, raw; worse than raw: ")
+    assert lines[0].startswith("0, Nuclei: steady is best, with ")
+    assert "; worse than raw: " in lines[0]
     table = [line for line in lines if line.startswith("sharpness")]
     assert any("!" in line for line in table)
     membrane = text.split("\nMembrane")[1]
     assert "count_jitter" not in membrane
     plain = ScoreCard("p", ("lag",), ("raw",), (Entry("raw", "N", {"lag": nan}, ()),))
-    assert format_score_card(plain).splitlines()[0] == "p: best first: raw"
+    assert format_score_card(plain).splitlines()[0] == "p, N: only the raw prediction was scored."
 
 
 def test_cards_are_written_as_csv(tmp_path) -> None:

@@ -16,7 +16,7 @@ def draw_figures() -> None:
 
 @pytest.fixture(autouse=True)
 def _skip_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw_nothing(*arguments: Any) -> None:
+    def draw_nothing(*arguments: Any, **_: Any) -> None:
         arguments[-1].mkdir()
         (arguments[-1] / "nothing.png").write_text("")
 

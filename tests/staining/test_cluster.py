@@ -45,7 +45,7 @@ def workers() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_no_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def draw_nothing(*arguments: Any) -> None:
+    def draw_nothing(*arguments: Any, **_: Any) -> None:
         arguments[-1].mkdir()
 
     monkeypatch.setattr(run, "write_figures", draw_nothing)
@@ -136,6 +136,7 @@ def test_a_killed_worker_loses_only_unfinished_frames(workers: Any, stain: Any, 
     assert all(path.stat().st_mtime < killed for path in earliest.rglob("*"))  # what was on disk stayed
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_stops_its_workers_and_resumes(stain: Any, tmp_path: Path) -> None:
     movie = plate(tmp_path / "in.zarr", frames=30, size=(64, 64))
     process = begin(movie, tmp_path, "--scheduler", "local:2")

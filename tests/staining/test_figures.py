@@ -11,6 +11,7 @@ from support.finished_run import FinishedRun
 from image_translation.metrics.rows import Row
 from image_translation.normalize import Statistics
 from image_translation.staining import figures
+from image_translation.staining.figure_work import figure_work
 from image_translation.staining.figures import DPI, write_figures
 from image_translation.staining.writer import SeriesResult
 
@@ -48,10 +49,43 @@ def test_all_figures_are_written_and_in_the_report(tmp_path: Path, truth: bool) 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_short_movies_are_drawn(tmp_path: Path, frames: int) -> None:
     run = FinishedRun(tmp_path, frames=frames, methods=("raw", "motion"))
-    names = draw(run, tmp_path / "figures")
+    done: list[int] = []
+    write_figures(run.plan, run.stores, run.results, tmp_path / "figures", on_frames=done.append)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert sum(done) == figure_work(run.plan)  # else the progress bar stops early, or overshoots
     assert names >= ALWAYS | {"Nuclei_combined.png", "Nuclei_kymograph.png"}
     assert ("Nuclei_difference.png" in names) is (frames > 1)
     assert count_frames(tmp_path / "figures" / "comparison.mp4") == frames
+
+
+def test_a_long_film_is_cut_to_frames_around_those_of_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(figures, "FILM_FRAMES", 7)
+    shown: list[str] = []
+    write = figures.write_video
+
+    def look(path: Path, names: Any, size: Any, frames: Any, **options: Any) -> None:
+        frames = list(frames)
+        shown.extend(title for title, _ in frames)
+        write(path, names, size, frames, **options)
+
+    monkeypatch.setattr(figures, "write_video", look)
+    run = FinishedRun(tmp_path, frames=20, start=3)
+    run.results[0].rows[:] = [Row("fov", "raw", "Nuclei", t, "adjacent_pearson", 0.9 - (t > 17)) for t in range(3, 22)]
+    with caplog.at_level("INFO"):
+        draw(run, tmp_path / "figures")
+    assert [title.split()[1] for title in shown] == [str(t) for t in range(16, 23)]
+    assert "comparison.mp4 shows 7 consecutive frames of 20: 16 to 22, around those of the other figures" in caplog.text
+    assert "The film shows frames 16 to 22" in (tmp_path / "figures" / "report.html").read_text()
+
+
+def test_figures_of_the_same_run_have_the_same_bytes(tmp_path: Path) -> None:
+    run = FinishedRun(tmp_path, frames=12, size=(96, 128))
+    for name in ("one", "two"):
+        draw(run, tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
 @pytest.mark.parametrize("invalid", [[0, 2, 3], range(6)])
@@ -109,17 +143,20 @@ def test_each_position_is_drawn_by_the_rows_of_its_middle_plane(
     drawn: list[tuple[str, int, str]] = []
     reported: list[tuple[list[float], str]] = []
 
-    def images(plan: Any, series: Any, stores: Any, result: Any, directory: Path) -> None:
+    def images(plan: Any, series: Any, stores: Any, result: Any, directory: Path, **_: Any) -> range:
         drawn.append((series.position.name, series.z, directory.name))
+        return series.frames
 
-    def report(plan: Any, series: Any, result: Any, card: Any, directory: Path) -> None:
+    def report(plan: Any, series: Any, result: Any, card: Any, directory: Path, **_: Any) -> None:
         reported.append(([row.value for row in result.rows], card.position))
 
     monkeypatch.setattr(figures, "_write_images", images)
     monkeypatch.setattr(figures, "write_run_report", report)
     chosen = [("A/1/0", 0), ("A/1/0", 1), ("A/1/0", 2), ("A/1-0", 4), ("A/1-0", 5)]
     plan: Any = SimpleNamespace(
-        series=[SimpleNamespace(position=SimpleNamespace(name=name), z=z, truth=()) for name, z in chosen]
+        series=[
+            SimpleNamespace(position=SimpleNamespace(name=name), z=z, truth=(), frames=range(3)) for name, z in chosen
+        ]
     )
     statistics = Statistics(0.0, 1.0, "none")
     results = [

@@ -63,7 +63,7 @@ def test_a_lost_partial_store_is_recomputed(
     movie = write_image(tmp_path / "in.zarr", phase())
     assert run(movie, output=tmp_path / "whole") == 0
 
-    def cut(*arguments: Any) -> None:
+    def cut(*arguments: Any, **_: Any) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:

@@ -111,7 +111,7 @@ def test_a_lost_result_of_one_plane_is_recomputed(run: Any, tmp_path: Path, monk
     movie = write_image(tmp_path / "in.zarr", volumes(), channels=CHANNELS, chunk=(1, 1, 4))
     assert run(movie, "--z", "all", output=tmp_path / "whole") == 0
 
-    def cut(*arguments: Any) -> None:
+    def cut(*arguments: Any, **_: Any) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:

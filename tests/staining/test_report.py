@@ -26,11 +26,11 @@ def card(*ranking: str, failures: dict[tuple[str, str], tuple[str, ...]] | None 
 )
 def test_the_report_states_the_ranking_of_the_score_card(tmp_path: Path, shown: ScoreCard, words: str) -> None:
     run = FinishedRun(tmp_path, frames=2)
-    write_run_report(run.plan, run.series, run.results[0], shown, tmp_path)
+    write_run_report(run.plan, run.series, run.results[0], shown, tmp_path, film=run.numbers)
     assert words in (tmp_path / "report.html").read_text()
 
 
 def test_without_a_score_card_no_ranking_is_stated(tmp_path: Path) -> None:
     run = FinishedRun(tmp_path, frames=2)
-    write_run_report(run.plan, run.series, run.results[0], ScoreCard("fov", (), (), ()), tmp_path)
+    write_run_report(run.plan, run.series, run.results[0], ScoreCard("fov", (), (), ()), tmp_path, film=run.numbers)
     assert "By the score card" not in (tmp_path / "report.html").read_text()

@@ -209,7 +209,7 @@ def test_a_failing_position_does_not_stop_the_others(
     assert run(movie, "--skip", "A/2/*", output=tmp_path / "without") == 0
     chunk = movie / "A/2/0/0" / str(frame) / "0/0/0/0"
     time, content = chunk.stat().st_mtime_ns, truncate(chunk)
-    for output in ("mended", "left_out"):
+    for output in ("fixed", "left_out"):
         caplog.clear()
         assert run(movie, output=tmp_path / output) == 1
         assert f"A/2/0: cannot read frame {frame}" in caplog.text
@@ -224,9 +224,9 @@ def test_a_failing_position_does_not_stop_the_others(
     assert snapshot(tmp_path / "left_out") == snapshot(tmp_path / "without")
     chunk.write_bytes(content)
     os.utime(chunk, ns=(time, time))  # recorded in the provenance
-    assert run(movie, output=tmp_path / "mended") == 0
+    assert run(movie, output=tmp_path / "fixed") == 0
     assert len(calls) == 13
-    assert snapshot(tmp_path / "mended") == snapshot(tmp_path / "whole")
+    assert snapshot(tmp_path / "fixed") == snapshot(tmp_path / "whole")
 
 
 def test_all_positions_fail(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -309,6 +309,16 @@ def test_a_network_without_finite_predictions_is_an_error(
     )
     assert run(movie) == 1
     assert "the network gave no finite image" in caplog.text
+
+
+def test_a_frame_of_extreme_pixels_is_named(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And there is no warning of NumPy, which would be an error here."""
+    data = phase(6)
+    data[1], data[4, ..., 2, 2] = 0, 3e38
+    movie = write_image(tmp_path / "in.zarr", data)
+    assert run(movie, "--methods", "raw", "motion", "--normalization", "none") == 0
+    assert "because the network gave no finite image (look for extreme pixels): fov z0: 4" in caplog.text
+    assert "1 invalid frames (zero, constant or not finite) are NaN in the results: fov z0: 1" in caplog.text
 
 
 def test_a_blank_position_does_not_stop_a_plate(run: Any, tmp_path: Path) -> None:

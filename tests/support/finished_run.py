@@ -55,6 +55,7 @@ class FinishedRun:
         self.plan: Any = SimpleNamespace(
             store=store,
             series=(self.series,),
+            groups={"fov": (self.series,)},
             spec=SimpleNamespace(output_channels=tuple(channels), path=Path("net.ckpt"), description="a network"),
             normalization="median_iqr",
             images=self._images,
