@@ -21,14 +21,15 @@ from image_translation.simulation.spec import MovieSpec
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")))
-SMALL = MovieSpec(shape=(64, 64), frames=12, flicker=1.0)
+SHAKING = MovieSpec(shape=(192, 192), frames=12, stage_jitter=1.0)
+FIELD = MovieSpec(shape=(192, 192), frames=2)
 
 # What a reader puts in the place of a name in capitals, or has already.
 READERS_OWN: dict[str, Callable[[Path], object]] = {
     "CHECKPOINT": lambda path: shutil.copy(resolve_checkpoint("demo_ckpt"), path),
-    "MOVIE.ome.zarr": lambda path: write_simulated_movie(SMALL, path),
-    "TRUTH.ome.zarr": lambda path: write_simulated_movie(SMALL, path),
-    "PLATE.ome.zarr": lambda path: write_simulated_plate(simulated_positions(SMALL, 2), path),
+    "MOVIE.ome.zarr": lambda path: write_simulated_movie(SHAKING, path),
+    "TRUTH.ome.zarr": lambda path: write_simulated_movie(SHAKING, path),
+    "PLATE.ome.zarr": lambda path: write_simulated_plate(simulated_positions(FIELD, 2), path),
     "mine.ome.zarr": lambda path: shutil.copytree("data/demo/motion.ome.zarr", path),
     "RESULTS": lambda path: smooth("MOVIE.ome.zarr", path),
     "raw.ome.zarr": lambda path: shutil.copytree("RESULTS/raw.ome.zarr", path),
@@ -37,9 +38,25 @@ READERS_OWN: dict[str, Callable[[Path], object]] = {
     "movie.ome.zarr": lambda path: shutil.copytree("MOVIE.ome.zarr", path),
 }
 # Commands that take long do less; the last value of an option counts.
-LESS = {"simulate": ["--size", "64x64"], "train": ["--steps", "2", "--patch", "32", "--round", "2", "--size", "small"]}
+LESS = {
+    "simulate": ["--size", "64x64", "--frames", "3"],
+    "train": [
+        "--steps",
+        "2",
+        "--round",
+        "2",
+        "--patch",
+        "176",
+        "--batch-size",
+        "1",
+        "--size",
+        "small",
+        "--workers",
+        "0",
+    ],
+}
 NOT_RUN = {
-    r"pip install|uv sync|source|nix develop": "changes the environment",
+    r"pip install|uv (sync|venv|pip)|uvx|source|nix develop": "changes the environment, or makes another",
     r"uv run pytest|uv run ruff|uv run pre-commit|uv run python -m benchmarks": "development, tested by doing it",
     r"uv run jupyter": "an editor; its notebook is tested by itself",
     r"marimo|image-translation inspect(?!.* -o )": "serves a page, which is tested in a browser",

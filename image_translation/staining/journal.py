@@ -48,6 +48,7 @@ class Journal:
         self._output = output
         self.directory = output / PARTIAL
         self._lock = FileLock(self.directory / "lock")
+        self._cleared = False
 
     def __enter__(self) -> Self:
         try:
@@ -62,7 +63,7 @@ class Journal:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
-            if isinstance(error, Exception):  # which may be a consequence
+            if isinstance(error, Exception) and not self._cleared:  # the error may be a consequence
                 self._require_directory(error)
         finally:
             self._lock.release()
@@ -179,6 +180,7 @@ class Journal:
 
     def clear(self) -> None:
         """Remove the journal's directory; the file that marks it as complete goes last."""
+        self._cleared = True
         last = [REQUEST, COMPLETE]
         for path in self.directory.iterdir():
             if path.name not in (*last, "lock"):

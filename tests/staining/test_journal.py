@@ -218,6 +218,16 @@ def test_a_directory_that_is_taken_away_is_named(tmp_path: Path, *, failing: boo
         run()
 
 
+def test_an_error_after_the_journal_was_cleared_is_not_replaced(tmp_path: Path) -> None:
+    def run() -> None:
+        with opened(tmp_path / "out") as journal:
+            journal.clear()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        run()
+
+
 def test_progress_is_not_recorded_in_a_new_directory(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Progress(tmp_path / "gone").mark("fov z0", {"raw": 1})
