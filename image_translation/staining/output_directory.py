@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from image_translation import normalize
 from image_translation.errors import DataError, UsageError, listing
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.chunk_files import count_missing
 from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import STORE_SUFFIX, open_store
+from image_translation.omezarr.store import STORE_SUFFIX, Position, open_store
 from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints, stored_fingerprints
 from image_translation.staining.journal import is_being_published, unfinished_request
 from image_translation.staining.methods import METHODS, options_of, version_of
@@ -124,7 +125,8 @@ class _Comparison:
             stored = stored_fingerprints(root.position(name))
             if stored is None:
                 return None
-            found[name] = self._compare(name, stored)
+            same = self._compare(name, stored)
+            found[name] = same if self._has_same_statistics(name, root.position(name)) else frozenset()
         return found
 
     def is_all(self, frames: Mapping[str, Collection[int]]) -> bool:
@@ -157,6 +159,15 @@ class _Comparison:
         unchanged = stored.unchanged(first.position, first.channels, first.frames, self._plan.files[name])
         self._known.append((name, stored, frozenset(unchanged)))
         return self._known[-1][2]
+
+    def _has_same_statistics(self, name: str, result: Position) -> bool:
+        """Return whether the movie still holds the statistics of a result, if it was normalised by stored ones."""
+        used = result.attributes.get(PROVENANCE_KEY, {}).get("normalization", {})
+        first = self._plan.groups[name][0]
+        channel = first.position.channels[first.channel]
+        now = normalize.from_metadata(first.position.attributes, channel, self._plan.normalization)
+        known = now and (now.center, now.scale)
+        return used.get("source") != "metadata" or known == (used.get("center"), used.get("scale"))
 
     def _is_blank(self, name: str, t: int) -> bool:
         files = [path for series in self._plan.groups[name] for path in series.files(t)]

@@ -1,6 +1,7 @@
 """The command line: exit codes and messages, also as a process, and after a kill or Ctrl-C."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,7 +14,11 @@ import pytest
 import zarr
 from support.stores import phase, write_image
 
+from image_translation.cli import program
 from image_translation.cli.commands import main
+from image_translation.errors import UsageError
+from image_translation.omezarr.selection import select_channel
+from image_translation.omezarr.store import open_store
 from image_translation.staining import run as run_module
 from image_translation.staining.journal import PARTIAL
 
@@ -30,6 +35,12 @@ SCRIPT = Path(__file__).parents[2] / "image_translation" / "part2_smoothing_cli.
         (["smooth", "-c", "a", "-m", "b", "-o", "c", "--precision", "fp8"], "choose from"),
         (["simulate", "-o", "x", "--size", "12"], "'12' is not HEIGHTxWIDTH"),
         (["blend"], "invalid choice: 'blend'"),
+        (["blend\x1b[2J\n"], r"'blend\\x1b[2J\\n'"),
+        (
+            ["smooth", "-c", "a", "-m", "m\udce4", "-o", "c"],
+            r"-m/--movie: 'm\udce4' is not valid in the encoding",
+        ),
+        (["simulate", "-o", "\udcc3\udca9"], r"argument -o/--output: '\udcc3\udca9' is not valid in the encoding"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(
@@ -92,6 +103,16 @@ def test_a_system_error_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFix
     (tmp_path / "file").write_text("")
     assert main(["simulate", "-o", str(tmp_path / "file" / "movie.zarr"), "--frames", "1"]) == 1
     assert "Not a directory" in caplog.text
+
+
+def test_names_in_files_do_not_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie = write_image(tmp_path / "m.zarr", phase(2).repeat(2, axis=1), channels=("\x1b[2J", "b"))
+    handler = program._LogHandler(sys.stderr)
+    handler.handle(logging.makeLogRecord({"msg": "the channel \x1b[2J\x07 is\nblue"}))
+    assert capsys.readouterr().err == "the channel \\x1b[2J\\x07 is\nblue\n"
+    with pytest.raises(UsageError) as caught:
+        select_channel(open_store(movie).position("fov"), "c")
+    assert str(caught.value).isprintable()
 
 
 def test_simulate_writes_the_requested_movie(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 from ome_zarr_models.v04.image_label import ImageLabel
 
+from image_translation import data
 from image_translation.data import simulated
-from image_translation.errors import UsageError
+from image_translation.data.lookup import CACHE_VARIABLE
+from image_translation.errors import DataError, UsageError
 from image_translation.omezarr.store import open_store
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import MovieSpec
@@ -33,6 +35,13 @@ def test_concurrent_requests_generate_the_movie_once(tmp_path: Path, monkeypatch
         list(pool.map(simulated.ensure_demo_movie, [path] * 4))
     assert made == [path]
     assert open_store(path).position("fov").read(5, 0, 0).std() > 0
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    with pytest.raises(DataError, match=f"^demo_movie: the cache {tmp_path}/file/cache cannot be used: .*; set IMAGE_"):
+        data.fetch("demo_movie")
 
 
 def test_the_embedded_plate_has_fields_of_increasing_density(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

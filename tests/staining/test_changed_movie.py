@@ -68,7 +68,7 @@ def test_of_a_movie_that_has_grown_only_the_new_frames_are_stained(
     assert run(movie, *METHODS) == 0
     assert sum(predicted) == 3
     assert "the movie has changed" in caplog.text
-    assert "3 of 30 frames are new or have other pixels" in caplog.text
+    assert "3 of 30 frames are new, or have other pixels or statistics" in caplog.text
     after = pixels(tmp_path / "out", "raw")
     np.testing.assert_array_equal(after[:27], before)
     assert np.isfinite(after).all()
@@ -94,7 +94,7 @@ def test_frames_with_other_pixels_are_stained_again(
     predicted.clear()
     assert run(movie, *METHODS) == 0
     assert sum(predicted) == 2
-    assert "2 of 24 frames are new or have other pixels" in caplog.text
+    assert "2 of 24 frames are new, or have other pixels or statistics" in caplog.text
     whole = tmp_path / "whole"
     assert run(movie, *METHODS, output=whole) == 0
     for method in ("raw", "motion", "window"):  # with statistics that differ by less than 2 %
@@ -139,6 +139,24 @@ def test_other_statistics_stain_all_frames_anew(
     assert run(movie, *METHODS) == 0
     assert sum(predicted) == 12
     assert "the statistics of the phase have changed" in caplog.text
+
+
+def test_edited_statistics_of_the_store_are_noticed(run: Any, tmp_path: Path, predicted: list[int]) -> None:
+    def state(mean: float) -> None:
+        block = {"Phase3D": {"fov_statistics": {"mean": mean, "std": 1.0}}}
+        zarr.open_group(movie, mode="r+").attrs["normalization"] = block
+
+    movie = write_image(tmp_path / "in.zarr", phase(12))
+    state(0.0)
+    options = ("--methods", "raw", "--normalization", "mean_std", "--statistics", "stored")
+    for mean, count in ((0.0, 12), (0.0, 0), (0.5, 12), (0.5, 0)):
+        predicted.clear()
+        state(mean)
+        assert run(movie, *options) == 0
+        assert sum(predicted) == count
+    again = tmp_path / "again"
+    assert run(movie, *options, output=again) == 0
+    assert snapshot(again / "raw.ome.zarr" / "0") == snapshot(tmp_path / "out" / "raw.ome.zarr" / "0")
 
 
 def test_another_movie_is_refused(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ import pytest
 from support.runs import truncate
 from support.stores import phase, write_image, write_plate
 
+from image_translation.omezarr.store import open_store
 from image_translation.staining.journal import PARTIAL
 
 
@@ -102,3 +103,12 @@ def test_output_must_not_overlap_the_input(run: Any, tmp_path: Path, caplog: pyt
     (tmp_path / "file").write_text("")
     assert run(movie, output=tmp_path / "file") == 2
     assert "is a file" in caplog.text
+
+
+def test_boolean_images_are_stained_as_zeros_and_ones(run: Any, tmp_path: Path) -> None:
+    mask = phase(3) > 0
+    for name, data in {"boolean": mask, "integer": mask.astype("u1")}.items():
+        assert run(write_image(tmp_path / f"{name}.zarr", data), "--methods", "raw", output=tmp_path / name) == 0
+    stained = [open_store(tmp_path / name / "raw.ome.zarr").position("fov") for name in ("boolean", "integer")]
+    for t in range(3):
+        np.testing.assert_array_equal(*(position.read(t, 0, 0) for position in stained))
