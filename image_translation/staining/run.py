@@ -145,8 +145,8 @@ def _report_changes(existing: Existing) -> None:
     if existing.changed:
         known = sum(len(earlier.frames) for earlier in existing.earlier.values())
         _log.warning(
-            "the movie has changed since %s was made: %d of %d frames are new, or have other pixels or statistics; they "
-            "are stained, and all are smoothed and scored again",
+            "the movie has changed since %s was made: %d of %d frames are new, or have other pixels or statistics; "
+            "they are stained, and all are smoothed and scored again",
             existing.plan.options.output, existing.plan.n_frames - known, existing.plan.n_frames,
         )  # fmt: skip
 

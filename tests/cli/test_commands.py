@@ -35,7 +35,7 @@ SCRIPT = Path(__file__).parents[2] / "image_translation" / "part2_smoothing_cli.
         (["smooth", "-c", "a", "-m", "b", "-o", "c", "--precision", "fp8"], "choose from"),
         (["simulate", "-o", "x", "--size", "12"], "'12' is not HEIGHTxWIDTH"),
         (["blend"], "invalid choice: 'blend'"),
-        (["blend\x1b[2J\n"], r"'blend\\x1b[2J\\n'"),
+        (["blend\x1b[2J\n"], r"'blend\x1b[2J\n'"),
         (
             ["smooth", "-c", "a", "-m", "m\udce4", "-o", "c"],
             r"-m/--movie: 'm\udce4' is not valid in the encoding",
