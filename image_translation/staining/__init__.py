@@ -10,7 +10,7 @@ Start with `run`, then `stream`, which is the way of a frame in one function.
 - `run`, `task`, `cluster`: all positions; one position; positions on a Dask cluster
 - `registration`: the shifts that take the jitter of the stage out of a position
 - `stream`, `writer`, `plane_groups`: read, predict, filter, score and write frames; planes that go together
-- `fingerprints`: which frames of a movie have changed since they were stained
+- `fingerprints`, `kept_position`: which frames of a movie have changed since they were stained; positions without any
 - `journal`, `progress`, `output_directory`: unfinished work; how far it is; what can be kept of existing results
 - `figures`, `excerpt`, `report`: figures of a run, the frames and regions they show, and their explanation
 - `figure_work`: how much of a movie the figures show, and the work of drawing them

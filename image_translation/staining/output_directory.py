@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class Existing:
         not, by position.
     changed
         Whether the movie has changed.
+    kept
+        Positions of a changed movie that have not, and whose images and metrics remain as they are.
     """
 
     plan: Plan
@@ -49,6 +52,7 @@ class Existing:
     retired: tuple[str, ...]
     earlier: Mapping[str, EarlierPrediction] = field(default_factory=dict)
     changed: bool = False
+    kept: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> list[str]:
@@ -107,7 +111,9 @@ def find_existing(plan: Plan) -> Existing:
     if not options.overwrite:
         comparison.refuse_lost_frames()
     usable = None if options.overwrite else unchanged.get(RAW)
-    return Existing(extended, {}, tuple(retired), _earlier(plan, paths[RAW], usable) if usable else {}, changed=True)
+    earlier = _earlier(plan, paths[RAW], usable) if usable else {}
+    kept = _kept(extended, finished, unchanged) if earlier else frozenset()
+    return Existing(extended, {}, tuple(retired), earlier, changed=True, kept=kept)
 
 
 class _Comparison:
@@ -172,6 +178,23 @@ class _Comparison:
     def _is_blank(self, name: str, t: int) -> bool:
         files = [path for series in self._plan.groups[name] for path in series.files(t)]
         return count_missing(files) == len(files)
+
+
+def _kept(
+    plan: Plan, finished: Mapping[str, Path], unchanged: Mapping[str, Mapping[str, Collection[int]] | None]
+) -> frozenset[str]:
+    """Return the positions of one plane of which no frame has changed, if this version has finished all methods."""
+    if not set(plan.options.methods) <= set(finished) or plan.options.register:
+        return frozenset()
+    found = [frames or {} for frames in unchanged.values()]
+    raw = open_store(finished[RAW])
+    return frozenset(
+        name
+        for name, planes in plan.groups.items()
+        if len(planes) == 1
+        and all(len(frames.get(name, ())) == len(planes[0].frames) for frames in found)
+        and raw.position(name).attributes[PROVENANCE_KEY].get("version") == version("image-translation")
+    )
 
 
 def _earlier(plan: Plan, raw: Path, frames: Mapping[str, frozenset[int]]) -> dict[str, EarlierPrediction]:

@@ -20,6 +20,7 @@ from image_translation.omezarr.store import STORE_SUFFIX
 from image_translation.progress_bar import ProgressBar
 from image_translation.staining.figure_work import figure_work
 from image_translation.staining.journal import Journal
+from image_translation.staining.kept_position import keep_position
 from image_translation.staining.output_directory import FIGURES, METRICS, Existing, find_existing
 from image_translation.staining.plan import Plan
 from image_translation.staining.registration import registered, report
@@ -97,6 +98,10 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
         Task(plan.part(name), stores, unfinished, journal.position(name).directory, existing.earlier.get(name))
         for name in plan.groups
     ]
+    rows = read_csv(plan.options.output / METRICS) if existing.kept else []
+    for task in tasks:
+        if task.name in existing.kept and not task.finished:
+            keep_position(task, plan.options.output, [row for row in rows if row.position == task.name])
     n_frames = sum(task.frames for task in tasks)
     action = "registering, staining" if plan.options.register else "staining"
     with ProgressBar(n_frames + figure_work(plan), action, count=n_frames) as bar:
@@ -146,7 +151,7 @@ def _report_changes(existing: Existing) -> None:
         known = sum(len(earlier.frames) for earlier in existing.earlier.values())
         _log.warning(
             "the movie has changed since %s was made: %d of %d frames are new, or have other pixels or statistics; "
-            "they are stained, and all are smoothed and scored again",
+            "they are stained, and their positions are smoothed and scored again",
             existing.plan.options.output, existing.plan.n_frames - known, existing.plan.n_frames,
         )  # fmt: skip
 

@@ -31,6 +31,8 @@ from image_translation.staining.writer import SeriesResult, Workspace
 
 LIBRARIES = ("torch", "iohub", "numpy", "scipy")
 
+NORMALIZATION, INVALID, FAILED = "normalization", "invalid_frames", "failed_frames"  # keys of the provenance
+
 _log = logging.getLogger(__name__)
 
 
@@ -228,7 +230,7 @@ def _statistics(task: Task) -> tuple[normalize.Statistics, EarlierPrediction | N
     statistics = field_statistics(first.position, first.channel, task.plan.normalization, source)
     if task.earlier is None or not task.earlier.frames or task.plan.options.register:
         return statistics, None
-    stored = task.earlier.position.attributes.get(PROVENANCE_KEY, {}).get("normalization", {})
+    stored = task.earlier.position.attributes.get(PROVENANCE_KEY, {}).get(NORMALIZATION, {})
     try:
         earlier = normalize.Statistics(**stored)
     except TypeError:
@@ -265,9 +267,12 @@ def _finish_image(
         for c in range(len(image.channels))
     ]
     own: dict[str, Any] = {
-        "normalization": asdict(results[0].statistics),
-        "invalid_frames": sorted({number for result in results for number in result.invalid}),
+        NORMALIZATION: asdict(results[0].statistics),
+        INVALID: sorted({number for result in results for number in result.invalid}),
     }
+    failed = sorted({number for result in results for number in result.failed})
+    if failed:
+        own[FAILED] = failed
     if registration:
         own[KEY] = registration.to_json()
     if all(result.pixels for result in results):  # not in the results of an unfinished run of an earlier version

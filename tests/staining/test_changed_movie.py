@@ -13,6 +13,8 @@ from support.runs import Killed, killed_at_batch, pixels, snapshot
 from support.stores import phase, write_image, write_plate
 
 from image_translation.network.predictor import Predictor
+from image_translation.omezarr.store import open_store
+from image_translation.staining import run as run_module
 from image_translation.staining.journal import PARTIAL, Journal
 
 METHODS = ("--methods", "raw", "window", "motion", "--normalization", "mean_std")
@@ -331,7 +333,37 @@ def test_results_of_frames_that_are_gone_are_kept(run: Any, tmp_path: Path, capl
     assert snapshot(tmp_path / "out") == before
 
 
-def test_a_mended_well_is_taken_in(run: Any, tmp_path: Path, predicted: list[int]) -> None:
+def test_wells_that_have_not_changed_are_kept(
+    run: Any, tmp_path: Path, predicted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wells = {f"A/{n}/0": phase(12, seed=n) for n in range(1, 4)}
+    wells["A/1/0"][4] = 0  # an invalid frame
+    movie = write_plate(tmp_path / "in.zarr", wells)
+    assert run(movie, *METHODS) == 0
+    replace_frames(movie / "A/2/0", phase(12, seed=9), [3])
+    performed: list[str] = []
+    attempt = run_module.attempt
+    monkeypatch.setattr(run_module, "attempt", lambda task, *rest: performed.append(task.name) or attempt(task, *rest))
+    predicted.clear()
+    with killed_at_batch(0):
+        run(movie, *METHODS)
+    assert run(movie, *METHODS) == 0
+    assert (performed, sum(predicted)) == (["A/2/0"] * 2, 1)
+    assert run(movie, *METHODS) == 0  # holds these results
+    assert run(movie, *METHODS, output=tmp_path / "anew") == 0
+    assert len(performed) == 5
+    kept = ("A/1/0", "A/3/0")
+    for name in (f"{method}.ome.zarr/{well}/0" for method in METHODS[1:4] for well in kept):
+        assert snapshot(tmp_path / "out" / name) == snapshot(tmp_path / "anew" / name)
+    tables = [(tmp_path / place / "metrics.csv").read_text().splitlines() for place in ("out", "anew")]
+    assert len(tables[0]) == len(tables[1])
+    lines = [[line for line in table if line.startswith(kept)] for table in tables]
+    assert lines[0] == lines[1]
+    invalid = [open_store(tmp_path / place / "raw.ome.zarr").position("A/1/0") for place in ("out", "anew")]
+    assert invalid[0].attributes["omero"] == invalid[1].attributes["omero"]
+
+
+def test_a_fixed_well_is_taken_in(run: Any, tmp_path: Path, predicted: list[int]) -> None:
     movie = write_plate(tmp_path / "in.zarr", {f"A/{n}/0": phase(12, seed=n) for n in (1, 2)})
     well = movie / "A/2/.zattrs"
     content = well.read_text()
