@@ -20,6 +20,7 @@ MAX_PANEL_WIDTH = 520  # pixels
 MAX_MAGNIFICATION = 4  # of small fields, unless their panels were narrower than the next number
 MIN_PANEL_WIDTH = 200  # pixels
 GAP, LABEL_HEIGHT, HEADER_HEIGHT = 8, 28, 32  # pixels: between panels, above each of them, above all
+BLOCK = 16  # pixels: side of the blocks that are encoded
 DPI = 100
 FRAME_RATE = 8  # frames per second
 MAX_MEGABYTES = 5  # approximate; limits the bit rate
@@ -127,7 +128,8 @@ class _Layout:
             y = HEADER_HEIGHT + row * (height + LABEL_HEIGHT + GAP) + LABEL_HEIGHT
             self._corners[name] = (y, GAP + column * (width + GAP))
         shape = (HEADER_HEIGHT + rows * (height + LABEL_HEIGHT + GAP), max(360, columns * (width + GAP) + GAP))
-        self._shape = tuple(-(-side // 2) * 2 for side in shape)  # encoders require even sizes
+        # Encoders fill up the last block with what happens to be in memory, so that films of the same frames differ.
+        self._shape = tuple(-(-side // BLOCK) * BLOCK for side in shape)
         texts: list[_Text] = [
             (x + 2, y - LABEL_HEIGHT // 2, name, {"weight": "bold" if name == RECOMMENDED else "normal"})
             for name, (y, x) in self._corners.items()
