@@ -434,7 +434,7 @@ def test_script(environment: dict[str, str], plate: Path) -> None:
     assert [row["stage"] for row in csv.DictReader(io.StringIO(table))] == ["input", *STAGES]
     failed = run("nowhere")
     assert failed.returncode == 2
-    assert failed.stderr.strip().endswith("training_logs")
+    assert failed.stderr.strip().endswith("one of the names demo_movie, demo_plate, train, test, movie")
     assert "Traceback" not in failed.stderr
 
 

@@ -20,7 +20,6 @@ MAX_PANEL_WIDTH = 520  # pixels
 MAX_MAGNIFICATION = 4  # of small fields, unless their panels were narrower than the next number
 MIN_PANEL_WIDTH = 200  # pixels
 GAP, LABEL_HEIGHT, HEADER_HEIGHT = 8, 28, 32  # pixels: between panels, above each of them, above all
-BLOCK = 16  # pixels: side of the blocks that are encoded
 DPI = 100
 FRAME_RATE = 8  # frames per second
 MAX_MEGABYTES = 5  # approximate; limits the bit rate
@@ -29,10 +28,10 @@ BACKGROUND, FOREGROUND = "#15171A", "#F2F2F2"
 CHANNEL_COLOURS = ((0.1, 0.55, 1.0), (1.0, 0.5, 0.05), (0.0, 0.75, 0.45))
 CHANNEL_COLOUR_NAMES = ("blue", "orange", "green")
 # Every browser plays H.264; the other encoders are for builds of FFmpeg without libx264.
-# One thread, because x264 limits the bit rate of the same frames differently in each run if it uses several; few frames
-# in memory at a time.
+# One thread, because x264 limits the bit rate of the same frames differently in each run if it uses several; without
+# CABAC, whose last bits in a frame vary; few frames in memory at a time.
 ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("libx264", {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "rc-lookahead=5:bframes=0"}),
+    ("libx264", {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "rc-lookahead=5:bframes=0:cabac=0"}),
     ("libopenh264", {}),
     ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30"}),
     ("mpeg4", {"qscale": "4"}),
@@ -128,8 +127,7 @@ class _Layout:
             y = HEADER_HEIGHT + row * (height + LABEL_HEIGHT + GAP) + LABEL_HEIGHT
             self._corners[name] = (y, GAP + column * (width + GAP))
         shape = (HEADER_HEIGHT + rows * (height + LABEL_HEIGHT + GAP), max(360, columns * (width + GAP) + GAP))
-        # Encoders fill up the last block with what happens to be in memory, so that films of the same frames differ.
-        self._shape = tuple(-(-side // BLOCK) * BLOCK for side in shape)
+        self._shape = tuple(-(-side // 2) * 2 for side in shape)  # encoders require even sizes
         texts: list[_Text] = [
             (x + 2, y - LABEL_HEIGHT // 2, name, {"weight": "bold" if name == RECOMMENDED else "normal"})
             for name, (y, x) in self._corners.items()

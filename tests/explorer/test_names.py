@@ -100,7 +100,7 @@ def test_the_report_of_a_run(tmp_path: Path) -> None:
             (directory / f"{stem}_combined.png").write_bytes(b"picture")
         entries = tuple(Entry("motion", name, {}, ("sharpness",)) for name in names)
         card = ScoreCard("fov", ("sharpness",), ("motion", "raw"), entries)
-        write_run_report(run.plan, run.series, run.results[0], card, directory)
+        write_run_report(run.plan, run.series, run.results[0], card, directory, film=range(2))
         pages.append(Page((directory / "report.html").read_text()))
     plain, page = pages
     assert page.elements == plain.elements
