@@ -1,7 +1,10 @@
 """Comparison video: phase, truth and all methods side by side, as an MP4 that browsers play."""
 
+import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +25,18 @@ MIN_PANEL_WIDTH = 200  # pixels
 GAP, LABEL_HEIGHT, HEADER_HEIGHT = 8, 28, 32  # pixels: between panels, above each of them, above all
 DPI = 100
 FRAME_RATE = 8  # frames per second
-MAX_MEGABYTES = 5  # approximate; limits the bit rate
+MAX_MEGABYTES = 5  # approximate; determines the bit rate
+QUALITY, WORST_QUALITY = 22, 51  # quantisers of H.264; 6 more about halve the size
+TRIAL_FRAMES = 8  # from which the size is estimated
 BACKGROUND, FOREGROUND = "#15171A", "#F2F2F2"
 # Blue and orange add up to white, and are safe for colour-blind readers. Further channels are not shown.
 CHANNEL_COLOURS = ((0.1, 0.55, 1.0), (1.0, 0.5, 0.05), (0.0, 0.75, 0.45))
 CHANNEL_COLOUR_NAMES = ("blue", "orange", "green")
 # Every browser plays H.264; the other encoders are for builds of FFmpeg without libx264.
-# One thread, because x264 limits the bit rate of the same frames differently in each run if it uses several; without
-# CABAC, whose last bits in a frame vary; few frames in memory at a time.
+# x264 with one thread and one quantiser for all, because what it does in several threads, or to limit the bit rate, is
+# not the same in each run; few frames in memory at a time.
 ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("libx264", {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "rc-lookahead=5:bframes=0:cabac=0"}),
+    ("libx264", {"preset": "veryfast", "threads": "1", "x264-params": "rc-lookahead=5:bframes=0"}),
     ("libopenh264", {}),
     ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30"}),
     ("mpeg4", {"qscale": "4"}),
@@ -90,7 +95,7 @@ def write_video(
     frames
         Title of each frame, and the RGB image (Y, X, 3) of each movie by name; panels of missing ones are hatched.
     n_frames
-        Number of frames, which determines the bit rate.
+        Number of frames, which determines the quality, so that the file has `MAX_MEGABYTES` or less.
     legend
         Meaning of the colours, shown in the upper right corner.
 
@@ -100,14 +105,36 @@ def write_video(
         FFmpeg has no suitable encoder.
     """
     layout = _Layout(names, size, legend)
+    drawn = (layout.draw(title, images) for title, images in frames)
+    trial = list(islice(drawn, TRIAL_FRAMES))
+    quantizer = _choose_quantizer(trial, n_frames)
     # With the protocol, because FFmpeg would take what is before a colon in the path for one.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(f"file:{path}", "w", format="mp4", options=options) as file:
-        stream = _add_stream(file, layout.background.shape, n_frames)
-        for title, images in frames:
-            frame = av.VideoFrame.from_ndarray(layout.draw(title, images), format="rgb24")
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
+        _encode(file, chain(trial, drawn), layout.background.shape, n_frames, quantizer)
+
+
+def _choose_quantizer(trial: Sequence[NDArray[np.uint8]], n_frames: int) -> int:
+    """Return a quantiser with which a film that goes on like its first frames is small enough."""
+    quantizer = QUALITY
+    while trial and quantizer < WORST_QUALITY:
+        buffer = io.BytesIO()
+        with av.open(buffer, "w", format="mp4") as file:
+            _encode(file, trial, trial[0].shape, n_frames, quantizer)
+        excess = len(buffer.getvalue()) * max(1.0, n_frames / len(trial)) / (MAX_MEGABYTES * 1e6)
+        if excess <= 1:
+            break
+        quantizer = min(WORST_QUALITY, quantizer + math.ceil(6 * math.log2(excess)))
+    return quantizer
+
+
+def _encode(
+    file: Any, images: Iterable[NDArray[np.uint8]], shape: Sequence[int], n_frames: int, quantizer: int
+) -> None:
+    stream = _add_stream(file, shape, n_frames, quantizer)
+    for image in images:
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+    file.mux(stream.encode())
 
 
 class _Layout:
@@ -192,8 +219,8 @@ def _draw_texts(shape: Sequence[int], texts: Iterable[_Text]) -> NDArray[np.uint
     return np.asarray(canvas.buffer_rgba())[:height, :width, :3].copy()  # type: ignore[no-untyped-call]
 
 
-def _add_stream(file: Any, shape: tuple[int, ...], n_frames: int) -> Any:
-    """Add a stream of the first available encoder."""
+def _add_stream(file: Any, shape: Sequence[int], n_frames: int, quantizer: int) -> Any:
+    """Add a stream of the first available encoder; those without the quantiser get a bit rate."""
     for name, options in ENCODERS:
         try:
             codec = av.codec.Codec(name, "w")
@@ -202,10 +229,9 @@ def _add_stream(file: Any, shape: tuple[int, ...], n_frames: int) -> Any:
         stream = file.add_stream(codec.name, rate=FRAME_RATE, options=dict(options))
         stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
         stream.time_base = Fraction(1, FRAME_RATE)
-        bit_rate = int(MAX_MEGABYTES * 8e6 / max(2.0, n_frames / FRAME_RATE))  # per second
         if name == "libx264":
-            stream.options |= {"maxrate": str(bit_rate), "bufsize": str(bit_rate)}
+            stream.options |= {"qp": str(quantizer)}
         else:
-            stream.bit_rate = bit_rate // 2
+            stream.bit_rate = int(MAX_MEGABYTES * 4e6 / max(2.0, n_frames / FRAME_RATE))  # per second
         return stream
     raise DataError("FFmpeg as built into PyAV has no encoder for MP4; install another build of av")

@@ -47,7 +47,7 @@ def test_any_path_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_noisy_movie_has_the_same_bytes_each_time(tmp_path: Path) -> None:
-    """x264 with several threads limits the bit rate differently each time."""
+    """What x264 does in several threads, or to limit the bit rate, differs each time."""
 
     def noise() -> Any:
         rng = np.random.default_rng(0)
@@ -89,11 +89,11 @@ def test_panels_are_in_the_order_of_their_names_and_missing_ones_are_hatched(tmp
 
 
 def test_file_size_of_a_noisy_movie_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "MAX_MEGABYTES", 0.2)
+    monkeypatch.setattr(video, "MAX_MEGABYTES", 1.0)
     rng = np.random.default_rng(0)
     noise = (("", {"raw": rng.integers(0, 255, (128, 128, 3), dtype=np.uint8)}) for _ in range(60))
     write_video(tmp_path / "a.mp4", ["raw"], (128, 128), noise, n_frames=60)
-    assert (tmp_path / "a.mp4").stat().st_size < 0.5e6
+    assert (tmp_path / "a.mp4").stat().st_size < 1.1e6
 
 
 @pytest.mark.parametrize("name", ["libvpx-vp9", "mpeg4"])
