@@ -38,14 +38,14 @@ def fuzz(target: str, seed: int, tries: int, scratch: Path) -> list[Outcome]:
 def main() -> int:
     """Return 1 if there were faults."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], default=list(TARGETS))
+    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tries", type=int, default=300, help="of each target")
     arguments = parser.parse_args()
     logging.getLogger("image_translation").setLevel(logging.CRITICAL)
     print(f"{'target':12} {'tries':>6} {'accepted':>9} {'refused':>8} {'faults':>7}")
     faults = []
-    for target in arguments.targets:
+    for target in arguments.targets or TARGETS:
         with tempfile.TemporaryDirectory() as scratch:
             os.chdir(scratch)
             outcomes = fuzz(target, arguments.seed, arguments.tries, Path(scratch))
