@@ -11,6 +11,7 @@ from image_translation.files import remove, write_json
 from image_translation.metrics.rows import RAW, Row
 from image_translation.omezarr.output import PROVENANCE_KEY, image_path
 from image_translation.omezarr.store import STORE_SUFFIX, open_store
+from image_translation.staining.fingerprints import stored_fingerprints
 from image_translation.staining.progress import Progress
 from image_translation.staining.task import FAILED, INVALID, NORMALIZATION, Task
 from image_translation.staining.writer import SeriesResult
@@ -38,7 +39,8 @@ def keep_position(task: Task, output: Path, rows: Sequence[Row]) -> None:
             remove(path)
         shutil.copytree(source, scratch, copy_function=_link_or_copy)
         scratch.rename(target)  # an image under its name is complete
-    known = open_store(output / f"{RAW}{STORE_SUFFIX}").position(task.name).attributes[PROVENANCE_KEY]
+    raw = open_store(output / f"{RAW}{STORE_SUFFIX}").position(task.name)
+    known, fingerprints = raw.attributes[PROVENANCE_KEY], stored_fingerprints(raw)
     invalid, failed = known[INVALID], known.get(FAILED, [])
     result = SeriesResult(
         series.name,
@@ -48,6 +50,7 @@ def keep_position(task: Task, output: Path, rows: Sequence[Row]) -> None:
         normalize.Statistics(**known[NORMALIZATION]),
         windows=[],  # only needed while an image is written
         blank=[t for t in invalid if t not in failed],
+        pixels=list(fingerprints.pixels[series.z]) if fingerprints else [],
     )
     task.directory.mkdir(parents=True, exist_ok=True)
     progress.agrees("files", task.files)

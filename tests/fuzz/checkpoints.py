@@ -8,29 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from support.checkpoints import SMALL_ARCHITECTURE
 
 from fuzz.attempt import Rng, Try
 from fuzz.damage import NAMES, OTHERS, damage_file, junk
-from image_translation.network.architecture import Architecture
 from image_translation.network.fcmae import FCMAE
 from image_translation.network.loading import build_network, read_spec
 
-SMALL = Architecture(
-    in_channels=1,
-    out_channels=2,
-    encoder_blocks=(1, 1),
-    dims=(8, 16),
-    decoder_conv_blocks=1,
-    stem_kernel_size=(1, 2, 2),
-    in_stack_depth=1,
-)
 State = dict[str, Any]
 
 
 def write_checkpoint(path: Path) -> State:
     """Write a checkpoint of a small random network; return its content."""
     torch.manual_seed(0)
-    state = {f"model.{name}": weight + 0.01 for name, weight in FCMAE(SMALL).state_dict().items()}
+    state = {f"model.{name}": weight + 0.01 for name, weight in FCMAE(SMALL_ARCHITECTURE).state_dict().items()}
     content = {
         "epoch": 1,
         "state_dict": state,

@@ -8,21 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from support.checkpoints import SMALL_ARCHITECTURE
 
 from image_translation.data.lookup import resolve_checkpoint
 from image_translation.network.architecture import Architecture
 from image_translation.network.fcmae import FCMAE
 from image_translation.network.loading import build_network, read_spec
-
-PLAIN = Architecture(
-    in_channels=1,
-    out_channels=2,
-    encoder_blocks=(1, 1),
-    dims=(8, 16),
-    decoder_conv_blocks=1,
-    stem_kernel_size=(1, 2, 2),
-    in_stack_depth=1,
-)
 
 
 def images(count: int, channels: int, shape: tuple[int, int]) -> torch.Tensor:
@@ -65,7 +56,7 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_output_is_equal_to_that_of_viscy(
     network_class: Any, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    architecture = Architecture(**asdict(PLAIN) | changes)
+    architecture = Architecture(**asdict(SMALL_ARCHITECTURE) | changes)
     original = viscy(network_class, architecture)
     network = plain(original, architecture)
     x = images(2, architecture.in_channels, (2 * architecture.stride, 3 * architecture.stride))
@@ -97,17 +88,17 @@ def test_bundled_networks_agree_with_viscy_in_every_precision(network_class: Any
 
 
 def test_large_image_is_accurate_to_single_precision(network_class: Any) -> None:
-    original = viscy(network_class, PLAIN)
+    original = viscy(network_class, SMALL_ARCHITECTURE)
     x = images(1, 1, (512, 768))
     with torch.inference_mode():
-        own = plain(original, PLAIN)(x)
+        own = plain(original, SMALL_ARCHITECTURE)(x)
         exact = original.double()(x.double())
     assert (own - exact).abs().max() < 1e-5 * exact.std()
 
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_channel_that_is_zero_everywhere_gives_finite_output(network_class: Any, mixed: bool) -> None:
-    network = plain(viscy(network_class, PLAIN), PLAIN)
+    network = plain(viscy(network_class, SMALL_ARCHITECTURE), SMALL_ARCHITECTURE)
     for block in network.encoder.stages[0].blocks:
         block.mlp.fc1.weight.zero_()
         block.mlp.fc1.bias.zero_()
@@ -116,7 +107,7 @@ def test_a_channel_that_is_zero_everywhere_gives_finite_output(network_class: An
 
 
 def test_prediction_does_not_depend_on_the_other_images_of_a_batch(network_class: Any) -> None:
-    network = plain(viscy(network_class, PLAIN), PLAIN)
+    network = plain(viscy(network_class, SMALL_ARCHITECTURE), SMALL_ARCHITECTURE)
     x = images(3, 1, (32, 48))
     x[1] *= 50
     with torch.inference_mode():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from image_translation.errors import DataError
+from image_translation.network.architecture import Architecture
 from image_translation.network.loading import read_spec
 
 VSCYTO2D = {
@@ -21,6 +22,15 @@ VSCYTO2D = {
     "pretraining": False,
 }
 SMALL = VSCYTO2D | {"encoder_blocks": [1, 1], "dims": [8, 16], "decoder_conv_blocks": 1}
+SMALL_ARCHITECTURE = Architecture(
+    in_channels=1,
+    out_channels=2,
+    encoder_blocks=(1, 1),
+    dims=(8, 16),
+    decoder_conv_blocks=1,
+    stem_kernel_size=(1, 2, 2),
+    in_stack_depth=1,
+)
 Save = Callable[..., Path]
 
 
