@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from iohub.ngff import open_ome_zarr
-from tqdm import tqdm
 
 from image_translation.errors import DataError, UsageError
 from image_translation.files import remove
@@ -27,6 +26,7 @@ from image_translation.omezarr.output import PROVENANCE_KEY, ImageSpec, create_s
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.omezarr.statistics import DisplayWindows
 from image_translation.omezarr.store import FOV_NAME, Position, Store, open_store
+from image_translation.progress_bar import ProgressBar
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
 
@@ -59,7 +59,7 @@ def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
     UsageError
         If the path exists, or if there is not enough space on the disk.
     """
-    with _write_atomically(path, [spec]) as scratch, _progress_bar(spec.frames) as bar:
+    with _write_atomically(path, [spec]) as scratch, ProgressBar(spec.frames, "simulating") as bar:
         _write_movie(spec, scratch, bar)
 
 
@@ -80,7 +80,7 @@ def write_simulated_plate(specs: Mapping[str, MovieSpec], path: Path) -> None:
     """
     with (
         _write_atomically(path, specs.values()) as scratch,
-        _progress_bar(sum(spec.frames for spec in specs.values())) as bar,
+        ProgressBar(sum(spec.frames for spec in specs.values()), "simulating") as bar,
     ):
         with open_ome_zarr(scratch, layout="hcs", mode="w-", channel_names=list(CHANNELS), version="0.4") as plate:
             for name in specs:
@@ -149,11 +149,7 @@ def _stored_bytes(spec: MovieSpec) -> int:
     return spec.frames * math.prod(spec.shape) * len(CHANNELS) * np.dtype(np.float32).itemsize // 2
 
 
-def _progress_bar(frames: int) -> "tqdm[None]":
-    return tqdm(total=frames, unit="frame", disable=None, desc="simulating")
-
-
-def _write_movie(spec: MovieSpec, path: Path, bar: "tqdm[None]") -> None:
+def _write_movie(spec: MovieSpec, path: Path, bar: ProgressBar) -> None:
     shape = (spec.frames, len(CHANNELS), 1, *spec.shape)
     level = Level("0", (FRAME_INTERVAL, 1.0, 1.0, PIXEL_SIZE, PIXEL_SIZE), (0.0,) * len(AXES), shape)
     like = Position(FOV_NAME, path, AXES, UNITS, (level,), CHANNELS, {}, np.dtype(np.float32), zarr_format=2)
