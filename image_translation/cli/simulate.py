@@ -69,9 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate, and write the store."""
-    height, width = arguments.shape
-    movies = "" if arguments.positions is None else f"{arguments.positions} movies of "
-    announce(f"simulating {movies}{arguments.frames} frames of {height} x {width} pixels")
+    announce("loading the simulation")
     from image_translation.data.simulated import simulated_positions, write_simulated_movie, write_simulated_plate
     from image_translation.simulation.spec import MovieSpec
 
