@@ -72,5 +72,5 @@ for number, arguments in enumerate((
     lines = result.stderr.splitlines()
     assert len(lines) == 14, result.stderr
     for said, failed in zip(lines[::2], lines[1::2], strict=True):
-        assert said.startswith(("image-translation: loading PyTorch", "image-translation: simulating 24 frames of 256"))
+        assert said.startswith(("image-translation: loading PyTorch", "image-translation: loading the simulation"))
         assert failed.startswith("and then")

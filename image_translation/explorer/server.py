@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from image_translation.errors import ImageTranslationError, UsageError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = "127.0.0.1"
 _FIRST_PORT, _TRIES = 2718, 100  # marimo's port, and how many to try from there on
@@ -180,7 +180,7 @@ class SameOriginMiddleware:
             headers = Headers(scope=scope)
             refusal = self._refusal(headers.getlist("host"), headers.getlist("origin"))
         if refusal is None:
-            await self._app(scope, receive, send)
+            await _serve_until_closed(self._app, scope, receive, send)
         elif scope["type"] == "websocket":
             await WebSocketClose(1008)(scope, receive, send)
         else:
@@ -202,6 +202,25 @@ class SameOriginMiddleware:
             return False
         # Names can be made to lead here, addresses cannot; this machine may have others than those that it knows of.
         return name in self._names or (self._any_address and _is_address(name))
+
+
+async def _serve_until_closed(app: "ASGIApp", scope: "Scope", receive: "Receive", send: "Send") -> None:
+    """Serve a request, and end without an error when the browser closes the websocket while marimo writes to it."""
+    closed = False
+
+    async def send_or_close(message: "Message") -> None:
+        nonlocal closed
+        try:
+            await send(message)
+        except OSError:  # how ASGI says that the other side is gone
+            closed = True
+            raise
+
+    try:
+        await app(scope, receive, send_or_close)
+    except RuntimeError:  # Starlette's, for reading from a websocket to which a write has failed
+        if scope["type"] != "websocket" or not closed:
+            raise
 
 
 def _is_address(name: str) -> bool:

@@ -1,12 +1,14 @@
 """Who may open the page; ``test_part1_inspection_widget`` opens it in a browser."""
 
 import asyncio
+import contextlib
 import socket
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from image_translation.errors import ImageTranslationError, UsageError
 from image_translation.explorer.server import PageServer, SameOriginMiddleware, open_server
@@ -115,3 +117,24 @@ def test_hosts_that_cannot_be_listened_on_are_named(host: str) -> None:
     with pytest.raises(UsageError, match=f"--host {host}: (unknown|not an address of this machine); give") as caught:
         open_server(host)
     assert "\n" not in str(caught.value)
+
+
+def test_a_page_that_is_closed_while_it_is_written_to_is_no_error() -> None:
+    async def write_and_read(scope: Any, receive: Any, send: Any) -> None:  # as marimo does, in two tasks
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.send_text("an image")
+        await websocket.receive_text()
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.send":
+            raise BrokenPipeError
+
+    app = SameOriginMiddleware(write_and_read, "127.0.0.1", ip_address("127.0.0.1"))
+    asyncio.run(app({"type": "websocket", "headers": [(b"host", b"localhost")]}, receive, send))
+    with pytest.raises(RuntimeError):
+        asyncio.run(write_and_read({"type": "websocket", "headers": []}, receive, send))
