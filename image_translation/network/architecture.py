@@ -1,4 +1,4 @@
-"""Infer the architecture of VisCy's 2D network from the shapes of its weights.
+"""Infer the architecture of VisCy's `FullyConvolutionalMAE` from the shapes of its weights.
 
 Most checkpoints do not store the hyper-parameters of their network, but the weight shapes determine almost all of them.
 Where stored hyper-parameters contradict the shapes, the shapes are used.
@@ -44,7 +44,7 @@ class Architecture:
     stem_kernel_size
         Kernel size and stride of the first convolution, (Z, Y, X) pixels.
     in_stack_depth
-        Number of input planes.
+        Number of planes of the input, and of the prediction.
     head_conv, head_conv_expansion_ratio, head_conv_pool
         Whether the head has convolutions, their expansion ratio, and whether the head pools.
     """
@@ -59,6 +59,11 @@ class Architecture:
     head_conv: bool = False
     head_conv_expansion_ratio: int = 4
     head_conv_pool: bool = True
+
+    @property
+    def out_stack_depth(self) -> int:
+        """Number of planes of the prediction."""
+        return self.in_stack_depth
 
     @property
     def stride(self) -> int:

@@ -1,8 +1,9 @@
-"""VisCy's 2D network in plain PyTorch, for inference: the same weights and results in a fraction of the time.
+"""VisCy's `FullyConvolutionalMAE` in plain PyTorch, for inference: the same weights and results in less time.
 
-It is `FullyConvolutionalMAE` of VisCy (https://github.com/mehta-lab/VisCy), also called "UNeXt2_2D": a U-Net of
-ConvNeXt V2 blocks (Woo et al., "ConvNeXt V2", CVPR 2023) whose decoder upsamples by pixel shuffle. VisCy's
-implementation is used for training; importing it takes 15 s because it imports MONAI and timm. Tests compare the two.
+It is a U-Net of ConvNeXt V2 blocks (Woo et al., "ConvNeXt V2", CVPR 2023) whose decoder upsamples by pixel shuffle, from
+VisCy (https://github.com/mehta-lab/VisCy), where it is also called "UNeXt2_2D" and "fcmae". Of a stack of planes, the
+stem makes channels, and the head makes planes of channels; all layers between them are 2D. VisCy's implementation is
+used for training; importing it takes 15 s because it imports MONAI and timm. Tests compare the two.
 
 This one is faster for three reasons. Features stay in the channels-last memory format, so that no block copies them.
 The scale of the global response normalisation is folded into the weights of the next layer, which saves two arrays of
@@ -29,7 +30,7 @@ class FCMAE(nn.Module):
     Parameters
     ----------
     architecture
-        Hyper-parameters; `in_stack_depth` must be 1.
+        Hyper-parameters.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -39,7 +40,7 @@ class FCMAE(nn.Module):
         self.head: nn.Module = _ConvHead(architecture) if architecture.head_conv else _ShuffleHead(architecture)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict a batch: (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X), with Y and X multiples of the stride."""
+        """Predict a batch: (B, C_in, Z, Y, X) -> (B, C_out, Z, Y, X), with Y and X multiples of the stride."""
         prediction: Tensor = self.head(self.decoder(self.encoder(x)))
         return prediction
 
@@ -69,14 +70,19 @@ class _Stem(nn.Module):
         super().__init__()
         depth, height, width = architecture.stem_kernel_size
         inputs, channels = architecture.in_channels, architecture.dims[0]
-        # Only used for stacks, but part of the state dict.
-        self.conv3d = nn.Conv3d(inputs, channels, (depth, height, width), (depth, height, width))
+        # One of the two is used, for stacks and for single planes, but both are part of the state dict.
+        steps = architecture.in_stack_depth // depth
+        self.conv3d = nn.Conv3d(inputs, channels // steps, (depth, height, width), (depth, height, width))
         self.conv2d = nn.Conv2d(inputs, channels, (height, width), (height, width))
         self.norm = _ChannelNorm(architecture.dims[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.norm(self.conv2d(x.squeeze(2).contiguous(memory_format=torch.channels_last)))
-        return features
+        if x.shape[2] == 1:
+            features = self.conv2d(x.squeeze(2).contiguous(memory_format=torch.channels_last))
+        else:
+            features = self.conv3d(x).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        normalized: Tensor = self.norm(features)
+        return normalized
 
 
 class _Stage(nn.Module):
@@ -96,10 +102,11 @@ class _Decoder(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         *dims, stem = *reversed(architecture.dims), architecture.stem_kernel_size[-1]
-        if architecture.head_conv:  # three planes: one, and one on either side
-            dims[-1] = 3 * architecture.in_channels * 4 * architecture.head_conv_expansion_ratio
+        depth = architecture.in_stack_depth
+        if architecture.head_conv:  # the planes, and one on either side
+            dims[-1] = (depth + 2) * architecture.in_channels * 4 * architecture.head_conv_expansion_ratio
         else:
-            dims[-1] = architecture.out_channels * stem**2
+            dims[-1] = architecture.out_channels * depth * stem**2
         blocks = architecture.decoder_conv_blocks
         self.decoder_stages = nn.ModuleList(_DecoderStage(before, after, blocks) for before, after in pairwise(dims))
 
@@ -124,9 +131,10 @@ class _ShuffleHead(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self._factor = architecture.stem_kernel_size[-1]
+        self._shape = (architecture.out_channels, architecture.in_stack_depth)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _pooled(F.pixel_shuffle(x.contiguous(), self._factor), self._factor).unsqueeze(2)
+        return _pooled(F.pixel_shuffle(x.contiguous(), self._factor), self._factor).unflatten(1, self._shape)
 
 
 class _ConvHead(nn.Module):
@@ -137,12 +145,13 @@ class _ConvHead(nn.Module):
             _HeadConvolution(architecture.in_channels * ratio, outputs * ratio), nn.Conv3d(outputs * ratio, outputs, 1)
         )
         self._pool = architecture.head_conv_pool
+        self._planes = architecture.in_stack_depth + 2
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pixel_shuffle(x.contiguous(), 2)
         if self._pool:
             x = _pooled(x, 2)
-        x = self.conv(x.reshape(len(x), -1, 3, *x.shape[2:]))
+        x = self.conv(x.unflatten(1, (-1, self._planes)))
         return F.pixel_shuffle(x.transpose(1, 2), 2).transpose(1, 2)
 
 

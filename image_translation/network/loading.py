@@ -103,7 +103,7 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
     Raises
     ------
     DataError
-        If the file cannot be read or would execute code, the network has another architecture or needs stacks, its
+        If the file cannot be read or would execute code, the network has another architecture, its
         weights are unusable, or the metadata are invalid.
     """
     content = load_checkpoint(path)
@@ -111,11 +111,6 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
     state = select_network_weights(path, stored)
     config = model_config(content)
     architecture = infer_architecture(path, state, config)
-    if architecture.in_stack_depth > 1:
-        msg = (
-            f"{path}: the network needs stacks of {architecture.in_stack_depth} planes; only single planes can be used"
-        )
-        raise DataError(msg)
     if architecture.stride > _MAX_STRIDE:
         msg = (
             f"{path}: images would be padded to multiples of {architecture.stride} pixels; "
@@ -152,8 +147,9 @@ def build_network(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
     Returns
     -------
     torch.nn.Module
-        Network (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X), with Y and X multiples of `spec.stride`; in evaluation mode,
-        on the CPU, in float32 whatever the dtype of the checkpoint.
+        Network (B, C_in, Z_in, Y, X) -> (B, C_out, Z_out, Y, X), with the stack depths of `spec.architecture`, and Y
+        and X multiples of `spec.stride`; in evaluation mode, on the CPU, in float32 whatever the dtype of the
+        checkpoint.
 
     Raises
     ------

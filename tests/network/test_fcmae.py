@@ -16,8 +16,8 @@ from image_translation.network.fcmae import FCMAE
 from image_translation.network.loading import build_network, read_spec
 
 
-def images(count: int, channels: int, shape: tuple[int, int]) -> torch.Tensor:
-    return torch.randn(count, channels, 1, *shape, generator=torch.Generator().manual_seed(0))
+def images(count: int, channels: int, shape: tuple[int, int], planes: int = 1) -> torch.Tensor:
+    return torch.randn(count, channels, planes, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def viscy(network_class: Any, architecture: Architecture) -> torch.nn.Module:
@@ -51,6 +51,16 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
         {"head_conv": True, "stem_kernel_size": (1, 4, 4), "dims": (16, 32)},
         {"head_conv": True, "head_conv_pool": False, "stem_kernel_size": (1, 4, 4), "dims": (16, 32)},
         {"head_conv": True, "head_conv_expansion_ratio": 2, "stem_kernel_size": (1, 4, 4), "in_channels": 2},
+        {"in_stack_depth": 15, "stem_kernel_size": (5, 4, 4), "dims": (24, 48)},  # as VSCyto3D
+        {"in_stack_depth": 5, "stem_kernel_size": (5, 4, 4), "in_channels": 2, "out_channels": 1},
+        {"in_stack_depth": 21, "stem_kernel_size": (7, 4, 4), "dims": (24, 48), "head_conv": True},
+        {
+            "in_stack_depth": 21,
+            "stem_kernel_size": (7, 4, 4),
+            "dims": (24, 48),
+            "head_conv": True,
+            "head_conv_pool": False,  # as VSNeuromast
+        },
     ],
 )
 def test_output_is_equal_to_that_of_viscy(
@@ -59,7 +69,9 @@ def test_output_is_equal_to_that_of_viscy(
     architecture = Architecture(**asdict(SMALL_ARCHITECTURE) | changes)
     original = viscy(network_class, architecture)
     network = plain(original, architecture)
-    x = images(2, architecture.in_channels, (2 * architecture.stride, 3 * architecture.stride))
+    x = images(
+        2, architecture.in_channels, (2 * architecture.stride, 3 * architecture.stride), architecture.in_stack_depth
+    )
     with torch.inference_mode():
         expected = original(x)
         tolerance = {"rtol": 1e-4, "atol": 1e-4 * float(expected.std())}
