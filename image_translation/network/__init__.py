@@ -1,7 +1,7 @@
 """Read checkpoints of virtual staining networks, build the networks, and run them.
 
-In: a checkpoint of VisCy, and normalised images (C, Y, X). Out: a `ModelSpec` that describes the checkpoint,
-predictions (C, Y, X), and feature maps of every stage of the network. VisCy is not imported.
+In: a checkpoint of VisCy, and normalised images (C, Y, X) or stacks (C, Z, Y, X). Out: a `ModelSpec` that describes the
+checkpoint, predictions alike, and feature maps of every stage of the network. VisCy is not imported.
 
 Start with `loading`, then `predictor`.
 
@@ -9,7 +9,8 @@ Start with `loading`, then `predictor`.
 - `architecture`: infer the hyper-parameters from the shapes of the weights
 - `loading`: checkpoint to description and network; metadata from checkpoint, sidecar or registry
 - `fcmae`: the network in plain PyTorch
-- `predictor`, `features`: predictions; predictions with the output of every stage
+- `predictor`, `sliding_window`: predictions of images; of stacks, by a window that is slid along z
+- `features`: predictions with the output of every stage
 - `devices`, `compilation`: device, precision, memory and threads; networks compiled by ``torch.compile``
 """
 

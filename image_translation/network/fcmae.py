@@ -1,9 +1,9 @@
 """VisCy's `FullyConvolutionalMAE` in plain PyTorch, for inference: the same weights and results in less time.
 
-It is a U-Net of ConvNeXt V2 blocks (Woo et al., "ConvNeXt V2", CVPR 2023) whose decoder upsamples by pixel shuffle, from
-VisCy (https://github.com/mehta-lab/VisCy), where it is also called "UNeXt2_2D" and "fcmae". Of a stack of planes, the
-stem makes channels, and the head makes planes of channels; all layers between them are 2D. VisCy's implementation is
-used for training; importing it takes 15 s because it imports MONAI and timm. Tests compare the two.
+It is a U-Net of ConvNeXt V2 blocks (Woo et al., "ConvNeXt V2", CVPR 2023) whose decoder upsamples by pixel shuffle,
+from VisCy (https://github.com/mehta-lab/VisCy), where it is also called "UNeXt2_2D" and "fcmae". The stem turns the
+planes of a stack into channels, and the head turns channels into planes; all layers between them are 2D. VisCy's
+implementation is used for training; importing it takes 15 s because it imports MONAI and timm. Tests compare the two.
 
 This one is faster for three reasons. Features stay in the channels-last memory format, so that no block copies them.
 The scale of the global response normalisation is folded into the weights of the next layer, which saves two arrays of
@@ -134,7 +134,8 @@ class _ShuffleHead(nn.Module):
         self._shape = (architecture.out_channels, architecture.in_stack_depth)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _pooled(F.pixel_shuffle(x.contiguous(), self._factor), self._factor).unflatten(1, self._shape)
+        planes = _pooled(F.pixel_shuffle(x.contiguous(), self._factor), self._factor)
+        return planes.reshape(len(x), *self._shape, *planes.shape[2:])
 
 
 class _ConvHead(nn.Module):
@@ -151,7 +152,7 @@ class _ConvHead(nn.Module):
         x = F.pixel_shuffle(x.contiguous(), 2)
         if self._pool:
             x = _pooled(x, 2)
-        x = self.conv(x.unflatten(1, (-1, self._planes)))
+        x = self.conv(x.reshape(len(x), -1, self._planes, *x.shape[2:]))
         return F.pixel_shuffle(x.transpose(1, 2), 2).transpose(1, 2)
 
 

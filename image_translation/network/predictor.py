@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from image_translation.network.devices import (
     resolve_device,
     resolve_precision,
 )
+
+_T = TypeVar("_T")
 
 Crop = tuple[slice, slice]
 
@@ -65,7 +68,7 @@ class Predictor:
     Parameters
     ----------
     model
-        Network (B, C_in, 1, Y, X) -> (B, C_out, 1, Y, X); it is moved to the device.
+        Network (B, C_in, Z_in, Y, X) -> (B, C_out, Z_out, Y, X); it is moved to the device.
     stride
         Height and width of the network's input must be multiples of this number of pixels.
     device
@@ -86,6 +89,8 @@ class Predictor:
     ----------
     device : torch.device
         Device of the network.
+    stride : int
+        Height and width of the network's input must be multiples of this number of pixels.
     in_flight : int
         Number of further batches to start before waiting for the result of one, so that the device is never idle.
 
@@ -119,19 +124,18 @@ class Predictor:
         self._limit = MAX_BATCH_SIZE if batch_size is None else batch_size
         model = model.to(self.device).eval()
         self._model = CompiledNetwork(model, cache=cache) if backend == "compile" else model
-        self._bytes_per_pixel: dict[int, float] = {}
-        self._stride = stride
+        self._bytes_per_pixel: dict[tuple[int, ...], float] = {}
+        self.stride = stride
         self._forward = self._augmented if tta else self._plain
 
-    def batch_size(self, shape: tuple[int, int, int]) -> int:
-        """Return the number of images of shape (C_in, Y, X) that the caller should pass together."""
+    def batch_size(self, shape: tuple[int, ...]) -> int:
+        """Return the number of images of shape (C_in, Y, X) or (C_in, Z_in, Y, X) to pass together."""
         if self._requested is not None:
             return self._requested
         if self.device.type != "cuda":
             return 1 if self.device.type == "cpu" else _DEFAULT_BATCH_SIZE
-        channels, *size = shape
-        pixels = np.prod([-(-side // self._stride) * self._stride for side in size], dtype=float)
-        fitting = _MEMORY_FRACTION * free_memory(self.device) / (self._memory_per_pixel(channels) * pixels)
+        pixels = np.prod([-(-side // self.stride) * self.stride for side in shape[-2:]], dtype=float)
+        fitting = _MEMORY_FRACTION * free_memory(self.device) / (self._memory_per_pixel(shape[:-2]) * pixels)
         return max(1, min(MAX_BATCH_SIZE, int(fitting)))
 
     def predict(self, images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -142,12 +146,13 @@ class Predictor:
         Parameters
         ----------
         images
-            At least one, all of the same shape (C_in, Y, X), float32, normalised and finite.
+            At least one, all of the same shape: (C_in, Y, X) for a network that takes single planes, or stacks (C_in,
+            Z_in, Y, X); float32, normalised and finite.
 
         Returns
         -------
         list of ndarray
-            One prediction per image, (C_out, Y, X) float32.
+            One prediction per image, (C_out, Y, X) or (C_out, Z_out, Y, X), float32.
 
         Raises
         ------
@@ -160,19 +165,48 @@ class Predictor:
 
     def start(self, images: Sequence[NDArray[np.float32]]) -> Callable[[], list[NDArray[np.float32]]]:
         """Start `predict` without waiting for the device; the returned function waits and returns the predictions."""
-        batch, crop = pad(np.stack(images), self._stride)
-        parts: list[Callable[[], NDArray[np.float32]]] = []
+        batch, crop = pad(np.stack(images), self.stride)
+        parts = self.run(torch.from_numpy(batch), self.download)
+
+        def finish() -> list[NDArray[np.float32]]:
+            return [np.ascontiguousarray(image[..., *crop]) for part in parts for image in part()]
+
+        return finish
+
+    def run(self, batch: torch.Tensor, take: Callable[[torch.Tensor], _T]) -> list[_T]:
+        """Queue the forward pass of a batch, in parts that fit into memory.
+
+        Parameters
+        ----------
+        batch
+            Shape (B, C_in, Y', X') or (B, C_in, Z_in, Y', X'), padded to the stride, float32, on any device.
+        take
+            Called with the prediction of each part, (B', C_out, [Z_out,] Y', X') float32, on the device; it may use the
+            prediction in later work on the device, but not keep it.
+
+        Returns
+        -------
+        list
+            What `take` returned, in the order of the batch.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `predict`.
+        """
+        results: list[_T] = []
         start = 0
         while start < len(batch):
-            part = self._attempt(batch[start : start + self._limit])
-            if part is not None:
-                parts.append(part)
+            result = self._attempt(batch[start : start + self._limit], take)
+            if result is not None:
+                results.append(result[0])
                 start += self._limit
                 continue
             size = min(self._limit, len(batch) - start)
             if size == 1:
+                what = "an image" if batch.ndim == 4 else f"a stack of {batch.shape[2]} planes"
                 msg = (
-                    f"an image of {batch.shape[-2]} x {batch.shape[-1]} pixels does not fit into the memory of "
+                    f"{what} of {batch.shape[-2]} x {batch.shape[-1]} pixels does not fit into the memory of "
                     f"{self.device}, even as a batch of one; use --precision bf16 or --device cpu"
                 )
                 raise UsageError(msg)
@@ -181,31 +215,24 @@ class Predictor:
                 "a batch of %d images does not fit into the memory of %s; trying %d", size, self.device, self._limit
             )
             empty_cache()
+        return results
 
-        def finish() -> list[NDArray[np.float32]]:
-            return [np.ascontiguousarray(image[..., *crop]) for part in parts for image in part()]
-
-        return finish
-
-    def _attempt(self, batch: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]] | None:
+    def _attempt(self, batch: torch.Tensor, take: Callable[[torch.Tensor], _T]) -> tuple[_T] | None:
         """Start a batch; None if it does not fit into memory."""
         try:
-            return self._run(torch.from_numpy(batch))
+            with torch.inference_mode(), self._precision():
+                output = self._forward(self.upload(batch)).float()
+                if output.shape[-2:] != batch.shape[-2:]:
+                    returned, given = tuple(output.shape[-2:]), tuple(batch.shape[-2:])
+                    msg = f"the network returns images of shape {returned} for {given}; they must be equal"
+                    raise DataError(msg)
+                return (take(output),)
         except torch.OutOfMemoryError:
             return None  # handled by the caller: in this block the traceback keeps the memory allocated
 
-    def _run(self, batch: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
-        """Queue the upload, the forward pass and the download of a batch."""
-        with torch.inference_mode(), self._precision():
-            output = self._forward(self._upload(batch)).float()
-            if output.shape[-2:] != batch.shape[-2:]:
-                returned, given = tuple(output.shape[-2:]), tuple(batch.shape[-2:])
-                msg = f"the network returns images of shape {returned} for {given}; they must be equal"
-                raise DataError(msg)
-            return self._download(output)
-
-    def _upload(self, batch: torch.Tensor) -> torch.Tensor:
-        if self.device.type != "cuda":
+    def upload(self, batch: torch.Tensor) -> torch.Tensor:
+        """Start to copy a tensor to the device, beside what it computes."""
+        if self.device.type != "cuda" or batch.is_cuda:
             return batch.to(self.device)
         upload, _ = self._streams
         with torch.cuda.stream(upload):
@@ -215,7 +242,8 @@ class Predictor:
         uploaded.record_stream(computing)  # otherwise its memory could be reused while it is read
         return uploaded
 
-    def _download(self, output: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
+    def download(self, output: torch.Tensor) -> Callable[[], NDArray[np.float32]]:
+        """Start to copy a tensor from the device, beside what it computes; the returned function waits for it."""
         if self.device.type != "cuda":
             return output.cpu().numpy
         _, download = self._streams
@@ -245,8 +273,11 @@ class Predictor:
         return torch.autocast(self.device.type, self._autocast)
 
     def _plain(self, batch: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self._model(batch.unsqueeze(2))
-        return output.squeeze(2)
+        if batch.ndim == 5:
+            stacks: torch.Tensor = self._model(batch)
+            return stacks
+        images: torch.Tensor = self._model(batch.unsqueeze(2))
+        return images.squeeze(2)
 
     def _augmented(self, batch: torch.Tensor) -> torch.Tensor:
         axes = (-2, -1)
@@ -257,13 +288,14 @@ class Predictor:
                 total = total + output.flip(flipped).rot90(-turns, axes)
         return total / 8
 
-    def _memory_per_pixel(self, channels: int) -> float:
-        """Measure the memory in bytes that the network takes per pixel of an image."""
-        if channels not in self._bytes_per_pixel:
-            side = -(-_PROBE_SIZE // self._stride) * self._stride
+    def _memory_per_pixel(self, shape: tuple[int, ...]) -> float:
+        """Measure the memory in bytes that the network takes per pixel in y, x of an image with these other axes."""
+        if shape not in self._bytes_per_pixel:
+            side = -(-_PROBE_SIZE // self.stride) * self.stride
             before = torch.cuda.memory_allocated(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
-            self._run(torch.zeros(1, channels, side, side))()
+            for finish in self.run(torch.zeros(1, *shape, side, side), self.download):
+                finish()
             peak = torch.cuda.max_memory_allocated(self.device)
-            self._bytes_per_pixel[channels] = max(1.0, (peak - before) / side**2)
-        return self._bytes_per_pixel[channels]
+            self._bytes_per_pixel[shape] = max(1.0, (peak - before) / side**2)
+        return self._bytes_per_pixel[shape]

@@ -121,11 +121,6 @@ def test_number_of_input_channels_is_checked(network_class: Any, save: Save, tin
         spec.require_in_channels(1)
 
 
-def test_networks_for_stacks_are_refused(network_class: Any, save: Save) -> None:
-    config = SMALL | {"in_stack_depth": 5, "stem_kernel_size": [5, 4, 4]}
-    assert_refused(save(random_weights(network_class, config)), "stacks of 5 planes")
-
-
 def test_reading_does_not_import_viscy(tiny_checkpoint: Path) -> None:
     code = (
         "import sys, pathlib; from image_translation.network.loading import read_spec;"
