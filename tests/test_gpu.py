@@ -67,7 +67,7 @@ def test_batch_that_does_not_fit_into_memory_is_halved(caplog: pytest.LogCapture
     spec, state = read_spec(Path(resolve_checkpoint("demo_ckpt")))
     predictor = Predictor(build_network(spec, state), spec.stride, device="cuda", batch_size=16)
     batch = [np.random.default_rng(0).normal(size=(1, 1024, 1024)).astype(np.float32)] * 16
-    needed = predictor._memory_per_pixel(1) * 1024**2
+    needed = predictor._memory_per_pixel((1,)) * 1024**2
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(1.0, 5 * needed / total))

@@ -61,7 +61,7 @@ def test_hooks_are_removed_and_weights_unchanged(network: Any, image: Any, monke
     def fail(*_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(extractor._predictor, "_run", fail)
+    monkeypatch.setattr(extractor._predictor, "run", fail)
     with pytest.raises(RuntimeError):
         extractor.extract(image)
     assert not any(module._forward_hooks for module in network.modules())

@@ -154,7 +154,7 @@ def test_batch_size_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch, fre
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5e6)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5e6 + 100 * 256**2)  # 100 bytes per pixel
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
-    monkeypatch.setattr(Predictor, "_run", lambda self, batch: batch.numpy)
+    monkeypatch.setattr(Predictor, "run", lambda self, batch, take: [batch.numpy])
     assert predictor.batch_size((1, 200, 193)) == size  # padded to 208 x 208
     assert Predictor(Doubling(), 4, device="cpu", batch_size=3).batch_size((1, 200, 193)) == 3
 
