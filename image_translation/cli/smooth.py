@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_name_or_path,
         required=True,
         metavar="CKPT",
-        help="VisCy 2D checkpoint, or a name such as demo_ckpt",
+        help="VisCy checkpoint, or a name such as demo_ckpt",
     )
     group.add_argument(
         "-m",
@@ -45,7 +45,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="position or pattern to leave out; may be repeated",
     )  # fmt: skip
     group.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
-    group.add_argument("--z", default="middle", help="plane: an index, 'middle' or 'all'")
+    group.add_argument(
+        "--z",
+        help="planes: an index, START:STOP, 'middle' or 'all'; the middle one if not given, and all for a network that "
+        "takes stacks",
+    )
+    group.add_argument(
+        "--z-pad", action="store_true",
+        help="for a network that takes stacks: extend those of the movie by reflection where it has too few planes",
+    )  # fmt: skip
+    group.add_argument(
+        "--z-reversed", action="store_true",
+        help="for a network that takes stacks: show it the planes from the last to the first, because the movie was "
+        "scanned in the other direction than what it was trained on",
+    )  # fmt: skip
     group.add_argument(
         "--frames",
         type=parse_frames,

@@ -47,6 +47,8 @@ class ImageSpec:
         Input plane along z of each output plane.
     delay
         Offset in time of each output frame from the input frame with the same number, in frame intervals.
+    volumes
+        Whether the planes of a frame are written together, so that the memory for incomplete shards is that of volumes.
     """
 
     like: Position
@@ -55,6 +57,7 @@ class ImageSpec:
     length: int
     planes: tuple[int, ...]
     delay: float = 0.0
+    volumes: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,7 +69,8 @@ class ImageSpec:
         """Number of frames in one file at each level; 1 up to OME-Zarr 0.4, which has no shards."""
         if self.like.zarr_format == 2:
             return 1
-        frame = math.prod(self.shape[1:2] + self.shape[3:]) * np.dtype(np.float32).itemsize
+        planes = len(self.planes) if self.volumes else 1
+        frame = planes * math.prod(self.shape[1:2] + self.shape[3:]) * np.dtype(np.float32).itemsize
         return max(1, min(MAX_SHARD_FRAMES, MAX_SHARD_BYTES // frame, self.length))
 
     @property

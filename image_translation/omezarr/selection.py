@@ -1,10 +1,13 @@
 """Selection of the channel, planes and frames of an image by command line options."""
 
+import re
+
 from image_translation.errors import UsageError, listing
 from image_translation.omezarr.metadata import parse_labels
 from image_translation.omezarr.store import Position
 
 PREFERRED_CHANNEL = "Phase3D"
+MIDDLE, ALL = "middle", "all"  # planes
 
 
 def select_channel(position: Position, name: str | None) -> int:
@@ -45,20 +48,29 @@ def select_planes(position: Position, z: str) -> tuple[int, ...]:
     position
         Image.
     z
-        ``middle``, ``all``, or an index from 0.
+        ``middle``, ``all``, an index from 0, or ``START:STOP``, the indices of the first plane and of the one after the
+        last, either of which may be left out.
 
     Raises
     ------
     UsageError
-        If the plane does not exist.
+        If a plane does not exist.
     """
     depth = position.shape[2]
-    if z == "middle":
+    if z == MIDDLE:
         return (depth // 2,)
-    if z == "all":
+    if z == ALL:
         return tuple(range(depth))
+    limits = re.fullmatch(r"([0-9]{0,9}):([0-9]{0,9})", z)
+    if limits:
+        start, stop = int(limits[1] or 0), int(limits[2] or depth)
+        if start < stop <= depth:
+            return tuple(range(start, stop))
     if z not in map(str, range(depth)):
-        raise UsageError(f"--z {z:.20} is not in {position.path}; allowed are 0 to {depth - 1}, 'middle', and 'all'")
+        raise UsageError(
+            f"--z {z:.20} is not in {position.path}; allowed are 0 to {depth - 1}, a range such as 0:{depth}, "
+            "'middle', and 'all'"
+        )
     return (int(z),)
 
 

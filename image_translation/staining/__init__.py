@@ -6,9 +6,11 @@ Options become a plan, a plan becomes tasks, one for each position. A run may be
 Start with `run`, then `stream`, which is the way of a frame in one function.
 
 - `options`, `methods`: options of a run; the smoothing methods by name
+- `series`: one plane of one position over time
 - `plan`, `dry_run`, `request`: what will be done; its description; its stored form, which decides whether results match
 - `run`, `task`, `cluster`: all positions; one position; positions on a Dask cluster
 - `registration`: the shifts that take the jitter of the stage out of a position
+- `stack_prediction`: volumes, by networks that take stacks, before their planes go the way of a frame
 - `stream`, `writer`, `plane_groups`: read, predict, filter, score and write frames; planes that go together
 - `fingerprints`, `kept_position`: which frames of a movie have changed since they were stained; positions without any
 - `journal`, `progress`, `output_directory`: unfinished work; how far it is; what can be kept of existing results

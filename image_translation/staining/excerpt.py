@@ -14,7 +14,8 @@ from image_translation.metrics.rows import RAW, TRUTH
 from image_translation.normalize import is_valid
 from image_translation.omezarr.output import image_path
 from image_translation.omezarr.plane_stack import PlaneStack
-from image_translation.staining.plan import Plan, Series
+from image_translation.staining.plan import Plan
+from image_translation.staining.series import Series
 
 
 class SideBySide:

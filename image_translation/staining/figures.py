@@ -29,8 +29,9 @@ from image_translation.staining.excerpt import (
     choose_run,
 )
 from image_translation.staining.figure_work import FIGURE_WORK, FILM_FRAMES, KYMOGRAPH_FRAMES, POSITIONS
-from image_translation.staining.plan import Plan, Series
+from image_translation.staining.plan import Plan
 from image_translation.staining.report import FILM, write_run_report
+from image_translation.staining.series import Series
 from image_translation.staining.writer import SeriesResult
 
 FIELD = 512  # pixels: side of the region shown in the film

@@ -51,7 +51,9 @@ class Fingerprints:
             raise ValueError("different numbers of frames")
         return cls(int(values["start"]), files, pixels)
 
-    def unchanged(self, position: Position, channels: Sequence[int], frames: range, files: Sequence[str]) -> set[int]:
+    def unchanged(
+        self, position: Position, channels: Sequence[int], frames: range, files: Sequence[str], *, whole: bool = True
+    ) -> set[int]:
         """Return the numbers of the frames that have not changed.
 
         Parameters
@@ -62,6 +64,8 @@ class Fingerprints:
             Their numbers.
         files
             Fingerprints of their files.
+        whole
+            Whether the planes whose pixels are known are all that were used; if not, the files alone decide.
 
         Raises
         ------
@@ -72,7 +76,8 @@ class Fingerprints:
         return {
             t
             for t, now in zip(frames, files, strict=True)
-            if t in known and (self.files[t - self.start] == now or self._has_same_pixels(position, channels, t))
+            if t in known
+            and (self.files[t - self.start] == now or (whole and self._has_same_pixels(position, channels, t)))
         }
 
     def _has_same_pixels(self, position: Position, channels: Sequence[int], t: int) -> bool:

@@ -49,7 +49,12 @@ class SmoothOptions(Inference):
     channel
         Name of the label-free channel; None chooses the obvious one.
     z
-        ``middle``, ``all``, or an index.
+        ``middle``, ``all``, an index, or ``START:STOP``; None is the middle plane, and all planes for a network that
+        takes stacks.
+    z_pad
+        Extend stacks by reflection in z, so that all of their planes can be predicted.
+    z_reversed
+        Show the planes to a network that takes stacks from the last to the first.
     frames
         First frame, and the one after the last; None stands for the start or the end of the movie.
     methods
@@ -89,7 +94,9 @@ class SmoothOptions(Inference):
     positions: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     channel: str | None = None
-    z: str = "middle"
+    z: str | None = None
+    z_pad: bool = False
+    z_reversed: bool = False
     frames: tuple[int | None, int | None] = (None, None)
     methods: tuple[str, ...] = DEFAULT_METHODS
     leave_out: bool = False

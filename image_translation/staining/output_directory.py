@@ -20,6 +20,7 @@ from image_translation.staining.methods import METHODS, options_of, version_of
 from image_translation.staining.options import SmoothOptions
 from image_translation.staining.plan import Plan
 from image_translation.staining.request import differences, positions_of, same_but_for_frames, same_request
+from image_translation.staining.series import context_planes
 
 METRICS = "metrics.csv"
 FIGURES = "figures"
@@ -161,8 +162,8 @@ class _Comparison:
         for known_name, known, frames in self._known:
             if (known_name, known) == (name, stored):
                 return frames
-        first = self._plan.groups[name][0]
-        unchanged = stored.unchanged(first.position, first.channels, first.frames, self._plan.files[name])
+        first, whole = self._plan.groups[name][0], not context_planes(self._plan.groups[name])
+        unchanged = stored.unchanged(first.position, first.channels, first.frames, self._plan.files[name], whole=whole)
         self._known.append((name, stored, frozenset(unchanged)))
         return self._known[-1][2]
 

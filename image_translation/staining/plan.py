@@ -2,12 +2,11 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any, TypeVar
 
 from image_translation import data, normalize
@@ -15,12 +14,13 @@ from image_translation.errors import DataError, UsageError
 from image_translation.metrics.rows import RAW
 from image_translation.network.devices import resolve_device, resolve_precision
 from image_translation.network.loading import ModelSpec, read_spec
-from image_translation.omezarr.chunk_files import fingerprint
+from image_translation.network.sliding_window import StackWindow
 from image_translation.omezarr.output import ImageSpec
-from image_translation.omezarr.selection import select_channel, select_frames, select_planes
-from image_translation.omezarr.store import Position, Store, open_store
+from image_translation.omezarr.selection import MIDDLE, select_channel, select_planes
+from image_translation.omezarr.store import Store, open_store
 from image_translation.progress_bar import ProgressBar
 from image_translation.staining.options import SmoothOptions
+from image_translation.staining.series import Series, file_fingerprint, select_series, stack_window
 from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
 _T = TypeVar("_T")
@@ -28,58 +28,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 READERS = 8  # positions inspected in parallel: most of the time is spent waiting for the storage
-
-
-@dataclass(frozen=True)
-class Series:
-    """One plane of one position over time: the unit that is stained, filtered and scored independently.
-
-    Attributes
-    ----------
-    position
-        Position that it belongs to.
-    channel
-        Index of the label-free channel.
-    truth
-        Indices of the channels that hold the true fluorescence, in the order of the network's outputs; may be empty.
-    z, plane
-        Index of the plane in the input, and in the output.
-    frames
-        Frame numbers to process.
-    n_valid
-        Number of valid frames among them, up to the number that the filters need.
-    """
-
-    position: Position
-    channel: int
-    truth: tuple[int, ...]
-    z: int
-    plane: int
-    frames: range
-    n_valid: int
-
-    @property
-    def blank(self) -> bool:
-        """Whether no frame is valid."""
-        return not self.n_valid
-
-    @property
-    def name(self) -> str:
-        """Name in journals and messages."""
-        return f"{self.position.name} z{self.z}"
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Indices of all channels that are read: the label-free one, and those of the truth."""
-        return (self.channel, *self.truth)
-
-    def files(self, t: int) -> list[Path]:
-        """Return the files of the chunks of a frame, which are missing where they hold the fill value only."""
-        return self.position.chunk_files(t, self.channel, self.z)
-
-    def files_of_truth(self, t: int) -> list[Path]:
-        """Return the files of the chunks of the true stains of a frame."""
-        return [path for channel in self.truth for path in self.position.chunk_files(t, channel, self.z)]
 
 
 @dataclass(frozen=True)
@@ -133,6 +81,11 @@ class Plan:
             unreadable={},
         )
 
+    @property
+    def window(self) -> StackWindow | None:
+        """How the network is slid along z; None if it takes single planes."""
+        return stack_window(self.spec, self.options)
+
     @cached_property
     def request(self) -> dict[str, Any]:
         """Everything that decides the pixels of the results, as JSON values."""
@@ -159,6 +112,8 @@ class Plan:
                 "tta": self.options.tta,
                 # Only where it is asked for: requests of earlier versions stay equal.
                 **({"registration": REGISTRATION_METHOD} if self.options.register else {}),
+                **({"z_pad": True} if self.window and self.options.z_pad else {}),
+                **({"z_reversed": True} if self.window and self.options.z_reversed else {}),
                 **({"statistics": self.options.statistics} if self.options.statistics != "auto" else {}),
             },
             "methods": self.options.method_parameters(),
@@ -182,6 +137,7 @@ class Plan:
                 length=temporal_filter.length(len(frames)) if temporal_filter else len(frames),
                 planes=tuple(series.z for series in group),
                 delay=temporal_filter.delay if temporal_filter else 0.0,
+                volumes=self.window is not None,
             )
         return images
 
@@ -225,14 +181,14 @@ def make_plan(options: SmoothOptions) -> Plan:
     positions, unreadable = _map_positions(store.position, names, {}, action)
     for position in positions.values():
         select_channel(position, options.channel)
-        select_planes(position, options.z)
+        select_planes(position, options.z or MIDDLE)
     resolve_precision(options.precision, resolve_device(options.device))
     _log.info("reading the checkpoint %s", options.checkpoint)
     spec, weights = read_spec(checkpoint)
     spec.require_in_channels(1)
 
     def inspect(name: str) -> tuple[tuple[Series, ...], str, tuple[str, ...]]:
-        series = tuple(_series(positions[name], spec, options))
+        series = tuple(select_series(positions[name], spec, options))
         return series, _digest(series), tuple(file_fingerprint(series, t) for t in series[0].frames)
 
     inspected, unreadable = _map_positions(inspect, positions, unreadable, "looking at the frames")
@@ -275,36 +231,6 @@ def _map_positions(
     return results, errors
 
 
-def _series(position: Position, spec: ModelSpec, options: SmoothOptions) -> Iterator[Series]:
-    channel, frames = select_channel(position, options.channel), select_frames(position, options.frames)
-    truth, depths = _truth(position, channel, spec), select_planes(position, options.z)
-    n_valid = _count_valid(position, channel, depths, frames, options)
-    for plane, z in enumerate(depths):
-        yield Series(position, channel, truth, z, plane, frames, n_valid[z])
-
-
-def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:
-    names = position.channels
-    if not set(spec.output_channels) <= set(names) or names[channel] in spec.output_channels:
-        return ()
-    return tuple(names.index(name) for name in spec.output_channels)
-
-
-def _count_valid(
-    position: Position, channel: int, depths: Sequence[int], frames: range, options: SmoothOptions
-) -> dict[int, int]:
-    """Count the valid frames of each plane, up to the number that the filters need."""
-    needed = max((temporal_filter.min_frames for temporal_filter in options.filters().values()), default=1)
-    found = dict.fromkeys(depths, 0)
-    for t in frames:  # frame by frame, because planes may share a chunk
-        lacking = [z for z in depths if found[z] < needed]
-        if not lacking:
-            break
-        for z in lacking:
-            found[z] += normalize.is_valid(position.read(t, channel, z))
-    return found
-
-
 def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[str, ...]:
     """Return the methods for which all series have enough valid frames, or none because they are blank.
 
@@ -335,11 +261,6 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
         )
         _log.warning(text, shape[2])
     return tuple(method for method in options.methods if method not in lacking)
-
-
-def file_fingerprint(series: Sequence[Series], t: int) -> str:
-    """Return the fingerprint of the files of a frame, for the planes of one position that are used."""
-    return fingerprint([path for one in series for path in (*one.files(t), *one.files_of_truth(t))])
 
 
 def _digest(series: Sequence[Series]) -> str:

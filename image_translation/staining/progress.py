@@ -29,9 +29,10 @@ class Progress:
         """Return the number of frames on disk of a method, for one series; 0 if the file is damaged."""
         return self._load().get(f"{method} {series}", 0)
 
-    def mark(self, series: str, done: Mapping[str, int]) -> None:
-        """Record the number of frames on disk of each method, for one series."""
-        self._save(self._load() | {f"{method} {series}": count for method, count in done.items()})
+    def mark(self, done: Mapping[str, Mapping[str, int]]) -> None:
+        """Record the number of frames on disk of each method, for some series by their names."""
+        counts = {f"{method} {name}": count for name, own in done.items() for method, count in own.items()}
+        self._save(self._load() | counts)
 
     def forget(self, method: str) -> None:
         """Discard the progress of a method because its image is new; no series is finished then."""

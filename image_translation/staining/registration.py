@@ -11,8 +11,9 @@ from image_translation import normalize
 from image_translation.errors import DataError, listing
 from image_translation.files import write_json
 from image_translation.omezarr.registered import Registration, register
-from image_translation.staining.plan import Plan, Series
+from image_translation.staining.plan import Plan
 from image_translation.staining.progress import Progress, read_json
+from image_translation.staining.series import Series
 from image_translation.temporal import registration as estimation
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from image_translation.metrics.rows import RAW
 from image_translation.metrics.score_card import ScoreCard
 from image_translation.omezarr.registered import RegisteredPosition
 from image_translation.staining.methods import RECOMMENDED
-from image_translation.staining.plan import Plan, Series
+from image_translation.staining.plan import Plan
+from image_translation.staining.series import Series
 from image_translation.staining.writer import SeriesResult
 
 REPORT = "report.html"

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,8 @@ from image_translation.network.predictor import Predictor
 from image_translation.omezarr.chunk_files import count_missing
 from image_translation.omezarr.registered import RegisteredPosition
 from image_translation.staining.fingerprints import EarlierPrediction, of_pixels, pixels_of
-from image_translation.staining.plan import Plan, Series, file_fingerprint
+from image_translation.staining.plan import Plan
+from image_translation.staining.series import Series, file_fingerprint
 from image_translation.staining.writer import SeriesResult, SeriesWriter, Workspace, prediction
 
 AHEAD = 2  # batches that are read ahead of the one in the network, and that may wait for the writer
@@ -114,7 +116,7 @@ def stain(
                 on_frames(writing.popleft().result())
 
         places = range(frames.start * len(group), frames.stop * len(group))
-        for batch in _ahead(reader, load, _batches(places, batch_size)):
+        for batch in ahead(reader, load, _batches(places, batch_size), AHEAD):
             started.append((batch, _start(batch, predictor, plan)))
             hand_over(in_flight, AHEAD)
         hand_over(0, 0)
@@ -135,14 +137,21 @@ class _Item:
 
 def _is_complete(plan: Plan, series: Series, number: int) -> bool:
     """Return whether all chunks of a frame are there; ``DataError`` if some are gone since the plan was made."""
-    name, missing = series.position.name, count_missing(series.files(number))
-    gone = missing or count_missing(series.files_of_truth(number))
-    if gone and file_fingerprint(plan.groups[name], number) != plan.files[name][number - series.frames.start]:
+    files = series.files(number)
+    require_all_chunks(plan, series, number, [*files, *series.files_of_truth(number)])
+    return not count_missing(files)
+
+
+def require_all_chunks(plan: Plan, series: Series, number: int, files: Sequence[Path]) -> None:
+    """Raise a ``DataError`` if files of chunks of a frame are gone since the plan was made."""
+    name = series.position.name
+    if not count_missing(files):
+        return
+    if file_fingerprint(plan.groups[name], number) != plan.files[name][number - series.frames.start]:
         raise DataError(
             f"frame {number} of {series.position.path} has changed while it was read, and chunk files are missing; is "
             "its disk or network share still connected? Repeat the command once it is"
         )
-    return not missing
 
 
 def _phase(image: NDArray[Any], number: int, statistics: normalize.Statistics) -> Frame:
@@ -192,12 +201,12 @@ def _batches(places: range, size: int) -> Iterator[range]:
         yield range(max(start, places.start), min(start + size, places.stop))
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """Map a function over items in another thread, a few items ahead of the consumer."""
+def ahead(pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], count: int) -> Iterator[_R]:
+    """Map a function over items in another thread, some items ahead of the consumer."""
     futures: deque[Future[_R]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))
-        if len(futures) > AHEAD:
+        if len(futures) > count:
             yield futures.popleft().result()
     while futures:
         yield futures.popleft().result()

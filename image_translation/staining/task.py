@@ -26,6 +26,7 @@ from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_groups
 from image_translation.staining.progress import Progress
 from image_translation.staining.registration import find_registration, registered, registration_frames
+from image_translation.staining.stack_prediction import predict_stacks, stack_frames
 from image_translation.staining.stream import stain
 from image_translation.staining.writer import SeriesResult, Workspace
 
@@ -67,9 +68,10 @@ class Task:
 
     @property
     def frames(self) -> int:
-        """Number of frames to process, summed over registration and planes."""
+        """Number of frames to process, summed over registration, stacks and planes."""
         registered = registration_frames(self.plan.series) if self.plan.options.register else 0
-        return registered + sum(len(series.frames) for series in self.plan.series)
+        predicted = stack_frames(self.plan) if RAW in self.unfinished else 0
+        return registered + predicted + sum(len(series.frames) for series in self.plan.series)
 
     @property
     def finished(self) -> bool:
@@ -145,6 +147,8 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     if registration:
         plan = registered(plan, {task.name: registration})
     workspace = Workspace(task.stores, frozenset(task.unfinished), progress)
+    if plan.window and RAW in task.unfinished:
+        predict_stacks(plan, statistics, workspace, earlier=earlier, predictor=predictor, on_frames=on_frames)
     results = {series.z: _read_result(progress.result(series.z)) for series in plan.series}
     for group in plane_groups(plan):
         planes = plan.series[group.start : group.stop]

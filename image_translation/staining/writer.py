@@ -16,8 +16,9 @@ from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 from image_translation.omezarr.output import image_path
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.omezarr.statistics import DisplayWindows
-from image_translation.staining.plan import Plan, Series
+from image_translation.staining.plan import Plan
 from image_translation.staining.progress import Progress
+from image_translation.staining.series import Series
 
 
 @dataclass(frozen=True)
@@ -164,11 +165,12 @@ class SeriesWriter:
         done = {method: max(count, self._stacks[method].wait()) for method, count in self._done.items()}
         if done != self._done:
             self._done = done
-            self._progress.mark(self._series.name, done)
+            self._progress.mark({self._series.name: done})
 
     def finish(self, statistics: normalize.Statistics) -> SeriesResult:
         """Flush the filters, and return the result."""
-        if len(self._invalid) == len(self._series.frames) and not self._series.blank:
+        # Where the network sees a stack, another plane may be invalid in all frames.
+        if len(self._invalid) == len(self._series.frames) and not (self._series.blank or self._series.stack):
             raise DataError(
                 f"the network gave no finite image of {self._series.position.path}; check its pixels for extreme "
                 "values, --normalization and --precision, and the checkpoint"

@@ -27,14 +27,14 @@ def fill(journal: Journal) -> None:
     journal.store("raw").mkdir()
     (journal.store("raw") / "chunk").write_text("new")
     journal.position("A").directory.mkdir(parents=True)
-    journal.position("A").mark("A z0", {"raw": 3})
+    journal.position("A").mark({"A z0": {"raw": 3}})
 
 
 def test_progress_is_kept_by_series_and_method(tmp_path: Path) -> None:
     with opened(tmp_path / "out") as journal:
         assert journal.position("A").done("A z0", "raw") == 0
         fill(journal)
-        journal.position("A").mark("A z0", {"window": 1})
+        journal.position("A").mark({"A z0": {"window": 1}})
         journal.position("A").result(0).write_text("{}")
         journal.position("A").finish()
     with opened(tmp_path / "out") as journal:
@@ -177,7 +177,7 @@ def test_a_position_with_damaged_progress_starts_again(tmp_path: Path, damage: s
     with opened(tmp_path) as journal:
         fill(journal)
         journal.position("B").directory.mkdir()
-        journal.position("B").mark("B z0", {"raw": 5})
+        journal.position("B").mark({"B z0": {"raw": 5}})
         (journal.position("A").directory / "progress.json").write_text(damage)
     with opened(tmp_path) as journal:
         assert journal.position("A").done("A z0", "raw") == 0
@@ -230,4 +230,4 @@ def test_an_error_after_the_journal_was_cleared_is_not_replaced(tmp_path: Path) 
 
 def test_progress_is_not_recorded_in_a_new_directory(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Progress(tmp_path / "gone").mark("fov z0", {"raw": 1})
+        Progress(tmp_path / "gone").mark({"fov z0": {"raw": 1}})
