@@ -232,6 +232,23 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
     flat = [result.position for result in results if result.statistics.degenerate]
     if flat:
         _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", listing(flat))
+    if plan.window:
+        _warn_of_invalid_stacks(plan.window.in_depth, results)
+    else:
+        _warn_of_invalid_frames(results)
+    incomplete = {result.name: result.incomplete for result in results if result.incomplete}
+    if incomplete:
+        _log.warning(
+            "%d frames lack some of their chunks, which were read as the fill value of the array; look whether these "
+            "places are empty in the movie: %s",
+            sum(len(numbers) for numbers in incomplete.values()),
+            "; ".join(f"{name}: {listing(numbers)}" for name, numbers in incomplete.items()),
+        )
+    if plan.store.unreadable:
+        _log.warning("skipped, because they cannot be read: %s", listing(plan.store.unreadable))
+
+
+def _warn_of_invalid_frames(results: Sequence[SeriesResult]) -> None:
     failed = {result.name: result.failed for result in results if result.failed}
     if failed:
         _log.warning(
@@ -245,13 +262,22 @@ def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
             sum(len(numbers) for numbers in invalid.values()),
             "; ".join(f"{name}: {listing(numbers)}" for name, numbers in invalid.items()),
         )
-    incomplete = {result.name: result.incomplete for result in results if result.incomplete}
-    if incomplete:
+
+
+def _warn_of_invalid_stacks(depth: int, results: Sequence[SeriesResult]) -> None:
+    """Log which planes are NaN, in one line: those that are invalid themselves, and those around them."""
+    lines = []
+    for name in dict.fromkeys(result.position for result in results):
+        own = [result for result in results if result.position == name]
+        blank = sorted({number for result in own for number in result.blank})
+        planes = sum(len(result.invalid) for result in own)
+        frames = sorted({number for result in own for number in result.invalid})
+        if frames:
+            invalid = f"; invalid planes in {listing(blank)}" if blank else ""
+            lines.append(f"{name}: {planes} planes of the frames {listing(frames)}{invalid}")
+    if lines:
         _log.warning(
-            "%d frames lack some of their chunks, which were read as the fill value of the array; look whether these "
-            "places are empty in the movie: %s",
-            sum(len(numbers) for numbers in incomplete.values()),
-            "; ".join(f"{name}: {listing(numbers)}" for name, numbers in incomplete.items()),
-        )
-    if plan.store.unreadable:
-        _log.warning("skipped, because they cannot be read: %s", listing(plan.store.unreadable))
+            "planes are NaN in the results where every stack of %d planes that holds them has an invalid one (zero, "
+            "constant or not finite), or the network gave no finite image: %s",
+            depth, "; ".join(lines),
+        )  # fmt: skip

@@ -170,7 +170,8 @@ class _RawVolumes:
         self._start = plan.series[0].frames.start
         self._stacks = {series.z: PlaneStack(path, image, series.plane, write=True) for series in plan.series}
         self._done = {z: self._progress.done(name, RAW) for z, name in self._names.items()}
-        self._unsettled: deque[int] = deque()
+        self._unsettled: deque[int] = deque()  # planes that are being written
+        self._written = 0
         self.first = min(self._done.values())
         self.any_valid = False
 
@@ -185,16 +186,17 @@ class _RawVolumes:
         if place >= self._done[z]:
             self._stacks[z].write(place, data)
         self._unsettled.append(z)
+        self._written += 1
+        if self._written % len(self._stacks) == 0:  # the last plane of a volume
+            self.finish()
         while len(self._unsettled) > AHEAD:
             self._settle(self._unsettled.popleft())
-        if z == max(self._stacks):  # the last one of a volume, or the first if the planes are reversed
-            self._record()
 
     def finish(self) -> None:
-        """Wait until all planes are on disk."""
-        for z in self._stacks:
-            self._settle(z)
-        self._record()
+        """Wait until all planes are on disk, and record the progress."""
+        while self._unsettled:
+            self._settle(self._unsettled.popleft())
+        self._progress.mark({name: {RAW: self._done[z]} for z, name in self._names.items()})
 
     def forget(self) -> None:
         """Forget the progress: everything is to be predicted again."""
@@ -203,6 +205,3 @@ class _RawVolumes:
 
     def _settle(self, z: int) -> None:
         self._done[z] = max(self._done[z], self._stacks[z].wait())
-
-    def _record(self) -> None:
-        self._progress.mark({name: {RAW: self._done[z]} for z, name in self._names.items()})

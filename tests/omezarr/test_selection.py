@@ -30,8 +30,13 @@ def test_select_planes(tmp_path: Path) -> None:
     assert select_planes(position, "middle") == (2,)
     assert select_planes(position, "all") == (0, 1, 2, 3, 4)
     assert select_planes(position, "4") == (4,)
-    for wrong in ("5", "-1", "top", "04", "1.0", "\u0664", ""):
-        with pytest.raises(UsageError, match=f"--z {wrong} is not in .*allowed are 0 to 4, 'middle', and 'all'"):
+    assert select_planes(position, "1:3") == (1, 2)
+    assert select_planes(position, ":2") == (0, 1)
+    assert select_planes(position, "3:") == (3, 4)
+    for wrong in ("5", "-1", "top", "04", "1.0", "\u0664", "", "3:3", "3:6", ":0", "5:", "-1:2", "a:b", "0:1:2"):
+        with pytest.raises(
+            UsageError, match=f"--z {wrong} is not in .*allowed are 0 to 4, a range such as 0:5, 'middle'"
+        ):
             select_planes(position, wrong)
     with pytest.raises(UsageError, match=f"--z {'9' * 20} is not in"):
         select_planes(position, "9" * 5000)
