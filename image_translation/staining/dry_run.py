@@ -1,11 +1,13 @@
 """Description of a plan for ``--dry-run``: what a run would read, compute and write."""
 
 import math
+from collections.abc import Sequence
 
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.output import ImageSpec
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_bytes, plane_groups
+from image_translation.staining.stream import AHEAD
 from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
 BYTES_PER_VALUE = 4
@@ -40,8 +42,12 @@ def describe(plan: Plan) -> str:
         ("movie", f"{plan.store.path} (OME-Zarr {plan.store.version}, {plan.store.layout})"),
         ("positions", f"{len(names)}: {shown}"),
         ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),
-        ("planes", f"{', '.join(str(z) for z in plan.request['input']['z'])} of {depth}"),
+        ("planes", f"{_ranges(plan.request['input']['z'])} of {depth}"),
     ]
+    if plan.window:
+        windows = len(_sources(plan)) - plan.window.in_depth + 1
+        stacks = f"{windows} stacks of {plan.window.in_depth} planes a frame, {plan.window.out_depth} predicted of each"
+        lines.append(("", stacks + (", in reverse" if plan.window.reverse else "")))
     lines += [("cannot read", f"{name}: {error}") for name, error in plan.unreadable.items()]
     total = 0
     for method in options.methods:
@@ -64,10 +70,33 @@ def _memory(plan: Plan) -> int:
     batch = plan.options.batch_size or 1
     # The widest activations have four times the channels of the first stage; about three of them coexist.
     activations = 12 * architecture.dims[0] * batch / architecture.stem_kernel_size[-1] ** 2
-    channels = architecture.out_channels
+    channels, image = architecture.out_channels, plan.images(RAW)[plan.series[0].position.name]
     together = max(len(numbers) for numbers in plane_groups(plan))
-    planes = together * plane_bytes(plan, plan.images(RAW)[plan.series[0].position.name])
-    return int((activations + 4 * batch * channels) * height * width * BYTES_PER_VALUE) + planes
+    planes = together * plane_bytes(plan, image)
+    if plan.window is None:
+        return int((activations + 4 * batch * channels) * height * width * BYTES_PER_VALUE) + planes
+    # Volumes are predicted first, and their planes smoothed afterwards. The stem and the head see all planes, three of
+    # which coexist before and after them, and planes wait to be summed up and written.
+    inputs = 2 * plan.window.in_depth * batch + batch
+    waiting = batch + 2 * AHEAD + (image.frames_per_shard - 1) * len(image.planes)
+    outputs = plan.window.out_depth * (3 * batch + 1) + waiting
+    images = activations + inputs * architecture.in_channels + outputs * channels
+    return max(int(images * height * width * BYTES_PER_VALUE), planes)
+
+
+def _sources(plan: Plan) -> list[int]:
+    """Return the planes that are read to predict a frame."""
+    (group, *_), depth = plan.groups.values(), plan.series[0].position.shape[2]
+    return plan.window.sources([series.z for series in group], depth) if plan.window else []
+
+
+def _ranges(planes: Sequence[int]) -> str:
+    """Write consecutive numbers as ranges: 0 to 8, 12."""
+    starts = [z for z in planes if z - 1 not in planes]
+    stops = [z for z in planes if z + 1 not in planes]
+    return ", ".join(
+        str(start) if start == stop else f"{start} to {stop}" for start, stop in zip(starts, stops, strict=True)
+    )
 
 
 def _bytes(image: ImageSpec) -> int:
