@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -114,6 +115,20 @@ def rename_aside(path: Path) -> Path:
     aside = next(name for name in names if not os.path.lexists(name))
     path.replace(aside)
     return aside
+
+
+def find_corrupt_record(path: Path) -> str | None:
+    """Return the first member of a zip file that is compressed or does not have its CRC-32; None if there is none.
+
+    Such a file was not written by `torch.save`, or is truncated or corrupt. A directory of the zip that cannot be read
+    is called "directory".
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compressed = (info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED)
+            return next(compressed, None) or archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
+        return "directory"
 
 
 def remove(path: Path) -> None:

@@ -140,7 +140,7 @@ def test_every_command_is_parsed(document: Path) -> None:
         arguments = arguments_of(line)
         if arguments is not None:
             assert callable(commands.make_parser().parse_args(arguments).run)
-            assert set(re.findall(r"\b[A-Z]{4,}(?:\.ome\.zarr)?\b", line)) <= {*READERS_OWN, "OUTPUT_DIR"}
+            assert set(re.findall(r"\b[A-Z]{4,}(?:\.ome\.zarr)?\b", line)) <= {*READERS_OWN, "OUTPUT_DIR", "CHECKSUM"}
 
 
 def test_the_files_of_notebooks_exist() -> None:

@@ -5,14 +5,13 @@ import logging
 import textwrap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from image_translation.cli.program import say
 
 if TYPE_CHECKING:
     from image_translation.data.cache import CachedEntry
-
-SIZE_TIMEOUT = 3.0  # seconds that a server may take to report the size of a file
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="everything in the list; may be very large")
     parser.add_argument("--list", action="store_true", help="list the names, what they are, and what is in the cache")
     parser.add_argument("--verify", action="store_true", help="verify all checksums again, and download damaged files")
+    parser.add_argument(
+        "--sha256",
+        default="",
+        metavar="CHECKSUM",
+        help="published checksum of NAME, if the list says that it is unknown: no other file is accepted from now on",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -35,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     from image_translation.errors import DataError, ImageTranslationError, UsageError
 
     if arguments.list:
-        if arguments.names or arguments.all or arguments.verify:
+        if arguments.names or arguments.all or arguments.verify or arguments.sha256:
             raise UsageError("--list: shows every name, and goes with no other argument")
         say("\n".join(_table()))
         return
@@ -44,10 +49,12 @@ def run(arguments: argparse.Namespace) -> None:
     names = list(dict.fromkeys(arguments.names)) or list(data.names())
     for name in names:
         data.require_name(name)
+    if arguments.sha256 and len(names) != 1:
+        raise UsageError("--sha256: is the checksum of one file; give one name with it")
     failed: list[tuple[str, ImageTranslationError]] = []
     for name in names:
         try:
-            say(data.fetch(name, verify=arguments.verify))
+            say(data.fetch(name, verify=arguments.verify, sha256=arguments.sha256, check=_load))
         except DataError as error:  # the others may still succeed
             if len(names) == 1:
                 raise
@@ -55,6 +62,13 @@ def run(arguments: argparse.Namespace) -> None:
             failed.append((name, error))
     if failed:
         raise DataError(f"{len(failed)} of {len(names)} could not be fetched: {', '.join(name for name, _ in failed)}")
+
+
+def _load(path: Path) -> None:
+    """Raise a ``DataError`` if a checkpoint cannot be loaded."""
+    from image_translation.network.checkpoint import extract_state_dict, load_checkpoint
+
+    extract_state_dict(path, load_checkpoint(path))
 
 
 def _table() -> Iterator[str]:
@@ -68,7 +82,7 @@ def _table() -> Iterator[str]:
     sizes = _sizes(cached)
     for one, size in zip(cached, sizes, strict=True):
         here = "yes" if one.is_ready() else "partly" if one.is_started() else "no"
-        rows.append((one.entry.name, size, here, one.entry.licence, one.entry.title))
+        rows.append((one.entry.name, size, here, one.entry.licence, one.entry.title + _checksum_note(one)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         lead = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:4], widths, strict=True))
@@ -79,6 +93,21 @@ def _table() -> Iterator[str]:
     yield "Where no licence is stated, ask the authors before you publish results made from the data."
     if "?" in sizes:
         yield "? where the size is not known without fetching it."
+    if any(one.entry.checksum_unknown for one in cached):
+        yield (
+            "Where the checksum is unknown, the file is verified by its size and by loading it, and its checksum is\n"
+            "recorded. If you find the published one: image-translation fetch NAME --sha256 CHECKSUM"
+        )
+
+
+def _checksum_note(one: "CachedEntry") -> str:
+    """Say how far the checksum of an entry is known, if not from the registry."""
+    if not one.entry.checksum_unknown:
+        return ""
+    receipt = one.receipt()
+    if receipt is None:
+        return " (checksum unknown)"
+    return " (checksum given by you)" if receipt.confirmed else " (checksum not confirmed)"
 
 
 def _sizes(cached: "Sequence[CachedEntry]") -> list[str]:
@@ -88,7 +117,7 @@ def _sizes(cached: "Sequence[CachedEntry]") -> list[str]:
     from image_translation.data.http import request_size
 
     def size(one: "CachedEntry") -> str:
-        known = one.size() or (None if one.entry.list else request_size(one.entry.address, SIZE_TIMEOUT))
+        known = one.size() or (None if one.entry.list else request_size(one.entry.address))
         return f"{tqdm.format_sizeof(known, divisor=1000)}B" if known else "?"
 
     with ThreadPoolExecutor(max(1, len(cached))) as pool:

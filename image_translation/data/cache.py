@@ -23,6 +23,7 @@ from image_translation.data.file_list import read_file_list
 from image_translation.data.http import Session, open_session
 from image_translation.data.receipt import FileRecord, Receipt, read_receipt, verify_files
 from image_translation.data.registry import FILE_LIST, RECEIPT, Entry
+from image_translation.data.unverified import Check, confirm, explained, fetch_first, is_recorded
 from image_translation.errors import DataError
 from image_translation.files import move_file, remove, remove_unlisted, rename_aside
 
@@ -60,6 +61,8 @@ class CachedEntry:
     def receipt(self) -> Receipt | None:
         """Return the receipt of the last verification; None if there is none, or the registry has changed since."""
         receipt = self._last_receipt()
+        if receipt and self.entry.checksum_unknown:  # its checksum is that of the first download, or given by the user
+            return receipt if is_recorded(receipt, self.entry) else None
         return receipt if receipt and receipt.checksum == self._checksum else None
 
     def is_ready(self) -> bool:
@@ -76,13 +79,17 @@ class CachedEntry:
         receipt = self.receipt()
         return (receipt.size() if receipt else self.entry.size) or None
 
-    def fetch(self, *, verify: bool = False) -> Path:
+    def fetch(self, *, verify: bool = False, sha256: str = "", check: Check | None = None) -> Path:
         """Download and verify what is missing, and return the path.
 
         Parameters
         ----------
         verify
             Hash every file again, even if its size and modification time are unchanged.
+        sha256
+            Published checksum of a checkpoint whose entry lacks it; only a file that has it is accepted from now on.
+        check
+            Loads a checkpoint whose checksum is unknown, see `unverified.require_checkpoint`.
 
         Returns
         -------
@@ -96,29 +103,40 @@ class CachedEntry:
         DataError
             If a download differs from what was published, or the cache cannot be written.
         """
-        if not verify and self._is_finished():
+        if not verify and not sha256 and self._is_finished():
             return self.path
-        if not self._checksum:
+        if self.entry.list and not self._checksum:
             raise self._unreadable_list()
         with cache_errors(self.entry.name, self.directory):
             try:
                 lock = self._acquire_lock()
             except OSError:
                 # A read-only cache, for instance one that a laboratory shares, can be used if it is complete.
+                if sha256 or not self._checksum:  # there is something to record
+                    raise
                 if self._verify(self._expected_checksums() or {}, thorough=verify)[1] or not self.path.exists():
                     raise
                 _log.warning("%s: cannot be written; its files are hashed again at every use", self.directory)
                 return self.path
             try:
+                if sha256:
+                    confirm(self.receipt(), sha256, self.path)
                 if verify or not self._is_finished():
-                    self._update(thorough=verify)
+                    self._update(check, thorough=verify)
             finally:
                 lock.release()
         return self.path
 
-    @cached_property
+    @property
     def _checksum(self) -> str:
-        """Checksum that identifies the published version: of the file, archive or list; empty if it cannot be read."""
+        """Checksum that identifies the version: of the file, archive or list; empty if it is unknown or unreadable."""
+        if self.entry.checksum_unknown:
+            receipt = self.receipt()
+            return receipt.checksum if receipt else ""
+        return self._published
+
+    @cached_property
+    def _published(self) -> str:
         entry = self.entry
         try:
             return entry.sha256 or entry.list_sha256 or pooch.file_hash(entry.list)
@@ -151,7 +169,7 @@ class CachedEntry:
             raise OSError(errno.ENOLCK, "its file system does not support locks") from error
         return lock
 
-    def _update(self, *, thorough: bool) -> None:
+    def _update(self, check: Check | None, *, thorough: bool) -> None:
         """Verify the files and download those that are missing or damaged; `thorough` hashes all of them."""
         self._partial.mkdir(exist_ok=True)
         if not self.path.exists():
@@ -161,6 +179,8 @@ class CachedEntry:
         with open_session(THREADS) as session:
             if self.entry.list and not self._has_list():
                 self._download_list(session)
+            if not self._checksum:
+                fetch_first(self.entry, self.path, self._partial, session, check)
             valid, invalid = self._find_invalid(thorough=thorough)
             if invalid == []:
                 self._write_receipt(valid)
@@ -181,7 +201,7 @@ class CachedEntry:
     def _expected_checksums(self) -> dict[str, str] | None:
         """Return the checksum of every file by name; None if it is not known without network."""
         if not self.entry.is_directory:
-            return {self.entry.final: self.entry.sha256}
+            return {self.entry.final: self._checksum}
         if self.entry.list:
             return self._listed if self._has_list() else None
         receipt = self.receipt()
@@ -213,8 +233,9 @@ class CachedEntry:
         return {}, None
 
     def _download_checkpoint(self, session: Session) -> None:
-        downloaded = self._download(session)
-        self._write_receipt({self.path.name: FileRecord.of(downloaded, self.entry.sha256)})
+        with explained(self.receipt() if self.entry.checksum_unknown else None, self.directory):
+            downloaded = self._download(session)
+        self._write_receipt({self.path.name: FileRecord.of(downloaded, self._checksum)})
         move_file(downloaded, self.path, self.directory)
 
     def _download_archive(self, session: Session, valid: Mapping[str, FileRecord], invalid: list[str] | None) -> None:
@@ -256,7 +277,7 @@ class CachedEntry:
         self._publish(staging, valid, downloaded, invalid)
 
     def _download(self, session: Session, processor: Any = None) -> Path:
-        file = RemoteFile(self.entry.file, self.entry.address, self.entry.sha256)
+        file = RemoteFile(self.entry.file, self.entry.address, self._checksum, self.entry.size)
         return download_file(file, self._partial, session, self.entry.name, processor)
 
     def _publish(
@@ -283,7 +304,9 @@ class CachedEntry:
                 move_file(root / name, self.path / name, self.path)
 
     def _write_receipt(self, records: Mapping[str, FileRecord]) -> None:
-        Receipt(self._checksum, records).write(self.directory / RECEIPT)
+        receipt = self.receipt() if self.entry.checksum_unknown else None
+        confirmed = receipt is None or receipt.confirmed
+        Receipt(self._checksum, records, confirmed=confirmed).write(self.directory / RECEIPT)
 
     def _report_unpublished(self) -> None:
         """Warn of files that users have added: an additional chunk would be read as pixels."""

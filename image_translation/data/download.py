@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from image_translation.data import http
 from image_translation.data.http import ResumableDownloader, Session, UnreachableError, describe_error
 from image_translation.errors import DataError
+from image_translation.files import remove
 
 
 class RemoteFile(NamedTuple):
@@ -28,12 +30,15 @@ class RemoteFile(NamedTuple):
     url
         URL of the file.
     checksum
-        SHA-256 in hexadecimal.
+        SHA-256 in hexadecimal; empty if unknown, which `download_file` allows.
+    size
+        Size in bytes, which decides where the checksum is unknown; 0 stands for the size that the server announces.
     """
 
     name: str
     url: str
     checksum: str
+    size: int = 0
 
 
 def download_file(file: RemoteFile, directory: Path, session: Session, label: str, processor: Any = None) -> Path:
@@ -62,11 +67,13 @@ def download_file(file: RemoteFile, directory: Path, session: Session, label: st
     UnreachableError
         If the file cannot be downloaded after `http.RETRIES` further attempts.
     DataError
-        If its checksum is wrong.
+        If its checksum is wrong, or where that is unknown, its size.
     """
-    partial = directory / f"{file.checksum[:16]}.part"
+    partial = directory / f"{(file.checksum or sha256(file.url.encode()).hexdigest())[:16]}.part"
+    if not file.checksum:
+        remove(directory / file.name)  # by a process that was killed, and possibly before the size was verified
     with progress_bar(None, "B", label) as bar, _readable_errors(file.url):
-        downloader = ResumableDownloader(session, file.checksum, bar=bar, partial=partial)
+        downloader = ResumableDownloader(session, file.checksum, size=file.size, bar=bar, partial=partial)
         return Path(_pooch([file], directory).fetch(file.name, downloader=downloader, processor=processor))
 
 
@@ -122,7 +129,7 @@ def _pooch(files: Sequence[RemoteFile], directory: Path) -> pooch.Pooch:
     return pooch.create(
         path=directory,
         base_url="",
-        registry={file.name: file.checksum for file in files},
+        registry={file.name: file.checksum or None for file in files},
         urls={file.name: file.url for file in files},
         retry_if_failed=http.RETRIES,
     )

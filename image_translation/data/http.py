@@ -23,6 +23,7 @@ from image_translation.errors import DataError
 CONNECT_TIMEOUT = 4.0  # seconds
 TIMEOUT = 30.0  # seconds without data
 RETRIES = 4  # further attempts after a failure, made by pooch with growing delays
+SIZE_TIMEOUT = 3.0  # seconds that a server may take to report the size of a file
 RESUME_DELAY = 1.0  # seconds before an interrupted transfer is resumed
 CHUNK_SIZE = 1 << 20  # bytes
 TRANSIENT_STATUSES = frozenset({408, 425, 429})  # client errors for which another attempt may succeed
@@ -57,7 +58,9 @@ class ResumableDownloader:
     session
         Session to share between the files of a server, so that connections are reused.
     checksum
-        SHA-256 of the file in hexadecimal.
+        SHA-256 of the file in hexadecimal; empty if unknown: the file must then have the expected size.
+    size
+        Expected size in bytes where the checksum is unknown; 0 stands for the size that the server announces.
     bar
         Progress bar to update with the bytes received; None shows no bytes.
     partial
@@ -72,12 +75,14 @@ class ResumableDownloader:
         session: Session,
         checksum: str,
         *,
+        size: int = 0,
         bar: "tqdm[Any] | None" = None,
         partial: Path | None = None,
         cancelled: threading.Event | None = None,
     ) -> None:
         self._session, self._checksum, self._bar, self._partial = session, checksum, bar, partial
         self._cancelled = cancelled or threading.Event()
+        self._size, self._announced = size, None  # type: int, int | None
         self._attempts = self._complete = 0
 
     def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
@@ -90,7 +95,8 @@ class ResumableDownloader:
         UnreachableError
             If none will.
         DataError
-            If the server has sent a complete file with a wrong checksum, and not for the first time.
+            If the server has sent a complete file with a wrong checksum, and not for the first time; or, where the
+            checksum is unknown, a file of another size than expected, or none that says how large it is.
         """
         target = self._partial or Path(output_file)
         self._attempts += 1
@@ -113,7 +119,9 @@ class ResumableDownloader:
                 raise UnreachableError(f"{url}: {describe_error(error)}") from error
             time.sleep(RESUME_DELAY)
         self._complete += 1
-        if self._complete > 1 and (found := pooch.file_hash(target)) != self._checksum:
+        if not self._checksum:
+            self._require_size(url, target)
+        elif self._complete > 1 and (found := pooch.file_hash(target)) != self._checksum:
             target.unlink()
             raise DataError(
                 f"{url}: differs from what was published, and was discarded: its SHA-256 checksum is {found}, "
@@ -121,6 +129,19 @@ class ResumableDownloader:
             )
         if self._partial:
             target.replace(output_file)
+
+    def _require_size(self, url: str, target: Path) -> None:
+        expected, found = self._size or self._announced, target.stat().st_size
+        if found == expected:
+            return
+        target.unlink()
+        if expected is None:
+            raise DataError(
+                f"{url}: neither its checksum nor its size is known, so that a truncated file could not be told from a "
+                "complete one; it was discarded. If its SHA-256 checksum is published, give it with --sha256"
+            )
+        whose = "the registry gives" if self._size else "the server announced"
+        raise DataError(f"{url}: has {found:,} bytes, {whose} {expected:,}; it was discarded")
 
     def _is_permanent(self, error: requests.exceptions.RequestException) -> bool:
         """Return whether another attempt would be in vain, as it is without network."""
@@ -153,9 +174,10 @@ class ResumableDownloader:
         headers = {"Range": f"bytes={start}-"} if start else {}
         with self._session.get(url, stream=True, timeout=(CONNECT_TIMEOUT, TIMEOUT), headers=headers) as response:
             self._session.answered = True
+            self._announced = _announced_size(response)
             status = response.status_code
             if status == requests.codes.requested_range_not_satisfiable and start:
-                return  # the file is complete, or another one: the checksum decides
+                return  # the file is complete, or another one: the checksum or the size decides
             if 400 <= status < 500 and status not in TRANSIENT_STATUSES:
                 raise UnreachableError(f"{url}: {_describe_status(response)}")
             response.raise_for_status()
@@ -196,14 +218,14 @@ def open_session(connections: int) -> Session:
     return session
 
 
-def request_size(url: str, timeout: float) -> int | None:
-    """Request the size of a file in bytes from its server; None if there is no answer within the timeout in seconds."""
+def request_size(url: str) -> int | None:
+    """Request the size of a file in bytes from its server; None if there is no answer within `SIZE_TIMEOUT`."""
     try:
         with open_session(1) as session:
-            response = session.head(url, timeout=timeout, allow_redirects=True)
+            response = session.head(url, timeout=SIZE_TIMEOUT, allow_redirects=True)
     except requests.exceptions.RequestException:
         return None
-    return _content_length(response) if response.ok else None
+    return _announced_size(response) if response.ok else None
 
 
 def describe_error(error: BaseException) -> str:
@@ -256,6 +278,16 @@ def _iterate_chunks(response: requests.Response) -> Iterator[bytes]:
 def _content_length(response: requests.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdecimal() else None
+
+
+def _announced_size(response: requests.Response) -> int | None:
+    """Return the size of the whole file of which a response has all or a part; None if it does not say so."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return None  # the length is that of the compressed file
+    if response.status_code == requests.codes.ok:
+        return _content_length(response)
+    total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    return int(total) if total.isdecimal() else None
 
 
 def _cancellation(url: str) -> UnreachableError:

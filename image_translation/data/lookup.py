@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from image_translation.data.registry import EMBEDDED, CheckpointMetadata, Entry, load_registry
+from image_translation.data.registry import EMBEDDED, CheckpointMetadata, Entry, is_sha256, load_registry
 from image_translation.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from image_translation.data.cache import CachedEntry
+    from image_translation.data.unverified import Check
 
 CACHE_VARIABLE = "IMAGE_TRANSLATION_DATA_DIR"
 EMBEDDED_CHECKPOINTS = {
@@ -19,6 +20,11 @@ EMBEDDED_CHECKPOINTS = {
     "demo_ckpt_fluor2phase": "demo_fluor2phase.ckpt",
 }
 EMBEDDED_MOVIES = {"demo_movie": "demo_movie.ome.zarr", "demo_plate": "demo_plate.ome.zarr"}
+
+UNCONFIRMED = (
+    "%s: its published checksum is unknown; the SHA-256 of this file, %s, was recorded. If you find the published one: "
+    "image-translation fetch %s --sha256 CHECKSUM"
+)
 
 Kind = Literal["checkpoint", "movie"]
 
@@ -52,11 +58,12 @@ def cache_directory() -> Path:
     return cache
 
 
-def fetch(name: str, *, verify: bool = False) -> Path:
+def fetch(name: str, *, verify: bool = False, sha256: str = "", check: "Check | None" = None) -> Path:
     """Fetch a dataset or checkpoint into the cache, if it is not there, and verify its checksums.
 
     Files from an earlier fetch are neither downloaded nor hashed again unless their size or modification time has
-    changed. An interrupted fetch is resumed.
+    changed. An interrupted fetch is resumed. A checkpoint whose checksum is unknown is verified by its size and content
+    when it is first fetched, and from then on by the checksum that it had.
 
     Parameters
     ----------
@@ -64,6 +71,11 @@ def fetch(name: str, *, verify: bool = False) -> Path:
         One of `names`.
     verify
         Hash every file again.
+    sha256
+        Published checksum of a checkpoint, in hexadecimal. Where the registry has none, only a file that has this one
+        is accepted from now on.
+    check
+        Loads a checkpoint whose checksum is unknown when it is first fetched, see `unverified.require_checkpoint`.
 
     Returns
     -------
@@ -73,10 +85,12 @@ def fetch(name: str, *, verify: bool = False) -> Path:
     Raises
     ------
     UsageError
-        If the name is unknown.
+        If the name is unknown, or the checksum is not that of the registry.
     DataError
         If it cannot be downloaded, differs from what was published, or the cache cannot be written.
     """
+    if sha256:
+        _require_agreement(name, sha256)
     if name in EMBEDDED_CHECKPOINTS:
         return _bundled(name)
     if name in EMBEDDED_MOVIES:
@@ -90,10 +104,17 @@ def fetch(name: str, *, verify: bool = False) -> Path:
     from image_translation.data.http import UnreachableError
 
     cached = cached_entry(name)
+    known, first = not cached.entry.checksum_unknown, cached.receipt() is None
     try:
-        return cached.fetch(verify=verify)
+        path = cached.fetch(verify=verify or bool(sha256), sha256="" if known else sha256.lower(), check=check)
     except UnreachableError as error:
         raise UnreachableError(f"{name} cannot be fetched: {error}\n{_offline_help(cached.entry)}") from error
+    receipt = cached.receipt()
+    if sha256:
+        _log.info("%s: has the checksum %s", path, sha256.lower())
+    elif receipt and not receipt.confirmed:
+        _log.log(logging.WARNING if first else logging.INFO, UNCONFIRMED, name, receipt.checksum, name)
+    return path
 
 
 def locate(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) -> Path:
@@ -202,16 +223,18 @@ def checkpoint_facts(checksum: str) -> CheckpointMetadata | None:
     Returns
     -------
     CheckpointMetadata or None
-        None if the checkpoint is unknown. Those in a directory of checkpoints are known after it has been fetched.
+        None if the checkpoint is unknown. Those in a directory of checkpoints, and those whose checksum the registry
+        lacks, are known after they have been fetched.
     """
     for name, entry in load_registry().items():
         metadata = entry.checkpoint_metadata
-        if metadata and checksum == entry.sha256:
+        if metadata and entry.sha256 and checksum == entry.sha256:
             return metadata
-        if metadata and entry.is_directory:
+        if metadata and (entry.is_directory or entry.checksum_unknown):
             receipt = cached_entry(name).receipt()
             files = receipt.checksums() if receipt else {}
-            if any(checksum == other and PurePosixPath(file).match(entry.holds) for file, other in files.items()):
+            pattern = entry.holds or entry.final
+            if any(checksum == other and PurePosixPath(file).match(pattern) for file, other in files.items()):
                 return metadata
     return None
 
@@ -244,6 +267,18 @@ def _split(name_or_path: str | os.PathLike[str], kind: Kind | None = None) -> tu
     return name, PurePath(*parts)
 
 
+def _require_agreement(name: str, sha256: str) -> None:
+    """Raise a ``UsageError`` if a checksum is malformed, or an entry cannot have it."""
+    require_name(name)
+    if not is_sha256(sha256.lower()):
+        raise UsageError(f"--sha256 {sha256!r:.100}: must be a SHA-256 checksum, 64 hexadecimal digits")
+    entry = None if name in EMBEDDED else load_registry()[name]
+    if entry is None or entry.list:
+        raise UsageError(f"--sha256: {name} is not a single file that is downloaded, and has no such checksum")
+    if not entry.checksum_unknown and sha256.lower() != entry.sha256:
+        raise UsageError(f"--sha256 {sha256}: is not the checksum of {name} in the registry, {entry.sha256}")
+
+
 def _is_movie(name: str) -> bool:
     return name in EMBEDDED_MOVIES or (name not in EMBEDDED and load_registry()[name].kind == "ome-zarr")
 
@@ -266,7 +301,8 @@ def _offline_help(entry: Entry) -> str:
         f"and copy the directory {entry.name} of its cache to {cache / entry.name}.",
     ]
     if not entry.list:
+        verified = "that it is complete" if entry.checksum_unknown else "its checksum"
         lines.append(
-            f"Or save {entry.address}\nas {cache / entry.name / entry.file}; the next fetch verifies its checksum."
+            f"Or save {entry.address}\nas {cache / entry.name / entry.file}; the next fetch verifies {verified}."
         )
     return "\n".join(f"  {line}" for line in "\n".join(lines).splitlines())

@@ -55,18 +55,22 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Files that were verified, and the checksum in the registry that they belong to.
+    """Files that were verified, and the checksum that they belong to.
 
     Attributes
     ----------
     checksum
-        SHA-256 of the download in the registry: of the file, the archive, or the list of files.
+        SHA-256 of the download: of the file, the archive, or the list of files.
     records
         Record of each file by its name, relative to a root directory.
+    confirmed
+        Whether the checksum was published, in the registry or elsewhere by the word of the user. If not, it is that of
+        the first download.
     """
 
     checksum: str
     records: Mapping[str, FileRecord]
+    confirmed: bool = True
 
     def matches(self, root: Path) -> bool:
         """Return whether all files exist with unchanged size and modification time."""
@@ -85,7 +89,8 @@ class Receipt:
         if path.is_dir():
             remove(path)
         files = {name: [record.size, record.mtime, record.checksum] for name, record in self.records.items()}
-        write_json(path, {"format": FORMAT, "digest": self.checksum, "files": files})
+        unconfirmed = {} if self.confirmed else {"confirmed": False}
+        write_json(path, {"format": FORMAT, "digest": self.checksum, "files": files} | unconfirmed)
 
 
 def read_receipt(path: Path) -> Receipt | None:
@@ -98,7 +103,7 @@ def read_receipt(path: Path) -> Receipt | None:
             str(name): FileRecord(int(size), int(mtime), str(checksum))
             for name, (size, mtime, checksum) in content["files"].items()
         }
-        return Receipt(str(content["digest"]), records)
+        return Receipt(str(content["digest"]), records, confirmed=content.get("confirmed", True) is True)
     except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 

@@ -4,6 +4,7 @@ The built-in entries are in ``datasets.toml``. The environment variable ``IMAGE_
 file with further entries; their keys are the fields of `Entry`.
 """
 
+import math
 import os
 import re
 import tomllib
@@ -47,12 +48,19 @@ class CheckpointMetadata:
         Channel names, in the order of the network; None if unknown.
     description
         One line for users.
+    head_pool
+        Whether the head of the network pools before it predicts, which its weights cannot tell; None if unknown, or if
+        it has no such head.
+    pixel_size
+        Size of the pixels that the network was trained on, (z, y, x) in micrometres; None if unknown.
     """
 
     normalization: str | None
     input_channels: tuple[str, ...] | None
     output_channels: tuple[str, ...] | None
     description: str
+    head_pool: bool | None = None
+    pixel_size: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,9 @@ class Entry:
         Licence, and publication to cite.
     sha256
         Checksum of the file, in hexadecimal; empty for a directory.
+    checksum_unknown
+        Whether the checksum of a checkpoint is unknown, so that `sha256` is empty. The first download is then verified
+        by its size and content (see `unverified`), and its checksum is recorded for later ones.
     list, list_sha256
         URL or local path of the list of a directory's files, in the format of pooch's registry files; its checksum.
     file
@@ -84,7 +95,7 @@ class Entry:
         Glob pattern of the required content of an archive: its root is the outermost directory with a match.
     size
         Size of the download in bytes; 0 if unknown.
-    normalization, input_channels, output_channels
+    normalization, input_channels, output_channels, head_pool, pixel_size
         Metadata of its checkpoints, see `CheckpointMetadata`.
     """
 
@@ -95,6 +106,7 @@ class Entry:
     licence: str
     citation: str
     sha256: str = ""
+    checksum_unknown: bool = False
     list: str = ""
     list_sha256: str = ""
     file: str = ""
@@ -103,6 +115,8 @@ class Entry:
     normalization: str | None = None
     input_channels: tuple[str, ...] | None = None
     output_channels: tuple[str, ...] | None = None
+    head_pool: bool | None = None
+    pixel_size: tuple[float, float, float] | None = None
 
     @property
     def is_archive(self) -> bool:
@@ -129,7 +143,14 @@ class Entry:
         """Metadata of its checkpoints; None for a dataset."""
         if self.kind == "ome-zarr":
             return None
-        return CheckpointMetadata(self.normalization, self.input_channels, self.output_channels, self.title)
+        return CheckpointMetadata(
+            self.normalization,
+            self.input_channels,
+            self.output_channels,
+            self.title,
+            head_pool=self.head_pool,
+            pixel_size=self.pixel_size,
+        )
 
 
 def load_registry() -> Mapping[str, Entry]:
@@ -207,6 +228,11 @@ def _check_type(invalid: Any, key: str, value: Any) -> None:
     elif key.endswith("_channels"):
         valid = isinstance(value, list) and all(isinstance(name, str) for name in value)
         wanted = "a list of names"
+    elif key in {"checksum_unknown", "head_pool"}:
+        valid, wanted = isinstance(value, bool), "true or false"
+    elif key == "pixel_size":
+        valid = isinstance(value, list) and len(value) == 3 and all(_is_length(length) for length in value)
+        wanted = "three sizes in micrometres: z, y, x"
     else:
         valid, wanted = isinstance(value, str) and value.isprintable(), "printable text"
     if not valid:
@@ -217,9 +243,13 @@ def _check(invalid: Any, entry: Entry) -> None:
     if entry.normalization not in {None, *NORMALIZATIONS}:
         raise invalid(f"normalization = {entry.normalization!r}; allowed are {', '.join(NORMALIZATIONS)}")
     checksums = {"sha256": entry.sha256, "list_sha256": entry.list_sha256}
-    required = ["sha256"] if not entry.list else ["list_sha256"] * _is_url(entry.list)
+    if entry.checksum_unknown and (entry.sha256 or entry.kind != "checkpoint"):
+        raise invalid(
+            "has checksum_unknown = true, which goes neither with sha256 nor with another kind than checkpoint"
+        )
+    required = ["list_sha256"] * _is_url(entry.list) if entry.list else ["sha256"] * (not entry.checksum_unknown)
     for key, value in checksums.items():
-        if (value or key in required) and not re.fullmatch(r"[0-9a-f]{64}", value):
+        if (value or key in required) and not is_sha256(value):
             raise invalid(f"{key} = {value!r}; must be a SHA-256 checksum, 64 hexadecimal digits")
     if entry.list and (entry.sha256 or entry.kind == "checkpoint"):
         raise invalid("has a list of files, which goes neither with sha256 nor with kind = 'checkpoint'")
@@ -229,6 +259,15 @@ def _check(invalid: Any, entry: Entry) -> None:
         raise invalid("needs the key holds, for instance holds = '*/checkpoints/*.ckpt'")
     if PurePosixPath(entry.holds).is_absolute() or ".." in PurePosixPath(entry.holds).parts:
         raise invalid(f"holds = {entry.holds!r}; must be a glob pattern relative to the root of the archive")
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a SHA-256 checksum in lower-case hexadecimal digits."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _is_url(text: str) -> bool:

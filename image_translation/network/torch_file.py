@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from image_translation.errors import DataError
+from image_translation.files import find_corrupt_record
 from image_translation.memory import require_memory
 
 # What these do is never part of a training's state: a file that names them was made to execute code.
@@ -94,18 +95,9 @@ def _require_intact(path: Path, *, zipped: bool) -> None:
         require_memory(path.stat().st_size, f"{path} (a file that is read as a whole)", DataError)
         return
     # PyTorch does not verify the CRCs, so corrupt weights would be loaded; and it maps compressed records as they are.
-    corrupt = _corrupt_record(path)
+    corrupt = find_corrupt_record(path)
     if corrupt is not None:
         raise DataError(f"{path}: the checkpoint is truncated or corrupt (record {corrupt}); download or copy it again")
-
-
-def _corrupt_record(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            compressed = (info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED)
-            return next(compressed, None) or archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
-        return "directory"
 
 
 def _other_names(path: Path, *, zipped: bool) -> list[str]:

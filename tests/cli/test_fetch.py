@@ -1,5 +1,7 @@
+import io
 import logging
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support import published
 from support.loopback_server import LoopbackServer, corrupt, status
 
@@ -88,13 +91,60 @@ def test_wrong_usage_fetches_nothing(server: LoopbackServer, caplog: pytest.LogC
         ([], "give names, or --all, or --list"),
         (["tiny_ckpt", "--all"], "give names, or --all, or --list"),
         (["--list", "tiny_ckpt"], "--list: shows every name, and goes with no other argument"),
+        (["--list", "--sha256", "0" * 64], "--list: shows every name, and goes with no other argument"),
+        (["tiny_ckpt", "tiny_zip", "--sha256", "0" * 64], "--sha256: is the checksum of one file; give one name"),
+        (["tiny_ckpt", "--sha256", "0" * 63], "--sha256 '0*': must be a SHA-256 checksum, 64 hexadecimal digits"),
+        (["tiny_ckpt", "--sha256", "0" * 64], "--sha256 0*: is not the checksum of tiny_ckpt in the registry, "),
+        (["tiny_movie", "--sha256", "0" * 64], "--sha256: tiny_movie is not a single file that is downloaded"),
         (["tiny_ckpt", "no_such"], "no_such: unknown name; known are demo_ckpt, "),
         (["tiny_movie/0"], "tiny_movie/0: unknown name; known are demo_ckpt, "),
     ):
         caplog.clear()
         assert main(["fetch", *arguments]) == 2
-        assert errors(caplog)[0].startswith(f"error: {message}")
+        assert re.match(f"error: {message}", errors(caplog)[0])
     assert server.requests == []
+
+
+def test_a_checkpoint_of_unknown_checksum(
+    server: LoopbackServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "BUILT_IN", tmp_path / "empty.toml")  # their servers are not to be asked
+    (tmp_path / "empty.toml").touch()
+    saved, other = io.BytesIO(), io.BytesIO()
+    torch.save({"state_dict": {"weight": torch.arange(3.0)}}, saved)
+    torch.save({"state_dict": {"weight": "no tensor"}}, other)
+    item = published.checkpoint("net", saved.getvalue(), file="net.ckpt")
+    item = item.with_entry(checksum_unknown=True)
+    checksum = item.entry.pop("sha256")
+    server.files |= item.served
+    published.write_registry(tmp_path / "own.toml", server.url, [item])
+
+    def listed() -> str:
+        capsys.readouterr()
+        assert main(["fetch", "--list"]) == 0
+        out = capsys.readouterr().out
+        assert "Where the checksum is unknown, the file is verified by its size and by loading it" in out
+        assert "fetch NAME --sha256 CHECKSUM" in out
+        return " ".join(next(line for line in out.splitlines() if line.startswith("net")).split())
+
+    assert listed().endswith("no CC0 a tiny checkpoint (checksum unknown)")
+    server.files["/net.ckpt"] = other.getvalue()
+    assert main(["fetch", "net"]) == 1
+    assert "net.ckpt: the download was discarded: " in errors(caplog)[0]
+    assert "contains no state_dict of weights" in errors(caplog)[0]
+    server.files |= item.served
+    assert main(["fetch", "net"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'cache' / 'net' / 'net.ckpt'}\n"
+    assert checksum in caplog.text
+    assert listed().endswith("yes CC0 a tiny checkpoint (checksum not confirmed)")
+    caplog.clear()
+    assert main(["fetch", "net", "--sha256", checksum]) == 0
+    assert f"net.ckpt: has the checksum {checksum}" in caplog.text
+    assert listed().endswith("yes CC0 a tiny checkpoint (checksum given by you)")
 
 
 def test_one_that_fails_does_not_stop_the_others(

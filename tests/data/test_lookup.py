@@ -60,7 +60,8 @@ def test_an_existing_path_takes_precedence_over_a_name(tmp_path: Path, monkeypat
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
     embedded = "demo_ckpt, demo_ckpt_fluor2phase, demo_movie, demo_plate"
-    known = f"{embedded}, pretrained_ckpt, train, test, movie, training_logs"
+    published = "pretrained_ckpt, vscyto3d, vscyto3d_unext2, vsneuromast, fluor2phase"
+    known = f"{embedded}, {published}, train, test, movie, training_logs"
     for unknown in (tmp_path / "absent.ckpt", "Movie"):
         for find in (data.resolve, data.locate):
             with pytest.raises(UsageError, match=known) as caught:

@@ -9,6 +9,7 @@ from image_translation.errors import UsageError
 from image_translation.normalize import METHODS
 
 CHECKSUM = "0" * 63 + "a"
+UNKNOWN_CHECKSUM = ["vscyto3d", "vscyto3d_unext2", "vsneuromast", "fluor2phase"]
 ENTRY = {
     "kind": "checkpoint",
     "title": "a network",
@@ -34,8 +35,10 @@ def write(path: Path, name: str = "mine", drop: tuple[str, ...] = (), **changes:
 
 def test_built_in_entries_are_valid() -> None:
     found = load_registry()
-    assert list(found) == ["pretrained_ckpt", "train", "test", "movie", "training_logs"]
-    assert [entry.is_archive for entry in found.values()] == [False, True, True, False, True]
+    assert list(found) == ["pretrained_ckpt", *UNKNOWN_CHECKSUM, "train", "test", "movie", "training_logs"]
+    assert [name for name, entry in found.items() if entry.is_archive] == ["train", "test", "training_logs"]
+    assert [name for name, entry in found.items() if entry.checksum_unknown] == UNKNOWN_CHECKSUM
+    assert all(found[name].kind == "checkpoint" and not found[name].sha256 for name in UNKNOWN_CHECKSUM)
     assert found["pretrained_ckpt"].final == "epoch=399-step=23200.ckpt"
     assert found["train"].final == "a549_hoechst_cellmask_train_val.ome.zarr"
     assert found["movie"].final == "a549_virtual_staining.ome.zarr"
@@ -52,6 +55,21 @@ def test_metadata_of_the_published_checkpoints() -> None:
     assert vscyto2d.output_channels == ("Nuclei", "Membrane")
     assert trained is not None
     assert trained.normalization == "mean_std"
+    assert (vscyto2d.head_pool, vscyto2d.pixel_size) == (None, None)
+    for name, head_pool, pixel_size in (
+        ("vscyto3d", None, (0.2, 0.1, 0.1)),
+        ("vscyto3d_unext2", True, None),
+        ("vsneuromast", False, (0.25, 0.108, 0.108)),
+    ):
+        stacks = metadata[name]
+        assert stacks is not None
+        assert (stacks.normalization, stacks.input_channels) == ("median_iqr", ("Phase3D",))
+        assert (stacks.head_pool, stacks.pixel_size) == (head_pool, pixel_size)
+        assert stacks.output_channels == ("Nuclei", "Membrane")
+        assert "order of the output channels not confirmed" in stacks.description
+    reverse = metadata["fluor2phase"]
+    assert reverse is not None
+    assert (reverse.normalization, reverse.input_channels, reverse.output_channels) == (None, None, None)
 
 
 def test_normalizations_are_the_available_methods() -> None:
@@ -65,6 +83,15 @@ def test_entries_of_the_user_are_added(own: Path) -> None:
     assert entry == Entry(
         name="mine", **{**ENTRY, "file": "net.ckpt", "input_channels": ("Phase",), "normalization": "mean_std"}
     )
+
+
+def test_a_checkpoint_may_lack_its_checksum_if_the_entry_says_so(own: Path) -> None:
+    write(own, drop=("sha256",), checksum_unknown=True, head_pool=False, pixel_size=[1, 0.5, 0.5], size=7)
+    entry = load_registry()["mine"]
+    assert (entry.checksum_unknown, entry.sha256, entry.size) == (True, "", 7)
+    metadata = entry.checkpoint_metadata
+    assert metadata is not None
+    assert (metadata.head_pool, metadata.pixel_size) == (False, (1, 0.5, 0.5))
 
 
 def test_a_local_list_is_relative_to_the_registry(own: Path, tmp_path: Path) -> None:
@@ -105,6 +132,18 @@ def test_file_names_are_taken_from_urls(own: Path) -> None:
         ({"sha256": CHECKSUM[1:]}, "sha256 = '0.*a'; must be a SHA-256 checksum"),
         ({"drop": ("sha256",)}, "sha256 = ''; must be a SHA-256 checksum"),
         ({"kind": "ome-zarr", "list": "https://example.org/l.txt", "sha256": ""}, "list_sha256 = ''; must be"),
+        ({"checksum_unknown": True}, "checksum_unknown = true, which goes neither with sha256 nor"),
+        (
+            {"checksum_unknown": True, "kind": "ome-zarr", "drop": ("sha256",)},
+            "checksum_unknown = true, which goes neither with sha256 nor with another kind",
+        ),
+        ({"checksum_unknown": False, "drop": ("sha256",)}, "sha256 = ''; must be a SHA-256 checksum"),
+        ({"checksum_unknown": "yes"}, "checksum_unknown = 'yes'; must be true or false"),
+        ({"head_pool": 1}, "head_pool = 1; must be true or false"),
+        ({"pixel_size": 0.1}, "pixel_size = 0.1; must be three sizes in micrometres: z, y, x"),
+        ({"pixel_size": [0.1, 0.1]}, "must be three sizes in micrometres"),
+        ({"pixel_size": [0.2, 0, 0.1]}, "must be three sizes in micrometres"),
+        ({"pixel_size": [0.2, True, 0.1]}, "must be three sizes in micrometres"),
         ({"list": "files.txt"}, "neither with sha256 nor with kind = 'checkpoint'"),
         ({"address": "https://example.org"}, "file = ''; must be a plain file name"),
         ({"file": "../net.ckpt"}, "file = '../net.ckpt'; must be a plain file name"),
