@@ -158,7 +158,7 @@ class UNetArchitecture:
             "residual": self.residual,
             "num_blocks": len(self.dims) - 1,
             "num_block_layers": self.block_layers,
-            "num_filters": self.dims,
+            "num_filters": list(self.dims),
             "task": self.task,
         }
 
