@@ -44,10 +44,10 @@ class Presets:
         Name of the stage that is shown in detail.
     normalization
         Normalisation of the input; None uses that of the checkpoint.
-    head_pool
-        Whether the network's head pools, where the checkpoint does not say it.
     device
         See `devices.resolve_device`.
+    head_pool
+        Whether the network's head pools, where the checkpoint does not say it.
     """
 
     checkpoint: str = "demo_ckpt"
@@ -60,8 +60,8 @@ class Presets:
     crop: Crop | None = None
     stage: str | None = None
     normalization: Method | None = None
-    head_pool: bool | None = None
     device: str = "auto"
+    head_pool: bool | None = None
 
     def check(self) -> None:
         """Raise a ``UsageError`` if checkpoint or movie is no path or known name, or the device is not available."""

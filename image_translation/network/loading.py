@@ -32,7 +32,7 @@ from image_translation.network.metadata import (
     pixel_size,
     read_metadata,
 )
-from image_translation.network.viscy_networks import VisCyArchitecture, infer_viscy_architecture, viscy_class
+from image_translation.network.viscy_networks import VisCyArchitecture, infer_viscy_architecture, make_viscy_network
 from image_translation.normalize import Method
 
 _MAX_STRIDE = 1024  # pixels; VisCy's own networks have 16 to 64
@@ -186,9 +186,7 @@ def build_network(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
         with torch.device("meta"):  # allocates and initialises nothing
             network: torch.nn.Module = FCMAE(architecture)
     else:
-        make = viscy_class(architecture)
-        with torch.device("meta"):
-            network = make(**architecture.arguments())
+        network = make_viscy_network(spec.path, architecture)
     expected = network.state_dict()
     counters = {name: torch.zeros_like(value, device="cpu") for name, value in expected.items() if COUNTERS in name}
     shapes = {name: shape for name, shape in weight_shapes(expected).items() if name not in counters}

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import nn
 
 from image_translation.errors import DataError
@@ -199,7 +200,24 @@ def infer_viscy_architecture(
         raise DataError(msg) from error
 
 
-def viscy_class(architecture: VisCyArchitecture) -> Callable[..., nn.Module]:
+def make_viscy_network(path: Path, architecture: VisCyArchitecture) -> nn.Module:
+    """Make VisCy's network on the device "meta", which allocates and initialises nothing.
+
+    Raises
+    ------
+    DataError
+        If VisCy refuses the architecture; `path`, that of the checkpoint, is named in the message.
+    """
+    make = _import_class(architecture)
+    try:
+        with torch.device("meta"):
+            return make(**architecture.arguments())
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
+        msg = f"{path}: VisCy cannot make the {architecture.name} that these weights are of: {error}"
+        raise DataError(" ".join(msg.split())) from error
+
+
+def _import_class(architecture: VisCyArchitecture) -> Callable[..., nn.Module]:
     """Import VisCy's class of a network, and say so, because it takes many seconds."""
     if "viscy.unet.networks" not in sys.modules:
         _log.info("importing VisCy for its %s, which takes up to half a minute", architecture.name)

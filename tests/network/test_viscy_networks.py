@@ -189,6 +189,16 @@ def test_networks_that_viscy_cannot_run_are_refused(viscy_classes: dict[str, Any
     assert_refused(save(other_stem), "a stem of 5 x 2 x 2 pixels.*supported are stems of 4 x 4 pixels")
 
 
+def test_weights_that_viscy_makes_no_network_of_are_refused(viscy_classes: dict[str, Any], save: Save) -> None:
+    state = lightning(random_network(viscy_classes, U_NET_2D))
+    state["model.down_conv_block_0.Conv2d_0.weight"] = torch.ones(4, 2, 2, 2)
+    config = {"num_filters": [4, 8, 12, 16], "task": "reg"}
+    path = save(state, hyper_parameters={"model_config": config})
+    with pytest.raises(DataError, match=r"VisCy cannot make the Unet2d.*odd") as caught:
+        build_network(*read_spec(path))
+    assert_one_line(caught.value, path)
+
+
 PUBLISHED: dict[str, tuple[str, dict[str, Any], int]] = {
     "VSCyto3D": (
         "FullyConvolutionalMAE",
