@@ -169,9 +169,9 @@ def _(presets):
 
 
 @app.cell(hide_code=True)
-def _(checkpoint, fetch_checkpoint, session):
+def _(checkpoint, fetch_checkpoint, presets, session):
     with page.stop_on_error(), page.fetching(checkpoint, fetch_checkpoint):
-        network = session.network("first", checkpoint)
+        network = session.network("first", checkpoint, head_pool=presets.head_pool_of(checkpoint))
     page.warning("\n".join(network.spec.notes)) if network.spec.notes else None
     return (network,)
 
@@ -327,14 +327,16 @@ def _(mode, other_controls, sections, state, tabs):
 
 
 @app.cell(hide_code=True)
-def _(fetch_other, network, other_checkpoint, position, session):
+def _(fetch_other, network, other_checkpoint, position, presets, session):
     # The second network is kept in memory only while it is compared with.
     other_network, other_channels = network, tuple[str, ...]()
     if other_checkpoint is None:
         session.release("second")
     else:
         with page.stop_on_error(), page.fetching(other_checkpoint, fetch_other):
-            other_network = session.network("second", other_checkpoint)
+            other_network = session.network(
+                "second", other_checkpoint, head_pool=presets.head_pool_of(other_checkpoint)
+            )
             other_channels = default_channels(other_network.spec, position)
             other_network.select_channels(position, other_channels)
     return other_channels, other_network

@@ -41,9 +41,23 @@ def add_device(group: argparse._ActionsContainer) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
+def add_head_pool(group: argparse._ActionsContainer) -> None:
+    """Add ``--head-pool``."""
+    group.add_argument(
+        "--head-pool", type=_parse_yes_no, metavar="{yes,no}",
+        help="whether the network's head pools, as it was trained; asked for where the checkpoint does not say it",
+    )  # fmt: skip
+
+
 def add_overwrite(group: argparse._ActionsContainer, what: str) -> None:
     """Add ``--overwrite``."""
     group.add_argument("--overwrite", action="store_true", help=f"replace {what}")
+
+
+def _parse_yes_no(text: str) -> bool:
+    if text not in {"yes", "no"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return text == "yes"
 
 
 def parse_path(text: str) -> Path:

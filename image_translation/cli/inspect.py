@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from image_translation.cli.arguments import (
     add_device,
+    add_head_pool,
     add_overwrite,
     collect,
     parse_frames,
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=parse_name_or_path,
         metavar="CKPT",
-        help="VisCy 2D checkpoint, or a name; optional without -o",
+        help="VisCy checkpoint, or a name; optional without -o",
     )
     group.add_argument("-m", "--movie", type=parse_name_or_path, help="OME-Zarr store, or a name; optional without -o")
     group.add_argument(
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalization", choices=["median_iqr", "mean_std", "none"],
         help="normalisation of the input over the field of view; that of the checkpoint if not given",
     )  # fmt: skip
+    add_head_pool(group)
     add_device(group)
     group = parser.add_argument_group("run")
     add_overwrite(group, "existing files")

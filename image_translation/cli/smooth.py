@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from image_translation.cli.arguments import (
     add_device,
+    add_head_pool,
     add_overwrite,
     add_positions,
     collect,
@@ -101,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="to normalise by: those that the store holds, estimated from the valid frames, or the stored ones if they "
         "agree with the frames (auto, the default)",
     )  # fmt: skip
+    add_head_pool(group)
     add_device(group)
     group.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"], help="of the network")
     group.add_argument(

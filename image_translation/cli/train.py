@@ -4,6 +4,7 @@ import argparse
 
 from image_translation.cli.arguments import (
     add_device,
+    add_head_pool,
     add_overwrite,
     add_positions,
     collect,
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalization", choices=["mean_std", "median_iqr", "none"],
         help="of the sources, over the field of view; that of --from, else mean_std if not given",
     )  # fmt: skip
+    add_head_pool(group)
 
     group = parser.add_argument_group("training")
     group.add_argument("--steps", type=int, default=4000, help="optimiser steps, rounded up to complete rounds")

@@ -98,7 +98,12 @@ def make_plan(options: InspectOptions) -> InspectionPlan:
     if options.frames == (None, None):
         first = min(options.time, max(0, len(frames) - CHANGE_FRAMES))
         frames = frames[first : first + CHANGE_FRAMES]
-    inspector = Inspector(options.checkpoint, normalization=options.normalization, device=options.device)
+    inspector = Inspector(
+        options.checkpoint,
+        normalization=options.normalization,
+        head_pool=options.head_pool,
+        device=options.device,
+    )
     plan = InspectionPlan(options, position, plane, frames, inspector, {})
     for t in (options.time, options.compare):
         if t is not None and t not in plan.inputs:

@@ -75,6 +75,8 @@ class Inspector:
         Path, or a name that `data.resolve_checkpoint` knows.
     normalization
         Normalisation of the input; None uses that of the checkpoint, else median and IQR.
+    head_pool
+        Whether the network's head pools, where the checkpoint does not say it; None uses what is known.
     device
         See `devices.resolve_device`.
 
@@ -86,8 +88,15 @@ class Inspector:
         Normalisation of the input.
     """
 
-    def __init__(self, checkpoint: str, *, normalization: normalize.Method | None = None, device: str = "auto") -> None:
-        self.spec, self._weights = loading.read_spec(data.resolve_checkpoint(checkpoint))
+    def __init__(
+        self,
+        checkpoint: str,
+        *,
+        normalization: normalize.Method | None = None,
+        head_pool: bool | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.spec, self._weights = loading.read_spec(data.resolve_checkpoint(checkpoint), head_pool=head_pool)
         self._device = resolve_device(device)
         self.normalization: normalize.Method = normalization or self.spec.normalization or normalize.DEFAULT_METHOD
         self._statistics: dict[tuple[str, int, str], normalize.Statistics] = {}

@@ -40,7 +40,7 @@ class InspectOptions:
         Indices of the first frame whose change is measured, and of the one after the last.
     stage
         Name of a stage whose components are shown one by one; None for no such figure.
-    normalization, device
+    normalization, head_pool, device
         As for ``smooth``.
     overwrite
         Replace existing files.
@@ -58,6 +58,7 @@ class InspectOptions:
     frames: tuple[int | None, int | None] = (None, None)
     stage: str | None = None
     normalization: Method | None = None
+    head_pool: bool | None = None
     device: str = "auto"
     overwrite: bool = False
 

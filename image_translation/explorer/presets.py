@@ -46,6 +46,8 @@ class Presets:
         Normalisation of the input; None uses that of the checkpoint.
     device
         See `devices.resolve_device`.
+    head_pool
+        Whether the network's head pools, where the checkpoint does not say it.
     """
 
     checkpoint: str = "demo_ckpt"
@@ -59,6 +61,7 @@ class Presets:
     stage: str | None = None
     normalization: Method | None = None
     device: str = "auto"
+    head_pool: bool | None = None
 
     def check(self) -> None:
         """Raise a ``UsageError`` if checkpoint or movie is no path or known name, or the device is not available."""
@@ -72,8 +75,13 @@ class Presets:
     def to_arguments(self) -> list[str]:
         """Return command-line arguments of the notebook, from which `parse_presets` makes the same presets."""
         values = vars(self) | {"crop": self.crop and ",".join(map(str, self.crop))}
-        channels = [f"--channel={name}" for name in values.pop("channels")]
-        return [f"--{name}={value}" for name, value in values.items() if value is not None] + channels
+        channels, head_pool = [f"--channel={name}" for name in values.pop("channels")], values.pop("head_pool")
+        switches = [] if head_pool is None else [f"--head-pool={'yes' if head_pool else 'no'}"]
+        return [f"--{name}={value}" for name, value in values.items() if value is not None] + switches + channels
+
+    def head_pool_of(self, checkpoint: str) -> bool | None:
+        """Return whether the head of a network pools, which is known of the given checkpoint only."""
+        return self.head_pool if checkpoint == self.checkpoint else None
 
     def initial_position(self, names: Sequence[str]) -> str:
         """Return the given position if a movie has it, else its first one."""
@@ -163,7 +171,10 @@ def parse_presets(arguments: Sequence[str]) -> Presets:
     parser.add_argument("--channel", dest="channels", nargs="+", action="extend")
     parser.add_argument("--crop", type=parse_crop)
     parser.add_argument("--normalization", choices=METHODS)
+    parser.add_argument("--head-pool", choices=("yes", "no"))
     given = vars(parser.parse_args(arguments))
+    if "head_pool" in given:
+        given["head_pool"] = given["head_pool"] == "yes"
     return Presets(**given | {"channels": tuple(given.get("channels", ()))})
 
 

@@ -36,9 +36,9 @@ class Session:
     def __init__(self, device: str = "auto", cache_bytes: int = CACHE_BYTES) -> None:
         self._device, self._cache_bytes = device, cache_bytes
         self._slots: dict[str, tuple[tuple[object, ...], Inspector]] = {}
-        self._cache: OrderedDict[tuple[str, bytes, tuple[int, ...]], _Outputs] = OrderedDict()
+        self._cache: OrderedDict[tuple[object, ...], _Outputs] = OrderedDict()
 
-    def network(self, slot: str, checkpoint: str) -> Inspector:
+    def network(self, slot: str, checkpoint: str, *, head_pool: bool | None = None) -> Inspector:
         """Return the network of a checkpoint, and assign it to a slot.
 
         Parameters
@@ -47,6 +47,8 @@ class Session:
             Name of the slot, such as "first" or "second".
         checkpoint
             Path, or a name that `data.resolve_checkpoint` knows.
+        head_pool
+            As for `Inspector`.
 
         Raises
         ------
@@ -54,10 +56,10 @@ class Session:
             As `data.resolve_checkpoint` and `loading.read_spec`; the slot then keeps its network.
         """
         path = data.resolve_checkpoint(checkpoint)
-        key = (path.resolve(), *_file_state(path), *_file_state(path.with_name(f"{path.name}.json")))
+        key = (path.resolve(), *_file_state(path), *_file_state(path.with_name(f"{path.name}.json")), head_pool)
         inspector = next((one for known, one in self._slots.values() if known == key), None)
         if inspector is None:
-            inspector = Inspector(str(path), device=self._device)
+            inspector = Inspector(str(path), head_pool=head_pool, device=self._device)
         if self._slots.get(slot, (key, inspector))[1] is not inspector:
             self.release(slot)
         self._slots[slot] = (key, inspector)
@@ -73,7 +75,7 @@ class Session:
     def run(self, inspector: Inspector, network_input: NetworkInput) -> Activations:
         """Return the activations of a network for an input, from the cache if they are there."""
         image = network_input.image
-        key = (inspector.spec.sha256, hashlib.sha256(image.tobytes()).digest(), image.shape)
+        key = (inspector.spec.sha256, inspector.spec.supplied, hashlib.sha256(image.tobytes()).digest(), image.shape)
         if key not in self._cache:
             activations = inspector.run(network_input)
             self._cache[key] = activations.prediction, activations.features, activations.placements

@@ -1,14 +1,17 @@
 """Read checkpoints of virtual staining networks, build the networks, and run them.
 
 In: a checkpoint of VisCy, and normalised images (C, Y, X) or stacks (C, Z, Y, X). Out: a `ModelSpec` that describes the
-checkpoint, predictions alike, and feature maps of every stage of the network. VisCy is not imported.
+checkpoint, predictions alike, and feature maps of every stage of the network. VisCy is imported only for those of its
+networks that are not rebuilt here.
 
 Start with `loading`, then `predictor`.
 
 - `checkpoint`: read checkpoint files without executing code; `torch_file`: those of ``torch.save``
-- `architecture`: infer the hyper-parameters from the shapes of the weights
-- `loading`: checkpoint to description and network; metadata from checkpoint, sidecar or registry
-- `fcmae`: the network in plain PyTorch
+- `architecture`: recognise the network, and infer its hyper-parameters from the shapes of the weights
+- `viscy_networks`: the same for the networks that run through VisCy
+- `metadata`: what checkpoint, sidecar and registry state
+- `loading`: checkpoint to description and network
+- `fcmae`: VisCy's `FullyConvolutionalMAE` in plain PyTorch
 - `predictor`, `sliding_window`: predictions of images; of stacks, by a window that is slid along z
 - `features`: predictions with the output of every stage
 - `devices`, `compilation`: device, precision, memory and threads; networks compiled by ``torch.compile``

@@ -1,32 +1,40 @@
-"""Infer the architecture of VisCy's `FullyConvolutionalMAE` from the shapes of its weights.
+"""Recognise VisCy's networks by their weights, and infer the architecture of its `FullyConvolutionalMAE`.
 
 Most checkpoints do not store the hyper-parameters of their network, but the weight shapes determine almost all of them.
-Where stored hyper-parameters contradict the shapes, the shapes are used.
+Where stored hyper-parameters contradict the shapes, the shapes are used. The architectures of VisCy's other networks
+are in `viscy_networks`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 
-from image_translation.errors import DataError
+from image_translation.errors import DataError, UsageError
 from image_translation.memory import require_memory
 from image_translation.network.checkpoint import StateDict
 
 Shapes = Mapping[str, tuple[int, ...]]
+Name = Literal["FullyConvolutionalMAE", "UNeXt2", "Unet25d", "Unet2d"]
+"""Names of VisCy's classes."""
 
-_ANCHOR = "encoder.stem.conv2d.weight"
+COUNTERS = ".num_batches_tracked"
+"""Ends the names of counters that batch normalisation keeps beside its weights, and that predictions do not use."""
+
+_ANCHORS: dict[str, Name] = {
+    "encoder.stem.conv2d.weight": "FullyConvolutionalMAE",
+    "encoder_stages.stages_0.blocks.0.conv_dw.weight": "UNeXt2",
+    "down_conv_block_0.Conv3d_0.weight": "Unet25d",
+    "down_conv_block_0.Conv2d_0.weight": "Unet2d",
+}
+"""A weight that every network of a class has, and no other."""
+
 _AVERAGED = re.compile(r"(^|[._])(ema|swa|averag|shadow|teacher)", re.IGNORECASE)
 _DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-_OTHER_ARCHITECTURES = {
-    "encoder_stages.": "UNeXt2, which predicts 3D stacks",
-    "skip_conv_layer": "the 2.5D U-Net, which predicts from stacks",
-    "down_conv_block_0": "the 2D U-Net",
-    "projection.": "a contrastive encoder, which predicts no images",
-}
+_OTHER_NETWORKS = {"projection.": "a contrastive encoder, which predicts no images"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,10 @@ class Architecture:
     in_stack_depth
         Number of planes of the input, and of the prediction.
     head_conv, head_conv_expansion_ratio, head_conv_pool
-        Whether the head has convolutions, their expansion ratio, and whether the head pools.
+        Whether the head has convolutions, their expansion ratio, and whether such a head pools.
     """
+
+    name: ClassVar[Name] = "FullyConvolutionalMAE"
 
     in_channels: int
     out_channels: int
@@ -70,9 +80,39 @@ class Architecture:
         """Height and width of the input must be multiples of this number of pixels."""
         return int(max(self.stem_kernel_size[1:]) * 2 ** (len(self.dims) - 1))
 
+    @property
+    def stem_stride(self) -> int:
+        """Pixels of the image per pixel of the first stage."""
+        return self.stem_kernel_size[-1]
 
-def select_network_weights(path: Path, state: StateDict) -> StateDict:
-    """Select the weights of the network from a state dict.
+    @property
+    def finest_channels(self) -> int:
+        """Number of channels of the widest of the stages at the resolution of the stem, on which memory depends."""
+        depth, ratio = self.in_stack_depth, 4 * self.head_conv_expansion_ratio
+        last = (
+            (depth + 2) * self.in_channels * ratio
+            if self.head_conv
+            else depth * self.out_channels * self.stem_stride**2
+        )
+        return max(self.dims[0], last)
+
+    @property
+    def head_pool(self) -> bool | None:
+        """Whether the head pools; None where this is no option, because it has no convolutions."""
+        return self.head_conv_pool if self.head_conv else None
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Names of the properties that have no effect on the weights."""
+        return ("head_pool",) if self.head_conv else ()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of VisCy's class."""
+        return asdict(self)
+
+
+def select_network_weights(path: Path, state: StateDict) -> tuple[Name, StateDict]:
+    """Recognise the network in a state dict, and select its weights.
 
     Parameters
     ----------
@@ -83,21 +123,28 @@ def select_network_weights(path: Path, state: StateDict) -> StateDict:
 
     Returns
     -------
-    dict
-        Weights by their name in the network.
+    name : str
+        Name of VisCy's class.
+    weights : dict
+        Weights by their name in the network, without `COUNTERS`.
 
     Raises
     ------
     DataError
         If the network has another architecture, or its weights are not floating-point numbers, not finite, or all zero.
     """
-    prefix = next(iter(_copies(state)), None)
-    if prefix is None:
-        found = next((text for key, text in _OTHER_ARCHITECTURES.items() if any(key in name for name in state)), None)
+    copies = _copies(state)
+    if not copies:
+        found = next((text for key, text in _OTHER_NETWORKS.items() if any(key in name for name in state)), None)
         what = f"a checkpoint of {found}" if found else f"an unknown network (first weight: {next(iter(state))})"
-        msg = f"{path}: {what}; only VisCy's UNeXt2_2D (FullyConvolutionalMAE) is supported"
+        msg = f"{path}: {what}; supported are VisCy's {', '.join(_ANCHORS.values())}"
         raise DataError(msg)
-    own = {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
+    prefix, network = next(iter(copies.items()))
+    own = {
+        name.removeprefix(prefix): weight
+        for name, weight in state.items()
+        if name.startswith(prefix) and not name.endswith(COUNTERS)
+    }
     others = {name: weight.dtype for name, weight in own.items() if weight.dtype not in _DTYPES}
     if others:
         dtypes = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in others.values()}))
@@ -113,7 +160,7 @@ def select_network_weights(path: Path, state: StateDict) -> StateDict:
         raise DataError(msg)
     if not any(bool(weight.any()) for weight in own.values()):
         raise DataError(f"{path}: all weights are zero: the file does not contain a trained network")
-    return own
+    return network, own
 
 
 def describe_copies(state: StateDict) -> list[str]:
@@ -125,14 +172,19 @@ def describe_copies(state: StateDict) -> list[str]:
     return [f"the checkpoint has {1 + len(others)} copies of the network: {taken}* is used, and not {names}"]
 
 
-def _copies(state: StateDict) -> list[str]:
-    """Return the prefixes of the copies of the network, averaged ones last."""
-    prefixes = dict.fromkeys(name.removesuffix(_ANCHOR) for name in state if name.endswith(_ANCHOR))
-    return sorted(prefixes, key=lambda prefix: bool(_AVERAGED.search(prefix)))
+def _copies(state: StateDict) -> dict[str, Name]:
+    """Return the prefixes of the copies of the network, averaged ones last, with the names of their classes."""
+    found = {
+        name.removesuffix(anchor): network
+        for name in state
+        for anchor, network in _ANCHORS.items()
+        if name.endswith(anchor)
+    }
+    return {prefix: found[prefix] for prefix in sorted(found, key=lambda prefix: bool(_AVERAGED.search(prefix)))}
 
 
-def infer_architecture(path: Path, state: StateDict, config: Mapping[str, Any]) -> Architecture:
-    """Infer the architecture from the shapes of the weights.
+def infer_architecture(path: Path, state: StateDict, stated: Mapping[str, Any]) -> Architecture:
+    """Infer the architecture of a `FullyConvolutionalMAE` from the shapes of the weights.
 
     Parameters
     ----------
@@ -140,20 +192,21 @@ def infer_architecture(path: Path, state: StateDict, config: Mapping[str, Any]) 
         Path of the checkpoint, for error messages.
     state
         Weights from `select_network_weights`.
-    config
-        Hyper-parameters stored in the checkpoint, if any. Only `head_conv_pool` is read, which has no effect on the
-        weights; its default is True, as in VisCy.
+    stated
+        Holds ``head_pool`` for a head with convolutions, since pooling has no effect on the weights.
 
     Raises
     ------
     DataError
         If weights that determine the architecture are missing.
+    UsageError
+        If it is not stated whether the head pools.
     """
     shapes = weight_shapes(state)
     try:
         stem = shapes["encoder.stem.conv3d.weight"]
         dims = tuple(
-            shapes[f"encoder.stages.{i}.blocks.0.dwconv.weight"][0] for i in range(_count(shapes, "encoder.stages."))
+            shapes[f"encoder.stages.{i}.blocks.0.dwconv.weight"][0] for i in range(count(shapes, "encoder.stages."))
         )
         depth = stem[2] * (dims[0] // stem[0])  # the planes of a stack share the channels of the first stage
         decoder = f"decoder.decoder_stages.{len(dims) - 2}.conv.blocks."
@@ -162,21 +215,38 @@ def infer_architecture(path: Path, state: StateDict, config: Mapping[str, Any]) 
         return Architecture(
             in_channels=stem[1],
             out_channels=head[0] // 4 if head else features // (depth * stem[-1] ** 2),
-            encoder_blocks=tuple(_count(shapes, f"encoder.stages.{i}.blocks.") for i in range(len(dims))),
+            encoder_blocks=tuple(count(shapes, f"encoder.stages.{i}.blocks.") for i in range(len(dims))),
             dims=dims,
-            decoder_conv_blocks=_count(shapes, decoder),
+            decoder_conv_blocks=count(shapes, decoder),
             stem_kernel_size=stem[2:],
             in_stack_depth=depth,
             head_conv=head is not None,
             head_conv_expansion_ratio=head[1] // head[0] if head else 4,
-            head_conv_pool=bool(config.get("head_conv_pool", True)),
+            head_conv_pool=require_head_pool(path, stated) if head else True,
         )
     except (LookupError, ZeroDivisionError) as error:
         msg = f"{path}: incomplete weights of a UNeXt2_2D network (missing or invalid: {error})"
         raise DataError(msg) from error
 
 
-def require_shapes(path: Path, expected: Shapes, found: Shapes) -> None:
+def require_head_pool(path: Path, stated: Mapping[str, Any]) -> bool:
+    """Return whether the head pools, which weights cannot tell; raise a `UsageError` if it is not stated."""
+    pool = stated.get("head_pool")
+    if pool is None:
+        msg = (
+            f"{path}: it is not known whether the network's head pools (averages over 2 x 2 pixels, against "
+            "checkerboard artefacts), which weights do not show, and a wrong guess would spoil the stain: give "
+            "--head-pool yes or --head-pool no, as in the training (head_conv_pool or head_pool of VisCy's "
+            f'model_config), or write {{"head_pool": true}} or false into {path.name}.json beside the file'
+        )
+        raise UsageError(msg)
+    if not isinstance(pool, bool):
+        msg = f"{path}: the metadata give {pool!r:.100} as head_pool; it must be true or false"
+        raise DataError(msg)
+    return pool
+
+
+def require_shapes(path: Path, network: str, expected: Shapes, found: Shapes) -> None:
     """Raise a `DataError` that lists the differences unless the weights have the expected names and shapes."""
     differences = {
         "missing": [name for name in expected if name not in found],
@@ -185,26 +255,8 @@ def require_shapes(path: Path, expected: Shapes, found: Shapes) -> None:
     }
     if any(differences.values()):
         parts = "; ".join(f"{kind}: {_shortened(names)}" for kind, names in differences.items() if names)
-        msg = f"{path}: the weights do not match VisCy's UNeXt2_2D network; {parts}"
+        msg = f"{path}: the weights do not match VisCy's {network}; {parts}"
         raise DataError(msg)
-
-
-def model_config(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the hyper-parameters of the network from a Lightning checkpoint; empty if there are none."""
-    hyper_parameters = content.get("hyper_parameters")
-    config = hyper_parameters.get("model_config") if isinstance(hyper_parameters, Mapping) else None
-    return config if isinstance(config, Mapping) else {}
-
-
-def find_discrepancies(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each hyper-parameter that contradicts the weights, or that is needed and not stored."""
-    for field in fields(architecture):
-        value = getattr(architecture, field.name)
-        stated = config.get(field.name, value)
-        if (tuple(stated) if isinstance(stated, list | tuple) else stated) != value:
-            yield f"the hyper-parameters say {field.name}={stated}, the weights {value}; the weights are used"
-    if architecture.head_conv and "head_conv_pool" not in config:
-        yield "the checkpoint does not store head_conv_pool; VisCy's default, True, is assumed"
 
 
 def weight_shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
@@ -212,7 +264,8 @@ def weight_shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...
     return {name: tuple(weight.shape) for name, weight in state.items()}
 
 
-def _count(names: Iterable[str], prefix: str) -> int:
+def count(names: Iterable[str], prefix: str) -> int:
+    """Return how many different parts follow a prefix in the names, up to the next dot."""
     return len({name.removeprefix(prefix).split(".", 1)[0] for name in names if name.startswith(prefix)})
 
 

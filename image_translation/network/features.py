@@ -44,7 +44,8 @@ class FeatureExtractor:
     Attributes
     ----------
     stages : tuple of str
-        Names in the order of computation: "stem", "encoder 1" ..., "decoder 1" ..., "head".
+        Names in the order of computation: "stem", "encoder 1" ..., "decoder 1" ..., "head". A U-Net has no stem, and
+        has "bottom" between encoder and decoder.
     """
 
     def __init__(self, model: torch.nn.Module, stride: int, *, device: str = "auto") -> None:
@@ -61,14 +62,17 @@ class FeatureExtractor:
         Parameters
         ----------
         image
-            Shape (C_in, Y, X), float32, normalised and finite.
+            Shape (C_in, Y, X) for a network that takes single planes, or a stack (C_in, Z_in, Y, X); float32,
+            normalised and finite.
 
         Returns
         -------
         prediction : ndarray
-            Shape (C_out, Y, X), float32, equal to the result of `Predictor.predict`.
+            Shape (C_out, Y, X) or (C_out, Z_out, Y, X), float32, equal to the result of `Predictor.predict`.
         features : dict
-            Array of shape (C, H, W), float32, of each stage, without pixels that lie entirely in the padding.
+            Array of shape (C, H, W), float32, of each stage, without pixels that lie entirely in the padding. Where the
+            output of a stage has planes, this is the one in the middle, ``Z // 2``; so the head's is the middle plane
+            of the prediction.
         placements : dict
             `Placement` of each stage in the image.
 
@@ -86,11 +90,20 @@ class FeatureExtractor:
 
 
 def _stages(model: Any) -> Iterator[tuple[str, torch.nn.Module]]:
-    yield "stem", model.encoder.stem
-    for number, stage in enumerate(model.encoder.stages, 1):
-        yield f"encoder {number}", stage
-    for number, stage in enumerate(model.decoder.decoder_stages, 1):
-        yield f"decoder {number}", stage
+    if hasattr(model, "bottom_transition_block"):  # VisCy's U-Nets
+        yield from ((f"encoder {number}", stage) for number, stage in enumerate(model.down_conv_blocks, 1))
+        yield "bottom", model.bottom_transition_block
+        yield from ((f"decoder {number}", stage) for number, stage in enumerate(model.up_conv_blocks, 1))
+        yield HEAD, model.terminal_block
+        return
+    if hasattr(model, "encoder_stages"):  # UNeXt2
+        encoder = [stage for name, stage in model.encoder_stages.named_children() if name.startswith("stages")]
+        yield "stem", model.stem
+    else:
+        encoder = model.encoder.stages
+        yield "stem", model.encoder.stem
+    yield from ((f"encoder {number}", stage) for number, stage in enumerate(encoder, 1))
+    yield from ((f"decoder {number}", stage) for number, stage in enumerate(model.decoder.decoder_stages, 1))
     yield HEAD, model.head
 
 
@@ -119,7 +132,7 @@ def _placement(output: torch.Tensor, padded_width: int, crop: Crop) -> Placement
 
 
 def _crop_padding(output: torch.Tensor, placement: Placement, crop: Crop) -> NDArray[np.float32]:
-    """Remove pixels that lie entirely in the padding."""
-    features: NDArray[np.float32] = output.numpy().reshape(-1, *output.shape[-2:])
+    """Select the middle plane, and remove pixels that lie entirely in the padding."""
+    features: NDArray[np.float32] = (output[:, :, output.shape[2] // 2] if output.ndim == 5 else output)[0].numpy()
     rows, columns = (slice(one.start // placement.step, -(-one.stop // placement.step)) for one in crop)
     return np.ascontiguousarray(features[:, rows, columns])

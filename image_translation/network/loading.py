@@ -1,39 +1,41 @@
 """Load VisCy checkpoints: read their metadata and build their networks.
 
-Supported is VisCy's 2D network (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual staining of
-landmark organelles with Cytoland", Nature Machine Intelligence, 2025): `FullyConvolutionalMAE`, also called
-"UNeXt2_2D" and "fcmae". It runs as `fcmae.FCMAE`, so that VisCy is not imported.
+Supported are VisCy's networks for virtual staining (https://github.com/mehta-lab/VisCy; Liu et al., "Robust virtual
+staining of landmark organelles with Cytoland", Nature Machine Intelligence, 2025). `FullyConvolutionalMAE`, also called
+"UNeXt2_2D" and "fcmae", runs as `fcmae.FCMAE`, so that VisCy is not imported; the others run through VisCy.
 """
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 
-from image_translation.data.lookup import checkpoint_facts
 from image_translation.errors import DataError
-from image_translation.files import read_text
 from image_translation.network.architecture import (
+    COUNTERS,
     Architecture,
     describe_copies,
-    find_discrepancies,
     infer_architecture,
-    model_config,
     require_shapes,
     select_network_weights,
     weight_shapes,
 )
 from image_translation.network.checkpoint import StateDict, extract_state_dict, load_checkpoint, sha256
 from image_translation.network.fcmae import FCMAE
-from image_translation.normalize import METHODS, Method
+from image_translation.network.metadata import (
+    channel_names,
+    find_discrepancies,
+    in_file,
+    model_config,
+    normalization_method,
+    outside_file,
+    pixel_size,
+    read_metadata,
+)
+from image_translation.network.viscy_networks import VisCyArchitecture, infer_viscy_architecture, make_viscy_network
+from image_translation.normalize import Method
 
-METADATA_KEY = "image_translation"
-METADATA_FORMAT = 1
 _MAX_STRIDE = 1024  # pixels; VisCy's own networks have 16 to 64
-_MAX_NAME_LENGTH = 80  # characters of a channel name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,26 @@ class ModelSpec:
         Normalisation method of the input, and its source ("checkpoint", "sidecar" or "registry"); None if unknown.
     description
         One line of text; may be empty.
+    pixel_size
+        Size of the pixels that the network was trained with, (Z, Y, X) in micrometres; None if unknown.
+    supplied
+        Names and values of the hyper-parameters that neither the weights nor the file tell; they come from the caller,
+        the sidecar or the registry, and decide the prediction as the weights do.
     notes
         Warnings about assumptions and contradictions, one line each.
     """
 
     path: Path
     sha256: str
-    architecture: Architecture
+    architecture: Architecture | VisCyArchitecture
     n_parameters: int
     input_channels: tuple[str, ...]
     output_channels: tuple[str, ...]
     normalization: Method | None
     normalization_source: str | None
     description: str
+    pixel_size: tuple[float, float, float] | None = None
+    supplied: tuple[tuple[str, bool | int | str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -85,13 +94,16 @@ class ModelSpec:
             raise DataError(msg)
 
 
-def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
+def read_spec(path: Path, *, head_pool: bool | None = None) -> tuple[ModelSpec, StateDict]:
     """Read the description and the weights of a checkpoint, without importing VisCy.
 
     Parameters
     ----------
     path
         A Lightning checkpoint of VisCy's `VSUNet` or `FcmaeUNet`, or a plain state dict of the network.
+    head_pool
+        Whether the network's head pools, which weights do not show; None takes what hyper-parameters, sidecar or
+        registry say.
 
     Returns
     -------
@@ -105,33 +117,46 @@ def read_spec(path: Path) -> tuple[ModelSpec, StateDict]:
     DataError
         If the file cannot be read or would execute code, the network has another architecture, its
         weights are unusable, or the metadata are invalid.
+    UsageError
+        If it is unknown whether the head pools.
     """
     content = load_checkpoint(path)
     stored = extract_state_dict(path, content)
-    state = select_network_weights(path, stored)
-    config = model_config(content)
-    architecture = infer_architecture(path, state, config)
+    network, state = select_network_weights(path, stored)
+    config, checksum = model_config(content), sha256(path)
+    metadata = read_metadata(path, content, checksum)
+    own = in_file(config, metadata, u_net=network.startswith("Unet"))
+    stated = outside_file(metadata) | own | ({} if head_pool is None else {"head_pool": head_pool})
+    architecture = (
+        infer_architecture(path, state, stated)
+        if network == Architecture.name
+        else infer_viscy_architecture(path, network, state, stated)
+    )
     if architecture.stride > _MAX_STRIDE:
         msg = (
             f"{path}: images would be padded to multiples of {architecture.stride} pixels; "
             f"at most {_MAX_STRIDE} is supported"
         )
         raise DataError(msg)
-    checksum = sha256(path)
-    metadata = dict(_merged_metadata(path, content, checksum))
-    normalization, source = metadata.get("normalization", (None, None))
+    normalization, source = normalization_method(path, metadata)
+    used = {key: getattr(architecture, key) for key in architecture.untold}
+    notes = [*describe_copies(stored), *find_discrepancies(architecture.arguments(), config, architecture.untold)]
+    if head_pool is not None and architecture.head_pool is None:
+        notes.append("whether the head pools has no effect: the network's head has no such option")
     spec = ModelSpec(
         path=path,
         sha256=checksum,
         architecture=architecture,
         n_parameters=sum(weight.numel() for weight in state.values()),
-        input_channels=_channel_names(path, metadata, "input_channels", architecture.in_channels) or (),
-        output_channels=_channel_names(path, metadata, "output_channels", architecture.out_channels)
+        input_channels=channel_names(path, metadata, "input_channels", architecture.in_channels) or (),
+        output_channels=channel_names(path, metadata, "output_channels", architecture.out_channels)
         or _default_output_channels(architecture.out_channels),
-        normalization=_normalization_method(path, normalization),
+        normalization=normalization,
         normalization_source=source,
         description=str(metadata.get("description", ("", None))[0]),
-        notes=(*describe_copies(stored), *find_discrepancies(architecture, config)),
+        pixel_size=pixel_size(path, metadata),
+        supplied=tuple((key, value) for key, value in used.items() if own.get(key) != value),
+        notes=tuple(notes),
     )
     return spec, state
 
@@ -156,61 +181,19 @@ def build_network(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
     DataError
         If weights are missing, unexpected, or of another shape.
     """
-    with torch.device("meta"):  # allocates and initialises nothing
-        network = FCMAE(spec.architecture)
-    require_shapes(spec.path, expected=weight_shapes(network.state_dict()), found=weight_shapes(state))
-    network.load_state_dict({name: weight.to(torch.float32, copy=True) for name, weight in state.items()}, assign=True)
+    architecture = spec.architecture
+    if isinstance(architecture, Architecture):
+        with torch.device("meta"):  # allocates and initialises nothing
+            network: torch.nn.Module = FCMAE(architecture)
+    else:
+        network = make_viscy_network(spec.path, architecture)
+    expected = network.state_dict()
+    counters = {name: torch.zeros_like(value, device="cpu") for name, value in expected.items() if COUNTERS in name}
+    shapes = {name: shape for name, shape in weight_shapes(expected).items() if name not in counters}
+    require_shapes(spec.path, architecture.name, expected=shapes, found=weight_shapes(state))
+    weights = {name: weight.to(torch.float32, copy=True) for name, weight in state.items()}
+    network.load_state_dict(weights | counters, assign=True)
     return network.requires_grad_(requires_grad=False).eval()
-
-
-def _merged_metadata(path: Path, content: Mapping[str, Any], checksum: str) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Yield each key of the metadata with its value and source, the source of highest priority last."""
-    published = checkpoint_facts(checksum)
-    sources = {
-        "registry": asdict(published) if published else {},
-        "sidecar": _sidecar(path),
-        "checkpoint": content.get(METADATA_KEY, {}),
-    }
-    for source, metadata in sources.items():
-        if not isinstance(metadata, Mapping) or metadata.get("format", METADATA_FORMAT) != METADATA_FORMAT:
-            msg = f"{path}: the metadata of the {source} are not in format {METADATA_FORMAT}, the only one supported"
-            raise DataError(msg)
-        yield from ((str(key), (value, source)) for key, value in metadata.items() if value is not None)
-
-
-def _sidecar(path: Path) -> Any:
-    sidecar = path.with_name(path.name + ".json")
-    try:
-        return json.loads(read_text(sidecar))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        msg = f"{sidecar}: cannot be read as JSON: {error}"
-        raise DataError(msg) from error
-
-
-def _normalization_method(path: Path, value: Any) -> Method | None:
-    if value is not None and value not in METHODS:
-        msg = f"{path}: the metadata give the normalization {value!r}; allowed are {', '.join(METHODS)}"
-        raise DataError(msg)
-    return cast("Method | None", value)
-
-
-def _channel_names(path: Path, metadata: Mapping[str, Any], key: str, count: int) -> tuple[str, ...] | None:
-    names = metadata.get(key, (None, None))[0]
-    if names is None:
-        return None
-    if not isinstance(names, list | tuple) or len(names) != count or not all(isinstance(name, str) for name in names):
-        msg = f"{path}: the metadata give {names!r:.200} as {key}; the network has {count}"
-        raise DataError(msg)
-    for name in names:
-        if not (name.strip() and name.isprintable() and len(name) <= _MAX_NAME_LENGTH and names.count(name) == 1):
-            msg = (
-                f"{path}: the metadata give {name!r:.100} as one of the {key}; "
-                f"names must differ, be printable, and have 1 to {_MAX_NAME_LENGTH} characters"
-            )
-            raise DataError(msg)
-    return tuple(names)
 
 
 def _default_output_channels(count: int) -> tuple[str, ...]:

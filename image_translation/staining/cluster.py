@@ -154,7 +154,7 @@ def _interrupt(run: str) -> None:
 
 @lru_cache(maxsize=1)  # a worker keeps one network, in the memory of one GPU
 def _predictor(spec: ModelSpec, inference: Inference) -> Predictor:
-    found, weights = read_spec(spec.path)
+    found, weights = read_spec(spec.path, head_pool=spec.architecture.head_pool)
     if found.sha256 != spec.sha256:
         msg = f"{spec.path}: differs from the file that the run was started with, or has changed since"
         raise DataError(msg)

@@ -68,8 +68,8 @@ def _memory(plan: Plan) -> int:
     architecture = plan.spec.architecture
     height, width = plan.series[0].position.shape[3:]
     batch = plan.options.batch_size or 1
-    # The widest activations have four times the channels of the first stage; about three of them coexist.
-    activations = 12 * architecture.dims[0] * batch / architecture.stem_kernel_size[-1] ** 2
+    # The widest activations have four times the channels of the finest stages; about three of them coexist.
+    activations = 12 * architecture.finest_channels * batch / architecture.stem_stride**2
     channels, image = architecture.out_channels, plan.images(RAW)[plan.series[0].position.name]
     together = max(len(numbers) for numbers in plane_groups(plan))
     planes = together * plane_bytes(plan, image)

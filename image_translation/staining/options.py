@@ -76,6 +76,8 @@ class SmoothOptions(Inference):
         Take the jitter of the stage out of the movie first.
     normalization
         ``median_iqr``, ``mean_std`` or ``none``; None uses what the checkpoint says.
+    head_pool
+        Whether the network's head pools, where the checkpoint does not say it; None uses what is known.
     statistics
         Where the statistics to normalise by come from: ``auto``, ``stored`` or ``estimated``, see
         ``omezarr.statistics.field_statistics``.
@@ -108,6 +110,7 @@ class SmoothOptions(Inference):
     causal_lag: int = 1
     register: bool = False
     normalization: Method | None = None
+    head_pool: bool | None = None
     statistics: Source = "auto"
     scheduler: str | None = None
     overwrite: bool = False

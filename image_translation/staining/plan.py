@@ -111,6 +111,7 @@ class Plan:
                 "precision": self.options.precision,
                 "tta": self.options.tta,
                 # Only where it is asked for: requests of earlier versions stay equal.
+                **({"network": dict(self.spec.supplied)} if self.spec.supplied else {}),
                 **({"registration": REGISTRATION_METHOD} if self.options.register else {}),
                 **({"z_pad": True} if self.window and self.options.z_pad else {}),
                 **({"z_reversed": True} if self.window and self.options.z_reversed else {}),
@@ -184,7 +185,7 @@ def make_plan(options: SmoothOptions) -> Plan:
         select_planes(position, options.z or MIDDLE)
     resolve_precision(options.precision, resolve_device(options.device))
     _log.info("reading the checkpoint %s", options.checkpoint)
-    spec, weights = read_spec(checkpoint)
+    spec, weights = read_spec(checkpoint, head_pool=options.head_pool)
     spec.require_in_channels(1)
 
     def inspect(name: str) -> tuple[tuple[Series, ...], str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from monai.optimizers import WarmupCosineSchedule
 from torchmetrics.functional import pearson_corrcoef
 from viscy.translation.engine import MixedLoss, VSUNet
 
-from image_translation.network.loading import METADATA_KEY
+from image_translation.network.metadata import METADATA_KEY
 
 ARCHITECTURE = "UNeXt2_2D"
 LOSS, HELD_OUT_LOSS, PEARSON, RATE = "loss/train", "loss/validation", "pearson", "rate"

@@ -54,6 +54,8 @@ class TrainOptions:
         Size of a network that starts from random weights.
     initial
         Checkpoint to start from, which also determines the size; None starts from random weights.
+    head_pool
+        Whether the head of `initial` pools, where the checkpoint does not say it; None uses what is known.
     steps
         Number of optimiser steps, rounded up to complete rounds.
     round_steps
@@ -90,6 +92,7 @@ class TrainOptions:
     normalization: Method | None = None
     size: Size = "small"
     initial: str | None = None
+    head_pool: bool | None = None
     steps: int = 4000
     round_steps: int | None = None
     batch_size: int = 4
@@ -133,6 +136,8 @@ class TrainOptions:
             "normalization": self.normalization,
             "size": None if self.initial else self.size,
             "initial": self.initial,
+            # Only where it is given: requests of earlier versions stay equal.
+            **({} if self.head_pool is None else {"head_pool": self.head_pool}),
             "steps": self.rounds * self.steps_per_round,
             "round_steps": self.steps_per_round,
             "batch_size": self.batch_size,

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from image_translation.errors import DataError, UsageError
 from image_translation.files import read_text, remove, write_atomically
-from image_translation.network.loading import METADATA_KEY
+from image_translation.network.metadata import METADATA_KEY
 from image_translation.training.fields import Fields
 from image_translation.training.options import TrainOptions
 

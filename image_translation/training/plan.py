@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -11,9 +11,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.network.architecture import Architecture
 from image_translation.network.checkpoint import StateDict
 from image_translation.network.devices import resolve_device, resolve_precision
-from image_translation.network.loading import METADATA_FORMAT, ModelSpec, read_spec
+from image_translation.network.loading import ModelSpec, read_spec
+from image_translation.network.metadata import METADATA_FORMAT
 from image_translation.omezarr.store import open_store
 from image_translation.training.fields import Fields, FieldSelection, find_fields
 from image_translation.training.options import DEFAULT_NORMALIZATION, SIZES, TrainOptions
@@ -97,13 +99,22 @@ def make_plan(options: TrainOptions) -> TrainingPlan:
         _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
     find_resumable(options, fields)
     if initial:
-        return TrainingPlan(options, device, fields, asdict(initial[0].architecture), initial[1], metadata)
+        return TrainingPlan(options, device, fields, initial[0].architecture.arguments(), initial[1], metadata)
     return TrainingPlan(options, device, fields, _new_config(options), None, metadata)
 
 
 def _read_initial(options: TrainOptions, name: str) -> tuple[ModelSpec, StateDict]:
     """Read the checkpoint to start from."""
-    spec, weights = read_spec(data.resolve_checkpoint(name))
+    spec, weights = read_spec(data.resolve_checkpoint(name), head_pool=options.head_pool)
+    architecture = spec.architecture
+    if not isinstance(architecture, Architecture):
+        raise UsageError(
+            f"--from {name}: a {architecture.name}; only networks of VisCy's {Architecture.name} are trained further"
+        )
+    if architecture.in_stack_depth > 1:
+        raise UsageError(
+            f"--from {name}: takes stacks of {architecture.in_stack_depth} planes, and the training is on single planes"
+        )
     spec.require_in_channels(len(options.source))
     if spec.architecture.out_channels != len(options.target):
         raise UsageError(

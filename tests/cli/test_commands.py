@@ -92,7 +92,7 @@ def test_help_shows_every_option_and_default(
     out = capsys.readouterr().out
     flags = """--checkpoint --movie --output --position --channel --z --frames --methods --window --savgol-window
         --savgol-polyorder --normalization --device --precision --batch-size --tta --overwrite --dry-run --verbose
-        --skip --scheduler --backend --no-cache"""
+        --skip --scheduler --backend --no-cache --head-pool"""
     for flag in flags.split():
         assert flag in out
     assert "(default: 11)" in out

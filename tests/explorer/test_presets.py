@@ -22,9 +22,11 @@ def position(tmp_path: Path, data: np.ndarray, **options: Any) -> Position:
 def test_arguments_round_trip() -> None:
     presets = Presets(
         "epoch=1-step=2.ckpt", "-b.zarr", "01", 5, 2, 7,
-        ("0488", "two words"), Crop(1, 2, 3, 4), "encoder 2", "mean_std", "cuda:1",
+        ("0488", "two words"), Crop(1, 2, 3, 4), "encoder 2", "mean_std", "cuda:1", True,
     )  # fmt: skip
     assert parse_presets(presets.to_arguments()) == presets
+    assert parse_presets(["--head-pool", "no"]) == Presets(head_pool=False)
+    assert parse_presets(Presets(head_pool=False).to_arguments()) == Presets(head_pool=False)
     assert parse_presets([]) == Presets()
     assert parse_presets(Presets().to_arguments()) == Presets()
     assert parse_presets(["--time", "3", "--channel", "Phase", "a b"]) == Presets(time=3, channels=("Phase", "a b"))
@@ -38,12 +40,19 @@ def test_arguments_round_trip() -> None:
         (["--crop", "1,2,3"], "'1,2,3' is not Y,X,HEIGHT,WIDTH"),
         (["--crop", "1,2,0,3"], "'1,2,0,3' is not Y,X,HEIGHT,WIDTH"),
         (["--normalization", "best"], "argument --normalization: invalid choice: 'best'"),
+        (["--head-pool", "maybe"], "argument --head-pool: invalid choice: 'maybe'"),
         (["--colour", "red"], r"unrecognized arguments: --colour red; the page takes \[--checkpoint CHECKPOINT\] "),
     ],
 )
 def test_invalid_arguments_are_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_presets(arguments)
+
+
+def test_the_pooling_of_the_head_is_that_of_the_given_checkpoint_only() -> None:
+    presets = Presets(checkpoint="a.ckpt", head_pool=False)
+    assert presets.head_pool_of("a.ckpt") is False
+    assert presets.head_pool_of("b.ckpt") is None
 
 
 def test_initial_indices_lie_within_the_movie() -> None:

@@ -3,11 +3,14 @@
 import gc
 import shutil
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from support.checkpoints import SMALL_ARCHITECTURE
 from support.stores import phase, write_image
 
 from image_translation.errors import DataError, UsageError
@@ -15,6 +18,7 @@ from image_translation.explorer import session as module
 from image_translation.explorer.inspector import Inspector
 from image_translation.explorer.session import Session
 from image_translation.frame import Crop
+from image_translation.network.fcmae import FCMAE
 from image_translation.omezarr.store import Position, open_store
 
 
@@ -65,6 +69,20 @@ def test_a_checkpoint_that_was_replaced_is_loaded_again(tiny_checkpoint: Path, t
     (tmp_path / "copy.ckpt").write_bytes(b"rubbish")
     with pytest.raises(DataError, match=r"copy\.ckpt: not a PyTorch checkpoint"):
         session.network("first", str(copy))
+
+
+def test_networks_with_and_without_pooling_are_kept_apart(tmp_path: Path, position: Position) -> None:
+    architecture = replace(SMALL_ARCHITECTURE, head_conv=True, stem_kernel_size=(1, 4, 4))
+    torch.save(FCMAE(architecture).state_dict(), tmp_path / "pools.pt")
+    session, path = Session("cpu"), str(tmp_path / "pools.pt")
+    with pytest.raises(UsageError, match="--head-pool yes or --head-pool no"):
+        session.network("first", path)
+    pooled = session.network("first", path, head_pool=True)
+    assert session.network("second", path, head_pool=True) is pooled
+    other = session.network("second", path, head_pool=False)
+    image = pooled.read(position, 0, 0, normalization="none")
+    predictions = [session.run(network, image).prediction for network in (pooled, other)]
+    assert not np.allclose(*predictions, atol=1e-3)
 
 
 def test_a_failed_load_keeps_the_network_of_the_slot(tiny_checkpoint: Path) -> None:

@@ -88,6 +88,12 @@ def test_sidecar_overrides_registry(
         ({"output_channels": ["A", "B\x1b[0m"]}, r"'B\\x1b\[0m' as one of the output_channels"),
         ({"output_channels": ["A", 10**6 * "B"]}, "be printable, and have 1 to 80 characters"),
         ({"input_channels": "P"}, "as input_channels; the network has 1"),
+        ({"pixel_size": 0.1}, "0.1 as pixel_size; it must be three positive numbers"),
+        ({"pixel_size": [0.1, 0.1]}, "as pixel_size; it must be three positive numbers"),
+        ({"pixel_size": [0.2, 0.1, 0]}, "as pixel_size"),
+        ({"pixel_size": [0.2, 0.1, float("nan")]}, "as pixel_size"),
+        ({"pixel_size": [0.2, 0.1, True]}, "as pixel_size"),
+        ({"pixel_size": ["a", "b", "c"]}, "as pixel_size"),
         ({"format": 2}, "not in format 1"),
         ([], "not in format 1"),
     ],
@@ -97,6 +103,15 @@ def test_invalid_metadata_are_refused(network_class: Any, save: Save, metadata: 
     with pytest.raises(DataError, match=message) as caught:
         read_spec(path)
     assert_one_line(caught.value, path)
+
+
+def test_pixel_size_is_read_from_the_metadata(network_class: Any, save: Save) -> None:
+    state = random_weights(network_class, SMALL)
+    assert read_spec(save(state))[0].pixel_size is None
+    assert read_spec(save(state, image_translation={"pixel_size": [0.2, 0.1, 1]}))[0].pixel_size == (0.2, 0.1, 1.0)
+    path = save(state)
+    Path(f"{path}.json").write_text('{"pixel_size": [0.25, 0.108, 0.108]}')
+    assert read_spec(path)[0].pixel_size == (0.25, 0.108, 0.108)
 
 
 def test_sidecar_that_is_not_json_is_refused(network_class: Any, save: Save) -> None:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.checkpoints import SMALL_ARCHITECTURE
 
 from image_translation.errors import DataError, UsageError
+from image_translation.network.fcmae import FCMAE
 from image_translation.training.plan import make_plan
 
 
@@ -47,6 +49,31 @@ def test_channels_of_the_initial_checkpoint_must_match(options, tiny_checkpoint)
         make_plan(given)
     with pytest.raises(DataError, match="the network needs 1 channels"):
         make_plan(replace(given, source=("Phase3D", "Nuclei"), target=("Membrane",)))
+
+
+def test_only_networks_of_single_planes_are_trained_further(options, tmp_path):
+    depth = replace(SMALL_ARCHITECTURE, in_stack_depth=5, stem_kernel_size=(5, 4, 4))
+    networks = {"stack": FCMAE(depth), "pools": FCMAE(replace(SMALL_ARCHITECTURE, head_conv=True))}
+    weights = {name: network.state_dict() for name, network in networks.items()}
+    weights["u_net"] = {
+        "down_conv_block_0.Conv2d_0.weight": torch.ones(4, 1, 3, 3),
+        "bottom_transition_block.Conv2d_0.weight": torch.ones(8, 4, 3, 3),
+        "terminal_block.Conv2d_0.weight": torch.ones(2, 4, 3, 3),
+    }
+    for name, state in weights.items():
+        torch.save({key: weight + 0.01 for key, weight in state.items()}, tmp_path / f"{name}.pt")
+    (tmp_path / "u_net.pt.json").write_text('{"residual": false, "task": "reg"}', encoding="utf-8")
+    given = replace(options, data="simulated", target=("Nuclei", "Membrane"))
+    with pytest.raises(UsageError, match="takes stacks of 5 planes, and the training is on single planes"):
+        make_plan(replace(given, initial=str(tmp_path / "stack.pt")))
+    with pytest.raises(UsageError, match="a Unet2d; only networks of VisCy's FullyConvolutionalMAE are trained"):
+        make_plan(replace(given, initial=str(tmp_path / "u_net.pt")))
+    with pytest.raises(UsageError, match="--head-pool"):
+        make_plan(replace(given, initial=str(tmp_path / "pools.pt")))
+    plan = make_plan(replace(given, initial=str(tmp_path / "pools.pt"), head_pool=False))
+    assert plan.model_config["head_conv_pool"] is False
+    assert plan.options.request()["head_pool"] is False
+    assert "head_pool" not in given.request()
 
 
 @pytest.mark.parametrize(
