@@ -12,6 +12,7 @@ from typing import Any
 import pooch
 import pytest
 import torch
+from support.checkpoints import save_stack_checkpoint
 from support.fetch_site import Site
 from support.loopback_server import LoopbackServer
 from support.published import check_cache
@@ -86,6 +87,12 @@ def tiny_model(tiny_checkpoint: Path, network_class: Any) -> tuple[ModelSpec, to
     """The description and the network of `tiny_checkpoint`."""
     spec, state = read_spec(tiny_checkpoint)
     return spec, build_network(spec, state)
+
+
+@pytest.fixture(scope="session")
+def stack_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a random network that takes stacks of 5 planes, stride 4. Do not write to it."""
+    return save_stack_checkpoint(tmp_path_factory.mktemp("checkpoints") / "stacks.ckpt")
 
 
 @pytest.fixture

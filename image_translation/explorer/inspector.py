@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,11 +40,29 @@ class NetworkInput:
         Names of its channels.
     truth
         Channels of the store that have the names of the network's outputs, (C_out, Y, X) float32; None without them.
+    stack
+        Planes around the image, (C_in, Z_in, Y, X) float32, for a network that takes stacks; else None.
+    middle
+        Index of the image in the stack.
     """
 
     image: NDArray[np.float32]
     image_channels: tuple[str, ...]
     truth: NDArray[np.float32] | None
+    stack: NDArray[np.float32] | None = None
+    middle: int = 0
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """What the network sees: the stack if there is one, else the image."""
+        return self.image if self.stack is None else self.stack
+
+    def perturbed(self, perturb: Perturb) -> "NetworkInput":
+        """Return the input after a perturbation of its planes, (C, Y, X) -> (C, Y, X) float32."""
+        if self.stack is None:
+            return replace(self, image=perturb(self.image))
+        planes = perturb(self.stack.reshape(-1, *self.stack.shape[2:])).reshape(self.stack.shape)
+        return replace(self, image=np.ascontiguousarray(planes[:, self.middle]), stack=planes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +72,16 @@ class Activations(NetworkInput):
     Attributes
     ----------
     prediction
-        Shape (C_out, Y, X), float32.
+        Shape (C_out, Y, X), float32. Of a network that predicts stacks, the plane of the image.
     features
         Feature map of each stage by name, (C, H, W) float32.
     placements
         Position of the pixels of each stage in the image, by name.
     """
 
-    prediction: NDArray[np.float32]
-    features: dict[str, NDArray[np.float32]]
-    placements: dict[str, Placement]
+    prediction: NDArray[np.float32] = field(kw_only=True)
+    features: dict[str, NDArray[np.float32]] = field(kw_only=True)
+    placements: dict[str, Placement] = field(kw_only=True)
 
 
 class Inspector:
@@ -117,7 +135,9 @@ class Inspector:
     def stages(self) -> dict[str, int]:
         """Number of channels of each stage, by name, from the input to the output of the network."""
         size = self.spec.stride
-        _, features, _ = self._extractor.extract(np.zeros((self.spec.architecture.in_channels, size, size), np.float32))
+        depth, channels = self.spec.architecture.in_stack_depth, self.spec.architecture.in_channels
+        shape = (channels, size, size) if depth == 1 else (channels, depth, size, size)
+        _, features, _ = self._extractor.extract(np.zeros(shape, np.float32))
         return {name: len(maps) for name, maps in features.items()}
 
     def select_channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
@@ -170,7 +190,8 @@ class Inspector:
         Parameters
         ----------
         position, t, z
-            Image, and the indices of time point and plane.
+            Image, and the indices of time point and plane. A network that takes stacks sees the planes around it,
+            reflected at the ends of those that there are.
         channels
             As for `select_channels`.
         crop
@@ -178,7 +199,7 @@ class Inspector:
             full field, but the network's response norms are computed over its input, so that the features of a crop
             differ slightly from the same part of the features of the full field.
         perturb
-            Perturbation of the normalised full field, (C_in, Y, X) float32, before it is cropped.
+            Perturbation of the normalised full field, (C, Y, X) float32, before it is cropped.
         normalization
             Overrides `Inspector.normalization`.
 
@@ -192,29 +213,54 @@ class Inspector:
         UsageError
             The indices, the channels or the crop are not in the image.
         BlankFrameError
-            The image is blank.
+            The image is blank, or a plane around it that the network sees.
         DataError
             The image cannot be read.
         """
         _require_inside(position, t, z, crop)
         inputs = self.select_channels(position, channels)
         method = normalization or self.normalization
-        field = np.stack([self._read_plane(position, t, channel, z, method) for channel in inputs])
+        planes, middle = self._planes(position, z)
+        # (C_in, Z_in, Y, X); planes that are reflected are read once.
+        read = {
+            (channel, plane): self._read_plane(position, t, channel, plane, method)
+            for channel in inputs
+            for plane in dict.fromkeys(planes)
+        }
+        stack = np.stack([np.stack([read[channel, plane] for plane in planes]) for channel in inputs])
         outputs = [position.channels.index(name) for name in self.spec.output_channels if name in position.channels]
         truth = None
         if len(outputs) == len(self.spec.output_channels) and not set(outputs) & set(inputs):
             truth = _cropped(np.stack([position.read(t, channel, z) for channel in outputs]), crop)
         names = tuple(position.channels[channel] for channel in inputs)
-        return NetworkInput(_cropped(perturb(field) if perturb else field, crop), names, truth)
+        if self.spec.architecture.in_stack_depth == 1:
+            made = NetworkInput(stack[:, 0], names, None)
+        else:
+            made = NetworkInput(stack[:, middle], names, None, stack, middle)
+        made = made.perturbed(perturb) if perturb else made
+        cut = None if made.stack is None else _cropped(made.stack, crop)
+        return replace(made, image=_cropped(made.image, crop), truth=truth, stack=cut)
+
+    def _planes(self, position: Position, z: int) -> tuple[list[int], int]:
+        """Return the planes that the network sees around a plane, and the index of this one among them."""
+        architecture, depth = self.spec.architecture, position.shape[2]
+        if depth == 1 < architecture.in_stack_depth:
+            raise UsageError(
+                f"{position.path} has a single plane, and the network takes stacks of {architecture.in_stack_depth}; "
+                "choose a network for single planes, or a movie of stacks"
+            )
+        after = architecture.in_stack_depth - architecture.out_stack_depth
+        middle = after // 2 + architecture.out_stack_depth // 2
+        padded = np.pad(np.arange(depth), architecture.in_stack_depth, mode="reflect")[architecture.in_stack_depth :]
+        around = np.arange(z - middle, z - middle + architecture.in_stack_depth)
+        return [int(plane) for plane in padded[around]], middle
 
     def run(self, network_input: NetworkInput) -> Activations:
         """Run the network on an image. The first call loads the network."""
-        return Activations(
-            network_input.image,
-            network_input.image_channels,
-            network_input.truth,
-            *self._extractor.extract(network_input.image),
-        )
+        prediction, features, placements = self._extractor.extract(network_input.data)
+        if prediction.ndim == 4:
+            prediction = np.ascontiguousarray(prediction[:, prediction.shape[1] // 2])
+        return with_outputs(network_input, prediction, features, placements)
 
     def _read_plane(
         self, position: Position, t: int, channel: int, z: int, method: normalize.Method
@@ -229,6 +275,17 @@ class Inspector:
         if key not in self._statistics:
             self._statistics[key] = field_statistics(position, channel, method)
         return normalize.apply(image, self._statistics[key])
+
+
+def with_outputs(
+    network_input: NetworkInput,
+    prediction: NDArray[np.float32],
+    features: dict[str, NDArray[np.float32]],
+    placements: dict[str, Placement],
+) -> Activations:
+    """Return an input together with what the network computes from it."""
+    given = {one.name: getattr(network_input, one.name) for one in fields(NetworkInput)}
+    return Activations(**given, prediction=prediction, features=features, placements=placements)
 
 
 def _cropped(image: NDArray[Any], crop: Crop | None) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import data
-from image_translation.explorer.inspector import Activations, Inspector, NetworkInput
+from image_translation.explorer.inspector import Activations, Inspector, NetworkInput, with_outputs
 from image_translation.network.devices import empty_cache
 from image_translation.network.features import Placement
 
@@ -74,15 +74,15 @@ class Session:
 
     def run(self, inspector: Inspector, network_input: NetworkInput) -> Activations:
         """Return the activations of a network for an input, from the cache if they are there."""
-        image = network_input.image
-        key = (inspector.spec.sha256, inspector.spec.supplied, hashlib.sha256(image.tobytes()).digest(), image.shape)
+        seen = network_input.data
+        key = (inspector.spec.sha256, inspector.spec.supplied, hashlib.sha256(seen.tobytes()).digest(), seen.shape)
         if key not in self._cache:
             activations = inspector.run(network_input)
             self._cache[key] = activations.prediction, activations.features, activations.placements
             while len(self._cache) > 1 and sum(map(_size, self._cache.values())) > self._cache_bytes:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
-        return Activations(image, network_input.image_channels, network_input.truth, *self._cache[key])
+        return with_outputs(network_input, *self._cache[key])
 
 
 def _file_state(path: Path) -> tuple[object, ...]:

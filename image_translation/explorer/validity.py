@@ -1,7 +1,8 @@
 """Range of validity of a network: accuracy of its prediction as the input is perturbed, and figures of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,13 +87,13 @@ def sweep(
         raise UsageError(f"there is no truth: the movie lacks the channels {channels} that the network predicts")
     trials = []
     for strength in sample_strengths(perturbation) if strengths is None else strengths:
-        image = perturbation.apply(network_input.image, strength)
+        perturbed = network_input.perturbed(partial(perturbation.apply, strength=strength))
         truth = network_input.truth
         if perturbation.geometric:
             truth = perturbation.apply(truth, strength)
-        prediction = inspector.run(replace(network_input, image=image)).prediction
+        prediction = inspector.run(perturbed).prediction
         found = pearson(describe(prediction), describe(truth))
-        trials.append(Trial(strength, image, truth, prediction, tuple(found.tolist())))
+        trials.append(Trial(strength, perturbed.image, truth, prediction, tuple(found.tolist())))
     return trials
 
 

@@ -70,3 +70,32 @@ def test_an_unreadable_frame_does_not_affect_others(inspector: Inspector, tmp_pa
             assert inspector.read(position, 2, 0).image.std() == pytest.approx(1, abs=0.3)
     with pytest.raises(DataError, match="cannot read frame 0"):
         field_statistics(position, 0, "mean_std")
+
+
+def test_a_network_for_stacks_sees_the_planes_around_the_chosen_one(stack_checkpoint: Path, tmp_path: Path) -> None:
+    inspector = Inspector(str(stack_checkpoint), normalization="none", device="cpu")
+    data = np.concatenate([phase(2, (40, 52), seed) for seed in range(7)], axis=2)
+    position = open_store(write_image(tmp_path / "in.zarr", data)).position("fov")
+    assert inspector.stages == {"stem": 8, "encoder 1": 8, "encoder 2": 16, "decoder 1": 40, "head": 2}
+    for z, planes in {3: [1, 2, 3, 4, 5], 0: [2, 1, 0, 1, 2], 6: [4, 5, 6, 5, 4]}.items():
+        activations = inspector.inspect(position, 1, z)
+        np.testing.assert_array_equal(activations.image, data[1, :, z])
+        (expected,) = inspector._extractor._predictor.predict([data[1][:, planes]])
+        np.testing.assert_array_equal(activations.prediction, expected[:, 2])
+        np.testing.assert_array_equal(activations.features["head"], expected[:, 2])
+        assert activations.features["decoder 1"].shape == (40, 20, 26)
+    brighter = inspector.read(position, 1, 3, perturb=lambda field: field + np.float32(1), crop=Crop(4, 8, 24, 20))
+    assert brighter.stack is not None
+    np.testing.assert_allclose(brighter.stack, data[1, :, 1:6, 4:28, 8:28] + 1)
+    np.testing.assert_array_equal(brighter.image, brighter.stack[:, 2])
+
+
+def test_a_network_for_stacks_needs_more_than_one_plane(stack_checkpoint: Path, movie: Path, tmp_path: Path) -> None:
+    inspector = Inspector(str(stack_checkpoint), device="cpu")
+    with pytest.raises(UsageError, match="has a single plane, and the network takes stacks of 5"):
+        inspector.read(open_store(movie).position("fov"), 0, 0)
+    data = np.concatenate([phase(2, (40, 52), seed) for seed in range(7)], axis=2)
+    data[0, 0, 4] = 0
+    position = open_store(write_image(tmp_path / "in.zarr", data)).position("fov")
+    with pytest.raises(DataError, match=r"frame 0 \(channel Phase3D, plane 4\) is blank"):
+        inspector.read(position, 0, 3)

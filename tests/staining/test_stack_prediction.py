@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support.runs import Killed, pixels, require_recorded_frames, snapshot
 from support.stores import phase, write_image, write_plate
 
 from image_translation.cli.commands import main
 from image_translation.metrics.rows import read_csv
-from image_translation.network.architecture import Architecture
-from image_translation.network.fcmae import FCMAE
 from image_translation.network.loading import build_network, read_spec
 from image_translation.network.predictor import Predictor
 from image_translation.network.sliding_window import StackPrediction, StackWindow
@@ -23,34 +20,27 @@ from image_translation.omezarr.store import open_store
 from image_translation.staining.journal import PARTIAL
 from image_translation.staining.stack_prediction import _RawVolumes
 
-DEPTH = 5
+DEPTH = 5  # planes that the network takes
 OPTIONS = "--methods", "raw", "window", "--normalization", "none"
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a random network that takes stacks of 5 planes."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = FCMAE(
-            Architecture(
-                in_channels=1, out_channels=2, encoder_blocks=(1, 1), dims=(8, 16), decoder_conv_blocks=1,
-                stem_kernel_size=(DEPTH, 2, 2), in_stack_depth=DEPTH,
-            )
-        )  # fmt: skip
-        for weight in network.parameters():
-            weight.data += 0.1 * torch.randn_like(weight)
-    path = tmp_path_factory.mktemp("checkpoints") / "stacks.ckpt"
-    torch.save({"state_dict": {f"model.{name}": weight for name, weight in network.state_dict().items()}}, path)
-    return path
-
-
 @pytest.fixture
-def stain(checkpoint: Path, tmp_path: Path) -> Callable[..., int]:
+def stain(stack_checkpoint: Path, tmp_path: Path) -> Callable[..., int]:
     """Run the command on a movie; return its exit code."""
 
     def stain(movie: Path, *options: object, output: str = "out") -> int:
-        arguments = ["smooth", "-c", checkpoint, "-m", movie, "-o", tmp_path / output, "--device", "cpu", *options]
+        arguments = [
+            "smooth",
+            "-c",
+            stack_checkpoint,
+            "-m",
+            movie,
+            "-o",
+            tmp_path / output,
+            "--device",
+            "cpu",
+            *options,
+        ]
         return main([str(argument) for argument in arguments])
 
     return stain
@@ -74,14 +64,14 @@ def expected(checkpoint: Path, volume: np.ndarray, *, planes: range | None = Non
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_volumes_are_predicted_and_smoothed(
-    stain: Any, tmp_path: Path, checkpoint: Path, version: str, caplog: pytest.LogCaptureFixture
+    stain: Any, tmp_path: Path, stack_checkpoint: Path, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = stacks()
     movie = write_image(tmp_path / "in.zarr", data, scale=(30, 1, 2, 0.5, 0.5), version=version, names=("0", "1"))
     assert stain(movie, *OPTIONS) == 0
     raw = pixels(tmp_path / "out", "raw")
     assert raw.shape == (3, 2, 8, 23, 30)
-    np.testing.assert_allclose(raw, np.stack([expected(checkpoint, volume) for volume in data]), atol=1e-5)
+    np.testing.assert_allclose(raw, np.stack([expected(stack_checkpoint, volume) for volume in data]), atol=1e-5)
     np.testing.assert_allclose(pixels(tmp_path / "out", "window"), (raw[1:] + raw[:-1]) / 2, atol=1e-6)
     position = open_store(tmp_path / "out" / "raw.ome.zarr").position("fov")
     assert position.levels[0].scale == (30, 1, 2, 0.5, 0.5)
@@ -104,21 +94,21 @@ def test_selected_planes_are_those_of_the_whole_stack(stain: Any, tmp_path: Path
     assert position.levels[0].translation[2] == 3
 
 
-def test_few_planes_are_extended_on_request(stain: Any, tmp_path: Path, checkpoint: Path, caplog: Any) -> None:
+def test_few_planes_are_extended_on_request(stain: Any, tmp_path: Path, stack_checkpoint: Path, caplog: Any) -> None:
     data = stacks(planes=3)
     movie = write_image(tmp_path / "in.zarr", data)
     assert stain(movie, *OPTIONS) == 2
     assert "has 3 planes, and the network takes stacks of 5; --z-pad extends the stacks by reflection" in caplog.text
     assert stain(movie, *OPTIONS, "--z-pad") == 0
     raw = pixels(tmp_path / "out", "raw")
-    np.testing.assert_allclose(raw[1], expected(checkpoint, data[1], pad=True), atol=1e-5)
+    np.testing.assert_allclose(raw[1], expected(stack_checkpoint, data[1], pad=True), atol=1e-5)
 
 
-def test_planes_in_reverse_order(stain: Any, tmp_path: Path, checkpoint: Path) -> None:
+def test_planes_in_reverse_order(stain: Any, tmp_path: Path, stack_checkpoint: Path) -> None:
     data = stacks()
     movie = write_image(tmp_path / "in.zarr", data)
     assert stain(movie, *OPTIONS, "--z-reversed") == 0
-    reverse = expected(checkpoint, data[2, :, ::-1])[:, ::-1]
+    reverse = expected(stack_checkpoint, data[2, :, ::-1])[:, ::-1]
     np.testing.assert_allclose(pixels(tmp_path / "out", "raw")[2], reverse, atol=1e-5)
     assert stain(movie, *OPTIONS) == 2  # another request than that of the results
 
@@ -130,7 +120,7 @@ def test_a_movie_of_single_planes_is_refused(stain: Any, tmp_path: Path, caplog:
 
 
 def test_an_invalid_plane_spoils_the_windows_that_hold_it(
-    stain: Any, tmp_path: Path, checkpoint: Path, caplog: pytest.LogCaptureFixture
+    stain: Any, tmp_path: Path, stack_checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = stacks(planes=12)
     data[1, 0, 2, 5, 5] = np.nan
@@ -138,7 +128,7 @@ def test_an_invalid_plane_spoils_the_windows_that_hold_it(
     raw = pixels(tmp_path / "out", "raw")
     assert np.isnan(raw[1, :, :3]).all()
     # Windows from plane 3 on are whole; planes 3 to 6 lack those that hold plane 2.
-    np.testing.assert_allclose(raw[1, :, 3:], expected(checkpoint, data[1, :, 3:]), atol=1e-5)
+    np.testing.assert_allclose(raw[1, :, 3:], expected(stack_checkpoint, data[1, :, 3:]), atol=1e-5)
     assert np.isfinite(raw[[0, 2]]).all()
     (warning,) = [record.message for record in caplog.records if "NaN" in record.message]
     assert "fov: 3 planes of the frames 1; invalid planes in 1" in warning

@@ -20,4 +20,4 @@ def make_activations(seed: int = 0, *, channels: int = 6, shift: int = 0) -> Act
         return np.tensordot(weights, neighbours, 1)[:, ::step, ::step].astype(np.float32)
 
     features = {"stem": stage(1, channels), "encoder 1": stage(2, channels), "head": stage(1, 2)}
-    return Activations(field, ("Phase3D",), None, features["head"], features, PLACEMENTS)
+    return Activations(field, ("Phase3D",), None, prediction=features["head"], features=features, placements=PLACEMENTS)

@@ -1,6 +1,7 @@
 """Checkpoints with random weights, and assertions about reading them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from image_translation.errors import DataError
 from image_translation.network.architecture import Architecture
+from image_translation.network.fcmae import FCMAE
 from image_translation.network.loading import read_spec
 
 VSCYTO2D = {
@@ -31,7 +33,19 @@ SMALL_ARCHITECTURE = Architecture(
     stem_kernel_size=(1, 2, 2),
     in_stack_depth=1,
 )
+STACK_ARCHITECTURE = replace(SMALL_ARCHITECTURE, stem_kernel_size=(5, 2, 2), in_stack_depth=5)
 Save = Callable[..., Path]
+
+
+def save_stack_checkpoint(path: Path) -> Path:
+    """Save a random network that takes stacks of 5 planes; return the path."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = FCMAE(STACK_ARCHITECTURE)
+        for weight in network.parameters():  # the initial biases and response norms are zero, which hides mistakes
+            weight.data += 0.1 * torch.randn_like(weight)
+    torch.save({"state_dict": {f"model.{name}": weight for name, weight in network.state_dict().items()}}, path)
+    return path
 
 
 def random_weights(network_class: Any, config: dict[str, Any], prefix: str = "model.") -> dict[str, torch.Tensor]:
