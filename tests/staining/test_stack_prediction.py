@@ -29,19 +29,8 @@ def stain(stack_checkpoint: Path, tmp_path: Path) -> Callable[..., int]:
     """Run the command on a movie; return its exit code."""
 
     def stain(movie: Path, *options: object, output: str = "out") -> int:
-        arguments = [
-            "smooth",
-            "-c",
-            stack_checkpoint,
-            "-m",
-            movie,
-            "-o",
-            tmp_path / output,
-            "--device",
-            "cpu",
-            *options,
-        ]
-        return main([str(argument) for argument in arguments])
+        arguments = ["smooth", "-c", stack_checkpoint, "-m", movie, "-o", tmp_path / output, "--device", "cpu"]
+        return main([str(argument) for argument in [*arguments, *options]])
 
     return stain
 
