@@ -104,12 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--statistics-over", choices=["fov", "timepoint", "dataset"],
-        help="pool the statistics over all frames of a position (fov), over each frame by itself (timepoint), or over all "
-        "positions of the store (dataset); what the checkpoint says, else fov, if not given",
+        help="pool the statistics over all frames of a position (fov), over each frame by itself (timepoint), or over "
+        "all positions of the store (dataset); what the checkpoint says, else fov, if not given",
     )  # fmt: skip
     group.add_argument(
         "--statistics-window", type=int, default=1, metavar="N",
-        help="with timepoint: medians of the statistics of N neighbouring frames, odd; 1, the default, is the frame alone",
+        help="with timepoint: medians of the statistics of N neighbouring frames, odd; 1, the default, is the frame "
+        "alone",
     )  # fmt: skip
     add_head_pool(group)
     add_device(group)

@@ -42,7 +42,7 @@ class FrameStatistics:
         """Return the statistics of a frame by its number; ``DataError`` if it had no valid pixels."""
         if not self.frames:
             return self.overall
-        found = self._own(t)
+        found = self.own(t)
         if found is None:
             msg = (
                 f"frame {t} was blank when its statistics were estimated, and has pixels now; is its disk or network "
@@ -55,10 +55,11 @@ class FrameStatistics:
         """Return whether a frame is normalised exactly as by other statistics."""
         if not self.frames or not other.frames:
             return self == other
-        own, others = self._own(t), other._own(t)
-        return bool(own and others and (own.center, own.scale) == (others.center, others.scale))
+        own, others = ((each.center, each.scale) if each else None for each in (self.own(t), other.own(t)))
+        return own == others
 
-    def _own(self, t: int) -> Statistics | None:
+    def own(self, t: int) -> Statistics | None:
+        """Return the statistics of a single frame; None if it has none."""
         number = t - self.start
         return self.frames[number] if 0 <= number < len(self.frames) else None
 
@@ -88,8 +89,8 @@ class FrameStatistics:
 def by_frame(found: Sequence[Statistics | None], frames: range, *, start: int = 0, window: int = 1) -> FrameStatistics:
     """Combine the statistics of single frames; with a window, by medians over neighbouring frames.
 
-    The statistics of a single frame follow what happens to be in it, so that a movie normalised by them flickers. Medians
-    of centre and scale over neighbouring frames follow slow changes, and ignore single frames that differ.
+    The statistics of a single frame follow what happens to be in it, so that a movie normalised by them flickers.
+    Medians of centre and scale over neighbouring frames follow slow changes, and ignore single frames that differ.
 
     Parameters
     ----------
@@ -175,8 +176,8 @@ def timepoint_statistics(
         missing = [t for t in frames if stored[t - wide.start] is None and list(_samples(position, channel, t))]
         if missing:
             raise UsageError(
-                f"--statistics stored: {position.path} holds no usable timepoint_statistics for {method} of the channel "
-                f"{name} for the frames {listing(missing)}; choose auto or estimated"
+                f"--statistics stored: {position.path} holds no usable timepoint_statistics for {method} of the "
+                f"channel {name} for the frames {listing(missing)}; choose auto or estimated"
             )
         on_frames(len(frames))
         return by_frame(stored, frames, start=wide.start, window=window)
@@ -196,9 +197,9 @@ def timepoint_statistics(
         return by_frame(stored, frames, start=wide.start, window=window)
     if source == "auto" and any(stored):
         _log.warning(
-            "%s: the statistics that the store holds for the time points of %s are not used: %d of %d frames have none, "
-            "and those of %d disagree with the pixels; VisCy may have pooled them over all positions. smooth --statistics "
-            "stored takes them anyway",
+            "%s: the statistics that the store holds for the time points of %s are not used: %d of %d frames have "
+            "none, and those of %d disagree with the pixels; VisCy may have pooled them over all positions. smooth "
+            "--statistics stored takes them anyway",
             position.path, name, lacking, len(wide), differing,
         )  # fmt: skip
     return by_frame(estimated, frames, start=wide.start, window=window)

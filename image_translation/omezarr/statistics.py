@@ -58,7 +58,7 @@ def field_statistics(
         )
     if stored is not None and (source == "stored" or method == "none"):
         return stored
-    return _choose(stored, _sample(position, channel), method, source, f"{position.path}", name)
+    return _choose(stored, _sample(position, channel), method, source, place=str(position.path), channel=name)
 
 
 def dataset_statistics(
@@ -86,8 +86,8 @@ def dataset_statistics(
     stored = stored_dataset_statistics(store, channel, method)
     if source == "stored" and stored is None:
         raise UsageError(
-            f"--statistics stored: {store.path} holds no usable dataset_statistics for {method} of the channel {channel} "
-            "that all its positions share; choose auto or estimated"
+            f"--statistics stored: {store.path} holds no usable dataset_statistics for {method} of the channel "
+            f"{channel} that all its positions share; choose auto or estimated"
         )
     if stored is not None and (source == "stored" or method == "none"):
         return stored
@@ -106,7 +106,7 @@ def dataset_statistics(
     if len(errors) == len(found):
         raise errors[0]
     samples = [sample for each in found if not isinstance(each, DataError) for sample in each]
-    return _choose(stored, samples, method, source, f"{store.path}, all positions", channel)
+    return _choose(stored, samples, method, source, place=f"{store.path}, all positions", channel=channel)
 
 
 def stored_dataset_statistics(store: Store, channel: str, method: normalize.Method) -> normalize.Statistics | None:
@@ -131,6 +131,7 @@ def _choose(
     samples: list[NDArray[np.float64]],
     method: normalize.Method,
     source: normalize.Source,
+    *,
     place: str,
     channel: str,
 ) -> normalize.Statistics:

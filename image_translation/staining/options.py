@@ -82,7 +82,8 @@ class SmoothOptions(Inference):
         Where the statistics to normalise by come from: ``auto``, ``stored`` or ``estimated``, see
         ``omezarr.statistics.field_statistics``.
     statistics_over
-        What they are pooled over: ``fov``, ``timepoint`` or ``dataset``; None uses what the checkpoint says, else ``fov``.
+        What they are pooled over: ``fov``, ``timepoint`` or ``dataset``; None uses what the checkpoint says, else
+        ``fov``.
     statistics_window
         With ``timepoint``, number of neighbouring frames whose medians are taken, odd.
     device, precision, batch_size, tta, backend, cache
