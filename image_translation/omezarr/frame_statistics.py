@@ -151,13 +151,14 @@ def timepoint_statistics(
     method
         Normalisation method.
     source
-        "stored", "estimated", or "auto": the stored ones if all valid frames have them and they agree with the pixels.
+        "stored", "estimated", or "auto": the stored ones if they are of this position alone, all valid frames have
+        them, and they agree with the pixels.
     frames
         Numbers of the frames; neighbours outside take part in their windows.
     window
         See `by_frame`.
     root
-        Attributes of the root of the store, read if those of the position have none.
+        Attributes of the root of a plate, read if those of the position have none.
     on_frames
         Called with the number of frames that were read.
 
@@ -181,6 +182,8 @@ def timepoint_statistics(
             )
         on_frames(len(frames))
         return by_frame(stored, frames, start=wide.start, window=window)
+    if source == "auto" and root and stored == _read(root, name, method, wide):
+        stored = [None] * len(wide)  # those of plates are pooled over all positions
     estimated: list[Statistics | None] = []
     lacking = differing = 0
     for t, known in zip(wide, stored, strict=True):
@@ -198,8 +201,7 @@ def timepoint_statistics(
     if source == "auto" and any(stored):
         _log.warning(
             "%s: the statistics that the store holds for the time points of %s are not used: %d of %d frames have "
-            "none, and those of %d disagree with the pixels; VisCy may have pooled them over all positions. smooth "
-            "--statistics stored takes them anyway",
+            "none, and those of %d disagree with the pixels. smooth --statistics stored takes them anyway",
             position.path, name, lacking, len(wide), differing,
         )  # fmt: skip
     return by_frame(estimated, frames, start=wide.start, window=window)
@@ -228,12 +230,17 @@ def with_neighbours(frames: range, window: int, length: int) -> range:
 def _stored(
     position: Position, name: str, method: normalize.Method, frames: range, root: Mapping[str, Any] | None
 ) -> list[Statistics | None]:
-    """Read the statistics of frames; those of VisCy's plates are of each position, or, at first, of all positions."""
-    for attributes in (position.attributes, root or {}):
-        found = [normalize.from_metadata(attributes, name, method, "timepoint", t) for t in frames]
-        if any(found):
-            return found
-    return [None] * len(frames)
+    """Read the statistics of frames.
+
+    VisCy pools those in the root of a plate over all positions. Those in a position were copies of them up to version
+    0.4, and are of the position alone since then.
+    """
+    found = _read(position.attributes, name, method, frames)
+    return found if any(found) else _read(root or {}, name, method, frames)
+
+
+def _read(attributes: Mapping[str, Any], name: str, method: normalize.Method, frames: range) -> list[Statistics | None]:
+    return [normalize.from_metadata(attributes, name, method, "timepoint", t) for t in frames]
 
 
 def _samples(position: Position, channel: int, t: int) -> Iterator[NDArray[np.float64]]:

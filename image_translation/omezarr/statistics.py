@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,10 @@ def dataset_statistics(
     errors = [each for each in found if isinstance(each, DataError)]
     if len(errors) == len(found):
         raise errors[0]
-    samples = [sample for each in found if not isinstance(each, DataError) for sample in each]
+    # One sample of every position together: how much they differ does not show the differences between positions, which
+    # are no errors, because all are sampled.
+    of_positions = [each for each in found if not isinstance(each, DataError)]
+    samples = [np.concatenate([s for s in each if s is not None]) for each in zip_longest(*of_positions)]
     return _choose(stored, samples, method, source, place=f"{store.path}, all positions", channel=channel)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from image_translation import normalize
 from image_translation.normalize import Statistics
@@ -83,7 +84,7 @@ def find_statistics(plan: Plan, dataset: Statistics | None, on_frames: Callable[
     if plan.statistics_over == "timepoint":
         return timepoint_statistics(
             first.position, first.channel, plan.normalization, plan.options.statistics, frames=first.frames,
-            window=plan.options.statistics_window, root=read_attributes(plan.store.path), on_frames=on_frames,
+            window=plan.options.statistics_window, root=_root(plan), on_frames=on_frames,
         )  # fmt: skip
     return FrameStatistics(field_statistics(first.position, first.channel, plan.normalization, plan.options.statistics))
 
@@ -155,7 +156,7 @@ def still_stored(plan: Plan, name: str, result: Position, frames: frozenset[int]
         return frames
     first = plan.groups[name][0]
     if plan.statistics_over == "timepoint":
-        window, root = plan.options.statistics_window, read_attributes(plan.store.path)
+        window, root = plan.options.statistics_window, _root(plan)
         now = stored_timepoint_statistics(
             first.position, first.channel, plan.normalization, frames=first.frames, window=window, root=root
         )
@@ -167,3 +168,8 @@ def still_stored(plan: Plan, name: str, result: Position, frames: frozenset[int]
         known = normalize.from_metadata(first.position.attributes, channel, plan.normalization)
     same = known and (known.center, known.scale) == (used.overall.center, used.overall.scale)
     return frames if same else frozenset()
+
+
+def _root(plan: Plan) -> Mapping[str, Any] | None:
+    """Return the attributes of the root of a store of several positions."""
+    return None if plan.store.layout == "fov" else read_attributes(plan.store.path)
