@@ -118,7 +118,7 @@ def test_sources_are_normalised_by_field_and_targets_over_all_fields(patches_mod
 def test_sources_are_normalised_by_percentiles(patches_module, store):
     data = data_module(patches_module, store, batch_size=1, normalization="percentiles")
     for batch in data.val_dataloader():
-        assert np.percentile(batch["source"], (1, 99)) == pytest.approx([0, 1], abs=0.05)
+        assert np.percentile(batch["source"], (1, 99)) == pytest.approx([0, 1], abs=0.1)
 
 
 def test_all_fields_are_used_before_one_is_repeated(patches_module, store):
