@@ -1,4 +1,4 @@
-"""Intensity normalisation: read, estimate and apply the statistics of a field of view; detect dropped frames.
+"""Intensity normalisation: read, estimate and apply the statistics of images; detect dropped frames.
 
 The normalisation method belongs to the checkpoint: a network trained on (x - median) / IQR of the field of view
 predicts a wrong stain from an input normalised in another way. Stored statistics have the layout that VisCy writes
@@ -14,31 +14,41 @@ from numpy.typing import NDArray
 
 from image_translation.errors import DataError
 
-Method = Literal["median_iqr", "mean_std", "none"]
+Method = Literal["median_iqr", "mean_std", "percentiles", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Source = Literal["auto", "stored", "estimated"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 """Where statistics come from: the metadata of a store, its pixels, or the former if they agree with the latter."""
+Over = Literal["fov", "timepoint", "dataset"]
+OVER: tuple[Over, ...] = get_args(Over)
+"""What statistics are pooled over: all frames of a field of view, each frame by itself, or all fields of a store."""
+DEFAULT_OVER: Over = "fov"
 DEFAULT_METHOD: Method = "median_iqr"
 """Assumed for checkpoints without normalisation metadata; used to train VSCyto2D."""
 
 _NORMAL_IQR = 1.349  # interquartile range of the normal distribution, in standard deviations
+_PERCENTILES, _NORMAL_RANGE = (1, 99), 4.653  # mapped to 0 and 1; their distance in the normal distribution, likewise
 _GRID_SPACING = 32  # pixels between samples in large frames, as in VisCy
-_GRID_POINTS = 32  # least number along the shorter axis: the grid of small frames is finer
+GRID_POINTS = 32  # least number along the shorter axis: the grid of small frames is finer
 _AGREEMENT = 0.02  # of the scale, by which statistics of samples of one movie may differ
 _DISAGREEMENT, _STANDARD_ERRORS = 0.1, 4.0  # of stored statistics with the pixels; the first in units of the scale
 _MAX_SAMPLES = 2**20  # upper limit of the values kept for an estimate, for any length of movie
-STORED_KEYS: dict[Method, tuple[str, str]] = {"median_iqr": ("median", "iqr"), "mean_std": ("mean", "std")}
+STORED_KEYS: dict[Method, tuple[str, str]] = {
+    "median_iqr": ("median", "iqr"),
+    "mean_std": ("mean", "std"),
+    "percentiles": ("p1", "p99_p1"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Centre and scale of the intensities of one channel in one field of view.
+    """Centre and scale of the intensities of one channel.
 
     Attributes
     ----------
     center, scale
-        In the intensity units of the image; `scale` is positive.
+        In the intensity units of the image; `scale` is positive. With the method "percentiles", the centre is the 1st
+        percentile, and the scale its distance from the 99th, so that these two become 0 and 1.
     source
         "metadata" if read from the store, "estimated" if computed from the pixels, "none" for no normalisation.
     degenerate
@@ -56,18 +66,25 @@ class Statistics:
         return abs(self.center - other.center) <= most and abs(self.scale - other.scale) <= most
 
 
-def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -> Statistics | None:
-    """Read the statistics of a field of view from its metadata.
+def from_metadata(
+    attributes: Mapping[str, Any], channel: str, method: Method, over: Over = DEFAULT_OVER, t: int = 0
+) -> Statistics | None:
+    """Read statistics from the attributes of a position, or of the root of its store.
 
     Parameters
     ----------
     attributes
-        Attributes of the position; ``attributes["normalization"][channel]["fov_statistics"]`` holds the keys
-        "mean", "std", "median" and "iqr".
+        ``attributes["normalization"][channel]`` holds "fov_statistics", "dataset_statistics" and, by the number of the
+        frame as text, "timepoint_statistics"; each has the keys "mean", "std", "median", "iqr" and, in stores of newer
+        versions of VisCy, "p1" and "p99_p1".
     channel
         Name of the channel.
     method
-        "median_iqr", "mean_std" or "none".
+        "median_iqr", "mean_std", "percentiles" or "none".
+    over
+        Which of the three to read.
+    t
+        Number of the frame, for "timepoint".
 
     Returns
     -------
@@ -77,7 +94,7 @@ def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -
     if method == "none":
         return _identity()
     block: Any = attributes
-    for key in ("normalization", channel, "fov_statistics"):
+    for key in ("normalization", channel, f"{over}_statistics", *([str(t)] if over == "timepoint" else [])):
         block = block.get(key) if isinstance(block, Mapping) else None
     if not isinstance(block, Mapping):
         return None
@@ -90,7 +107,7 @@ def from_metadata(attributes: Mapping[str, Any], channel: str, method: Method) -
     return Statistics(center, scale, "metadata")
 
 
-def grid_sample(image: NDArray[Any]) -> NDArray[np.float64]:
+def grid_sample(image: NDArray[Any], points: int = GRID_POINTS) -> NDArray[np.float64]:
     """Sample an image on a regular grid.
 
     The spacing is 32 pixels as in VisCy, and smaller if the shorter side is below 1024 pixels, so that every
@@ -100,13 +117,15 @@ def grid_sample(image: NDArray[Any]) -> NDArray[np.float64]:
     ----------
     image
         Shape (Y, X), any real dtype.
+    points
+        Least number of samples along the shorter side, if it has as many pixels.
 
     Returns
     -------
     ndarray
         Samples, (N,) float64 (float32 would lose precision at a large offset).
     """
-    spacing = min(max(min(image.shape) // _GRID_POINTS, 1), _GRID_SPACING)
+    spacing = min(max(min(image.shape) // points, 1), _GRID_SPACING)
     start = spacing // 2
     return image[start::spacing, start::spacing].astype(np.float64).ravel()
 
@@ -121,13 +140,14 @@ def estimate(samples: Iterable[NDArray[np.float64]], method: Method) -> Statisti
     samples
         One array per valid frame, from `grid_sample`.
     method
-        "median_iqr", "mean_std" or "none".
+        "median_iqr", "mean_std", "percentiles" or "none".
 
     Returns
     -------
     Statistics
         An interquartile range of zero (sparse cells on a constant background) is replaced by 1.349 standard
-        deviations, a standard deviation of zero by 1; `degenerate` is set in both cases.
+        deviations, a distance of the percentiles of zero by 4.653, a standard deviation of zero by 1; `degenerate` is
+        set in these cases.
 
     Raises
     ------
@@ -141,6 +161,9 @@ def estimate(samples: Iterable[NDArray[np.float64]], method: Method) -> Statisti
     if method == "median_iqr":
         lower, center, upper = (float(value) for value in np.percentile(values, (25, 50, 75)))
         candidates = [upper - lower, _NORMAL_IQR * deviation]
+    elif method == "percentiles":
+        center, upper = (float(value) for value in np.percentile(values, _PERCENTILES))
+        candidates = [upper - center, _NORMAL_RANGE * deviation]
     else:
         center = float(values.mean())
         candidates = [deviation]
@@ -158,7 +181,7 @@ def explains(statistics: Statistics, samples: Sequence[NDArray[np.float64]], met
     samples
         One array per valid frame, from `grid_sample`.
     method
-        "median_iqr" or "mean_std".
+        "median_iqr", "mean_std" or "percentiles".
 
     Returns
     -------

@@ -22,6 +22,31 @@ def test_statistics_are_read_from_metadata_for_each_method() -> None:
     assert normalize.from_metadata({}, "Phase3D", "none") == Statistics(0.0, 1.0, "none")
 
 
+def test_statistics_are_read_over_frames_and_over_the_dataset() -> None:
+    percentiles = {"p1": 2.0, "p99": 12.0, "p99_p1": 10.0}
+    levels = {"timepoint_statistics": {"0": BLOCK, "1": percentiles}, "dataset_statistics": BLOCK | {"mean": 7.0}}
+    found = {"normalization": {"Phase3D": levels}}
+    assert normalize.from_metadata(found, "Phase3D", "mean_std") is None  # nothing over the field of view
+    assert normalize.from_metadata(found, "Phase3D", "mean_std", "dataset") == Statistics(7.0, 2.0, "metadata")
+    assert normalize.from_metadata(found, "Phase3D", "mean_std", "timepoint", 0) == Statistics(10.0, 2.0, "metadata")
+    assert normalize.from_metadata(found, "Phase3D", "mean_std", "timepoint", 1) is None
+    assert normalize.from_metadata(found, "Phase3D", "mean_std", "timepoint", 2) is None
+    known = normalize.from_metadata(found, "Phase3D", "percentiles", "timepoint", 1)
+    assert known == Statistics(2.0, 10.0, "metadata")
+    assert normalize.apply(np.array([2.0, 12.0]), known).tolist() == [0.0, 1.0]
+
+
+def test_percentiles_1_and_99_become_0_and_1() -> None:
+    values = np.random.default_rng(1).gamma(2.0, 3.0, (200, 200))
+    found = normalize.estimate([values.ravel()], "percentiles")
+    assert np.percentile(normalize.apply(values, found), (1, 99)) == pytest.approx([0, 1], abs=1e-5)
+    sparse = np.zeros(10_000)
+    sparse[:50] = 4.0  # less than a hundredth
+    assert normalize.estimate([sparse], "percentiles") == Statistics(
+        0.0, pytest.approx(4.653 * sparse.std()), "estimated", degenerate=True
+    )
+
+
 def test_what_float32_cannot_hold_is_infinite_without_a_warning() -> None:
     image = np.array([[3e38, 0.0], [-3e38, 1.0]], np.float32)
     found = normalize.apply(image, Statistics(0.0, 0.1, "estimated"))

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stage", metavar="NAME", help="show the components of a stage one by one, such as 'encoder 2'")
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--normalization", choices=["median_iqr", "mean_std", "none"],
+        "--normalization", choices=["median_iqr", "mean_std", "percentiles", "none"],
         help="normalisation of the input over the field of view; that of the checkpoint if not given",
     )  # fmt: skip
     add_head_pool(group)

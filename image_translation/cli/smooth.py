@@ -94,13 +94,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--normalization", choices=["median_iqr", "mean_std", "none"],
-        help="of the phase, over the field of view; what the checkpoint says if not given",
+        "--normalization", choices=["median_iqr", "mean_std", "percentiles", "none"],
+        help="of the phase; what the checkpoint says if not given",
     )  # fmt: skip
     group.add_argument(
         "--statistics", default="auto", choices=["auto", "stored", "estimated"],
         help="to normalise by: those that the store holds, estimated from the valid frames, or the stored ones if they "
         "agree with the frames (auto, the default)",
+    )  # fmt: skip
+    group.add_argument(
+        "--statistics-over", choices=["fov", "timepoint", "dataset"],
+        help="pool the statistics over all frames of a position (fov), over each frame by itself (timepoint), or over "
+        "all positions of the store (dataset); what the checkpoint says, else fov, if not given",
+    )  # fmt: skip
+    group.add_argument(
+        "--statistics-window", type=int, default=1, metavar="N",
+        help="with timepoint: medians of the statistics of N neighbouring frames, odd; 1, the default, is the frame "
+        "alone",
     )  # fmt: skip
     add_head_pool(group)
     add_device(group)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start from this checkpoint, which also determines the size",
     )
     group.add_argument(
-        "--normalization", choices=["mean_std", "median_iqr", "none"],
+        "--normalization", choices=["mean_std", "median_iqr", "percentiles", "none"],
         help="of the sources, over the field of view; that of --from, else mean_std if not given",
     )  # fmt: skip
     add_head_pool(group)

@@ -28,7 +28,8 @@ EMBEDDED = {
 }
 """Names that are part of the package rather than the registry, and their descriptions."""
 
-NORMALIZATIONS = ("median_iqr", "mean_std", "none")
+NORMALIZATIONS = ("median_iqr", "mean_std", "percentiles", "none")
+STATISTICS_OVER = ("fov", "timepoint", "dataset")
 ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
 RECEIPT, FILE_LIST = "verified.json", "files.txt"  # files beside the data in the cache directory of an entry
 
@@ -42,7 +43,7 @@ class CheckpointMetadata:
     Attributes
     ----------
     normalization
-        Normalisation per field of view that the network was trained with: "median_iqr", "mean_std" or "none"; None if
+        Normalisation that the network was trained with: "median_iqr", "mean_std", "percentiles" or "none"; None if
         unknown.
     input_channels, output_channels
         Channel names, in the order of the network; None if unknown.
@@ -53,6 +54,8 @@ class CheckpointMetadata:
         it has no such head.
     pixel_size
         Size of the pixels that the network was trained on, (z, y, x) in micrometres; None if unknown.
+    statistics_over
+        What its statistics were pooled over: "fov", "timepoint" or "dataset"; None if unknown.
     """
 
     normalization: str | None
@@ -61,6 +64,7 @@ class CheckpointMetadata:
     description: str
     head_pool: bool | None = None
     pixel_size: tuple[float, float, float] | None = None
+    statistics_over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Entry:
         Glob pattern of the required content of an archive: its root is the outermost directory with a match.
     size
         Size of the download in bytes; 0 if unknown.
-    normalization, input_channels, output_channels, head_pool, pixel_size
+    normalization, input_channels, output_channels, head_pool, pixel_size, statistics_over
         Metadata of its checkpoints, see `CheckpointMetadata`.
     """
 
@@ -117,6 +121,7 @@ class Entry:
     output_channels: tuple[str, ...] | None = None
     head_pool: bool | None = None
     pixel_size: tuple[float, float, float] | None = None
+    statistics_over: str | None = None
 
     @property
     def is_archive(self) -> bool:
@@ -150,6 +155,7 @@ class Entry:
             self.title,
             head_pool=self.head_pool,
             pixel_size=self.pixel_size,
+            statistics_over=self.statistics_over,
         )
 
 
@@ -242,6 +248,8 @@ def _check_type(invalid: Any, key: str, value: Any) -> None:
 def _check(invalid: Any, entry: Entry) -> None:
     if entry.normalization not in {None, *NORMALIZATIONS}:
         raise invalid(f"normalization = {entry.normalization!r}; allowed are {', '.join(NORMALIZATIONS)}")
+    if entry.statistics_over not in {None, *STATISTICS_OVER}:
+        raise invalid(f"statistics_over = {entry.statistics_over!r}; allowed are {', '.join(STATISTICS_OVER)}")
     checksums = {"sha256": entry.sha256, "list_sha256": entry.list_sha256}
     if entry.checksum_unknown and (entry.sha256 or entry.kind != "checkpoint"):
         raise invalid(

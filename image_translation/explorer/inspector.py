@@ -15,6 +15,8 @@ from image_translation.frame import Crop
 from image_translation.network import loading
 from image_translation.network.devices import resolve_device
 from image_translation.network.features import FeatureExtractor, Placement
+from image_translation.normalize import Statistics
+from image_translation.omezarr.frame_statistics import timepoint_statistics
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import Position
@@ -117,7 +119,7 @@ class Inspector:
         self.spec, self._weights = loading.read_spec(data.resolve_checkpoint(checkpoint), head_pool=head_pool)
         self._device = resolve_device(device)
         self.normalization: normalize.Method = normalization or self.spec.normalization or normalize.DEFAULT_METHOD
-        self._statistics: dict[tuple[str, int, str], normalize.Statistics] = {}
+        self._statistics: dict[tuple[str, int | None, int, str], Statistics] = {}
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
@@ -271,10 +273,31 @@ class Inspector:
             raise BlankFrameError(
                 f"{position.path}: frame {t} (channel {name}, plane {z}) is blank or not finite; choose another"
             )
-        key = (str(position.path), channel, method)
+        return normalize.apply(image, self._statistics_of(position, t, channel, method))
+
+    def _statistics_of(self, position: Position, t: int, channel: int, method: normalize.Method) -> Statistics:
+        over = self.spec.statistics_over
+        key = (str(position.path), t if over == "timepoint" else None, channel, method)
         if key not in self._statistics:
-            self._statistics[key] = field_statistics(position, channel, method)
-        return normalize.apply(image, self._statistics[key])
+            if over == "timepoint":
+                found = timepoint_statistics(position, channel, method, frames=range(t, t + 1)).of(t)
+            elif over == "dataset":
+                found = _dataset_statistics(position, channel, method)
+            else:
+                found = field_statistics(position, channel, method)
+            self._statistics[key] = found
+        return self._statistics[key]
+
+
+def _dataset_statistics(position: Position, channel: int, method: normalize.Method) -> Statistics:
+    """Return the statistics of all positions that this one holds; else its own, for the others may not be at hand."""
+    stored = normalize.from_metadata(position.attributes, position.channels[channel], method, "dataset")
+    if stored is None:
+        _log.warning(
+            "%s: the network was trained with statistics of all positions, which this one does not hold: its own are "
+            "used", position.path,
+        )  # fmt: skip
+    return stored or field_statistics(position, channel, method)
 
 
 def with_outputs(

@@ -31,9 +31,10 @@ from image_translation.network.metadata import (
     outside_file,
     pixel_size,
     read_metadata,
+    statistics_over,
 )
 from image_translation.network.viscy_networks import VisCyArchitecture, infer_viscy_architecture, make_viscy_network
-from image_translation.normalize import Method
+from image_translation.normalize import Method, Over
 
 _MAX_STRIDE = 1024  # pixels; VisCy's own networks have 16 to 64
 
@@ -65,6 +66,8 @@ class ModelSpec:
         the sidecar or the registry, and decide the prediction as the weights do.
     notes
         Warnings about assumptions and contradictions, one line each.
+    statistics_over
+        What the statistics to normalise the input by are pooled over; None if unknown.
     """
 
     path: Path
@@ -79,6 +82,7 @@ class ModelSpec:
     pixel_size: tuple[float, float, float] | None = None
     supplied: tuple[tuple[str, bool | int | str], ...] = ()
     notes: tuple[str, ...] = ()
+    statistics_over: Over | None = None
 
     @property
     def stride(self) -> int:
@@ -157,6 +161,7 @@ def read_spec(path: Path, *, head_pool: bool | None = None) -> tuple[ModelSpec, 
         pixel_size=pixel_size(path, metadata),
         supplied=tuple((key, value) for key, value in used.items() if own.get(key) != value),
         notes=tuple(notes),
+        statistics_over=statistics_over(path, metadata),
     )
     return spec, state
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from image_translation.data.lookup import checkpoint_facts
 from image_translation.errors import DataError
 from image_translation.files import read_text
-from image_translation.normalize import METHODS, Method
+from image_translation.normalize import METHODS, OVER, Method, Over
 
 METADATA_KEY = "image_translation"
 METADATA_FORMAT = 1
@@ -131,6 +131,15 @@ def normalization_method(path: Path, metadata: Metadata) -> tuple[Method | None,
         msg = f"{path}: the metadata give the normalization {value!r}; allowed are {', '.join(METHODS)}"
         raise DataError(msg)
     return cast("Method | None", value), source
+
+
+def statistics_over(path: Path, metadata: Metadata) -> Over | None:
+    """Return what the statistics to normalise the input by are pooled over; None if unknown."""
+    value = metadata.get("statistics_over", (None, None))[0]
+    if value is not None and value not in OVER:
+        msg = f"{path}: the metadata give statistics over {value!r}; allowed are {', '.join(OVER)}"
+        raise DataError(msg)
+    return cast("Over | None", value)
 
 
 def pixel_size(path: Path, metadata: Metadata) -> tuple[float, float, float] | None:

@@ -10,7 +10,8 @@ frame by frame. Start with `store`.
 - `tracked_labels`: label images of tracked objects, and their lineage
 - `registered`: images that are displaced by stored shifts when they are read
 - `selection`: channel, planes and frames from command line options
-- `statistics`: normalisation statistics and display windows of a movie
+- `statistics`: normalisation statistics of a movie or of a whole store, and display windows
+- `frame_statistics`: normalisation statistics of single frames, and their medians over neighbouring frames
 - `output`: create output stores; add display windows and provenance
 - `plane_stack`: write the frames of a plane in complete shards, and read them back
 - `labels`: write label images

@@ -1,3 +1,5 @@
+from .frame_statistics import FrameStatistics as FrameStatistics
+from .frame_statistics import timepoint_statistics as timepoint_statistics
 from .output import ImageSpec as ImageSpec
 from .output import create_store as create_store
 from .output import finish_image as finish_image
@@ -6,6 +8,7 @@ from .selection import select_channel as select_channel
 from .selection import select_frames as select_frames
 from .selection import select_planes as select_planes
 from .statistics import DisplayWindows as DisplayWindows
+from .statistics import dataset_statistics as dataset_statistics
 from .statistics import field_statistics as field_statistics
 from .store import Position as Position
 from .store import Store as Store

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,12 @@ from image_translation import normalize
 from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
 from image_translation.normalize import grid_sample
-from image_translation.omezarr.store import Position
+from image_translation.omezarr.arrays import read_attributes
+from image_translation.omezarr.store import Position, Store
 
 SAMPLED_FRAMES = 32
+_FRAMES_OF_STORE, _LEAST_FRAMES = 256, 4  # sampled of all positions together, and of each at least
+_READERS = 8  # positions read in parallel: most of the time is spent waiting for the storage
 DISPLAY_PERCENTILES = (0.5, 99.8)  # displayed as black and white
 
 _log = logging.getLogger(__name__)
@@ -54,7 +58,87 @@ def field_statistics(
         )
     if stored is not None and (source == "stored" or method == "none"):
         return stored
-    samples = _sample(position, channel)
+    return _choose(stored, _sample(position, channel), method, source, place=str(position.path), channel=name)
+
+
+def dataset_statistics(
+    store: Store, channel: str, method: normalize.Method, source: normalize.Source = "auto"
+) -> normalize.Statistics:
+    """Return the normalisation statistics of all positions of a store together, from its metadata or estimated.
+
+    They are estimated from a few valid frames of every position, whichever are selected; positions that cannot be read,
+    or lack the channel, are skipped. The other parameters are those of `field_statistics`.
+
+    Parameters
+    ----------
+    store
+        The complete store.
+    channel
+        Name of the channel.
+
+    Raises
+    ------
+    UsageError
+        If stored ones are asked for, and there are none.
+    DataError
+        If no position can be read.
+    """
+    stored = stored_dataset_statistics(store, channel, method)
+    if source == "stored" and stored is None:
+        raise UsageError(
+            f"--statistics stored: {store.path} holds no usable dataset_statistics for {method} of the channel "
+            f"{channel} that all its positions share; choose auto or estimated"
+        )
+    if stored is not None and (source == "stored" or method == "none"):
+        return stored
+    most = min(SAMPLED_FRAMES, max(_FRAMES_OF_STORE // len(store.names), _LEAST_FRAMES))
+
+    def sample(name: str) -> list[NDArray[np.float64]] | DataError:
+        try:
+            position = store.position(name)
+            return _sample(position, position.channels.index(channel), most) if channel in position.channels else []
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(pool.map(sample, store.names))
+    errors = [each for each in found if isinstance(each, DataError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    # One sample of every position together: how much they differ does not show the differences between positions, which
+    # are no errors, because all are sampled.
+    of_positions = [each for each in found if not isinstance(each, DataError)]
+    samples = [np.concatenate([s for s in each if s is not None]) for each in zip_longest(*of_positions)]
+    return _choose(stored, samples, method, source, place=f"{store.path}, all positions", channel=channel)
+
+
+def stored_dataset_statistics(store: Store, channel: str, method: normalize.Method) -> normalize.Statistics | None:
+    """Return the statistics of all positions that the root of a store holds, or all its positions alike; else None."""
+    found = normalize.from_metadata(read_attributes(store.path), channel, method, "dataset")
+    if found is not None:
+        return found
+
+    def read(name: str) -> normalize.Statistics | None:
+        try:
+            return normalize.from_metadata(store.position(name).attributes, channel, method, "dataset")
+        except DataError:
+            return None
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        of_positions = {each for each in pool.map(read, store.names) if each}
+    return of_positions.pop() if len(of_positions) == 1 else None
+
+
+def _choose(
+    stored: normalize.Statistics | None,
+    samples: list[NDArray[np.float64]],
+    method: normalize.Method,
+    source: normalize.Source,
+    *,
+    place: str,
+    channel: str,
+) -> normalize.Statistics:
+    """Return the stored statistics if they agree with the pixels, or estimated ones."""
     if not samples:
         return stored or normalize.Statistics(0.0, 1.0, "none")
     estimated = normalize.estimate(samples, method)
@@ -65,16 +149,16 @@ def field_statistics(
     _log.warning(
         "%s: the statistics that the store holds for %s (centre %.4g, scale %.4g) disagree with its valid frames (%.4g "
         "and %.4g, which are used); blank frames often spoil stored ones. smooth --statistics stored takes them anyway",
-        position.path, name, stored.center, stored.scale, estimated.center, estimated.scale,
+        place, channel, stored.center, stored.scale, estimated.center, estimated.scale,
     )  # fmt: skip
     return estimated
 
 
-def _sample(position: Position, channel: int) -> list[NDArray[np.float64]]:
+def _sample(position: Position, channel: int, most: int = SAMPLED_FRAMES) -> list[NDArray[np.float64]]:
     """Return samples of valid frames; none if none is valid, ``DataError`` if none can be read."""
     times, _, depth = position.shape[:3]
     count = times * depth
-    sampled = np.unique(np.linspace(0, count - 1, min(count, SAMPLED_FRAMES)).round().astype(int)).tolist()
+    sampled = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
     unreadable: list[DataError] = []
 
@@ -89,7 +173,7 @@ def _sample(position: Position, channel: int) -> list[NDArray[np.float64]]:
                 yield normalize.grid_sample(image)
 
     # If all sampled frames are invalid, take the first valid ones.
-    found = list(samples(sampled)) or list(islice(samples(range(count)), SAMPLED_FRAMES))
+    found = list(samples(sampled)) or list(islice(samples(range(count)), most))
     if not found and unreadable:
         raise unreadable[0]
     return found

@@ -9,6 +9,7 @@ Start with `run`, then `stream`, which is the way of a frame in one function.
 - `series`: one plane of one position over time
 - `plan`, `dry_run`, `request`: what will be done; its description; its stored form, which decides whether results match
 - `run`, `task`, `cluster`: all positions; one position; positions on a Dask cluster
+- `phase_statistics`: what the phase of a position is normalised by, now and in an earlier run
 - `registration`: the shifts that take the jitter of the stage out of a position
 - `stack_prediction`: volumes, by networks that take stacks, before their planes go the way of a frame
 - `stream`, `writer`, `plane_groups`: read, predict, filter, score and write frames; planes that go together

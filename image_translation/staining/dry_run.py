@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.output import ImageSpec
+from image_translation.staining.phase_statistics import describe_normalization
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_bytes, plane_groups
 from image_translation.staining.stream import AHEAD
@@ -37,7 +38,7 @@ def describe(plan: Plan) -> str:
         ("", spec.description or "no description"),
         ("", f"{spec.n_parameters / 1e6:.2f} million weights, stages {spec.architecture.dims}, stride {spec.stride}"),
         ("", f"{source} -> {', '.join(spec.output_channels)}"),
-        ("normalization", f"{plan.normalization} ({source_of_method})"),
+        ("normalization", f"{describe_normalization(plan)} ({source_of_method})"),
         ("registration", REGISTRATION_METHOD if options.register else "none"),
         ("movie", f"{plan.store.path} (OME-Zarr {plan.store.version}, {plan.store.layout})"),
         ("positions", f"{len(names)}: {shown}"),

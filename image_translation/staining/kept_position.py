@@ -12,8 +12,9 @@ from image_translation.metrics.rows import RAW, Row
 from image_translation.omezarr.output import PROVENANCE_KEY, image_path
 from image_translation.omezarr.store import STORE_SUFFIX, open_store
 from image_translation.staining.fingerprints import stored_fingerprints
+from image_translation.staining.phase_statistics import NORMALIZATION, stored_statistics
 from image_translation.staining.progress import Progress
-from image_translation.staining.task import FAILED, INVALID, NORMALIZATION, Task
+from image_translation.staining.task import FAILED, INVALID, Task
 from image_translation.staining.writer import SeriesResult
 
 
@@ -54,6 +55,9 @@ def keep_position(task: Task, output: Path, rows: Sequence[Row]) -> None:
     )
     task.directory.mkdir(parents=True, exist_ok=True)
     progress.agrees("files", task.files)
+    statistics = stored_statistics(raw)
+    if statistics:
+        progress.agrees("statistics", statistics.to_json())
     write_json(progress.result(series.z), result.to_json())
     progress.finish()
 

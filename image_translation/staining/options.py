@@ -13,7 +13,7 @@ from image_translation import data
 from image_translation.errors import UsageError
 from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
-from image_translation.normalize import Method, Source
+from image_translation.normalize import Method, Over, Source
 from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of, version_of
 from image_translation.temporal.filter import TemporalFilter
 
@@ -75,12 +75,17 @@ class SmoothOptions(Inference):
     register
         Take the jitter of the stage out of the movie first.
     normalization
-        ``median_iqr``, ``mean_std`` or ``none``; None uses what the checkpoint says.
+        ``median_iqr``, ``mean_std``, ``percentiles`` or ``none``; None uses what the checkpoint says.
     head_pool
         Whether the network's head pools, where the checkpoint does not say it; None uses what is known.
     statistics
         Where the statistics to normalise by come from: ``auto``, ``stored`` or ``estimated``, see
         ``omezarr.statistics.field_statistics``.
+    statistics_over
+        What they are pooled over: ``fov``, ``timepoint`` or ``dataset``; None uses what the checkpoint says, else
+        ``fov``.
+    statistics_window
+        With ``timepoint``, number of neighbouring frames whose medians are taken, odd.
     device, precision, batch_size, tta, backend, cache
         How the network is run; see ``predictor.Predictor``.
     scheduler
@@ -112,6 +117,8 @@ class SmoothOptions(Inference):
     normalization: Method | None = None
     head_pool: bool | None = None
     statistics: Source = "auto"
+    statistics_over: Over | None = None
+    statistics_window: int = 1
     scheduler: str | None = None
     overwrite: bool = False
 
@@ -149,9 +156,20 @@ class SmoothOptions(Inference):
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: must be 1 or more")
         check_frame_range(self.frames)
+        if self.statistics_window < 1 or self.statistics_window % 2 == 0:
+            raise UsageError(f"--statistics-window {self.statistics_window}: must be odd, 1 or more")
+        if self.statistics_over:
+            self.check_statistics_window(self.statistics_over)
         self._check_scheduler()
         data.locate(self.checkpoint, kind="checkpoint")
         self._check_output(data.locate(self.movie, kind="movie").resolve())
+
+    def check_statistics_window(self, over: Over) -> None:
+        """Raise a ``UsageError`` if statistics over something have no window."""
+        if self.statistics_window > 1 and over != "timepoint":
+            raise UsageError(
+                f"--statistics-window {self.statistics_window}: needs --statistics-over timepoint, not {over}"
+            )
 
     def _check_scheduler(self) -> None:
         if self.scheduler is None:

@@ -7,17 +7,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from image_translation import normalize
 from image_translation.errors import DataError, UsageError, listing
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.chunk_files import count_missing
 from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import STORE_SUFFIX, Position, open_store
+from image_translation.omezarr.store import STORE_SUFFIX, open_store
 from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints, stored_fingerprints
 from image_translation.staining.journal import is_being_published, unfinished_request
 from image_translation.staining.methods import METHODS, options_of, version_of
 from image_translation.staining.options import SmoothOptions
+from image_translation.staining.phase_statistics import still_stored
 from image_translation.staining.plan import Plan
 from image_translation.staining.request import differences, positions_of, same_but_for_frames, same_request
 from image_translation.staining.series import context_planes
@@ -133,7 +133,7 @@ class _Comparison:
             if stored is None:
                 return None
             same = self._compare(name, stored)
-            found[name] = same if self._has_same_statistics(name, root.position(name)) else frozenset()
+            found[name] = still_stored(self._plan, name, root.position(name), same)
         return found
 
     def is_all(self, frames: Mapping[str, Collection[int]]) -> bool:
@@ -166,15 +166,6 @@ class _Comparison:
         unchanged = stored.unchanged(first.position, first.channels, first.frames, self._plan.files[name], whole=whole)
         self._known.append((name, stored, frozenset(unchanged)))
         return self._known[-1][2]
-
-    def _has_same_statistics(self, name: str, result: Position) -> bool:
-        """Return whether the movie still holds the statistics of a result, if it was normalised by stored ones."""
-        used = result.attributes.get(PROVENANCE_KEY, {}).get("normalization", {})
-        first = self._plan.groups[name][0]
-        channel = first.position.channels[first.channel]
-        now = normalize.from_metadata(first.position.attributes, channel, self._plan.normalization)
-        known = now and (now.center, now.scale)
-        return used.get("source") != "metadata" or known == (used.get("center"), used.get("scale"))
 
     def _is_blank(self, name: str, t: int) -> bool:
         files = [path for series in self._plan.groups[name] for path in series.files(t)]

@@ -54,6 +54,8 @@ class Plan:
         Fingerprint of the files of each frame of each position, as found when the plan was made.
     unreadable
         Positions that cannot be read, and why; they have no series.
+    statistics_over
+        What the statistics to normalise by are pooled over.
     """
 
     options: SmoothOptions
@@ -65,6 +67,7 @@ class Plan:
     digests: Mapping[str, str]
     files: Mapping[str, tuple[str, ...]]
     unreadable: Mapping[str, DataError] = field(default_factory=dict)
+    statistics_over: normalize.Over = normalize.DEFAULT_OVER
 
     def part(self, name: str) -> "Plan":
         """Return the part that concerns one position, small enough to be sent to another process.
@@ -116,6 +119,8 @@ class Plan:
                 **({"z_pad": True} if self.window and self.options.z_pad else {}),
                 **({"z_reversed": True} if self.window and self.options.z_reversed else {}),
                 **({"statistics": self.options.statistics} if self.options.statistics != "auto" else {}),
+                **({"statistics_over": self.statistics_over} if self.statistics_over != normalize.DEFAULT_OVER else {}),
+                **({"statistics_window": window} if (window := self.options.statistics_window) > 1 else {}),
             },
             "methods": self.options.method_parameters(),
         }
@@ -187,6 +192,7 @@ def make_plan(options: SmoothOptions) -> Plan:
     _log.info("reading the checkpoint %s", options.checkpoint)
     spec, weights = read_spec(checkpoint, head_pool=options.head_pool)
     spec.require_in_channels(1)
+    options.check_statistics_window(options.statistics_over or spec.statistics_over or normalize.DEFAULT_OVER)
 
     def inspect(name: str) -> tuple[tuple[Series, ...], str, tuple[str, ...]]:
         series = tuple(select_series(positions[name], spec, options))
@@ -201,9 +207,10 @@ def make_plan(options: SmoothOptions) -> Plan:
         )
     options = replace(options, methods=_usable_methods(series, options))
     normalization = options.normalization or spec.normalization or normalize.DEFAULT_METHOD
+    over = options.statistics_over or spec.statistics_over or normalize.DEFAULT_OVER
     digests = {name: digest for name, (_, digest, _) in inspected.items()}
     files = {name: found for name, (_, _, found) in inspected.items()}
-    return Plan(options, store, series, spec, weights, normalization, digests, files, unreadable)
+    return Plan(options, store, series, spec, weights, normalization, digests, files, unreadable, over)
 
 
 def _map_positions(

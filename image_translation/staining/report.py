@@ -9,6 +9,7 @@ from image_translation.metrics.rows import RAW
 from image_translation.metrics.score_card import ScoreCard
 from image_translation.omezarr.registered import RegisteredPosition
 from image_translation.staining.methods import RECOMMENDED
+from image_translation.staining.phase_statistics import describe_normalization
 from image_translation.staining.plan import Plan
 from image_translation.staining.series import Series
 from image_translation.staining.writer import SeriesResult
@@ -147,7 +148,7 @@ def _facts(plan: Plan, series: Series, result: SeriesResult) -> dict[str, str]:
         "field": f"{position.shape[3]} x {position.shape[4]} pixels, plane {series.z}",
         "checkpoint": f"{plan.spec.path.name}: {plan.spec.description}",
         "stains": ", ".join(plan.spec.output_channels) + (", with their truth" if series.truth else ", without truth"),
-        "normalised by": plan.normalization,
+        "normalised by": describe_normalization(plan),
         "methods": "; ".join(_method(name, parameters) for name, parameters in methods.items()),
     }
     if isinstance(position, RegisteredPosition):

@@ -15,13 +15,16 @@ from image_translation.errors import DataError, ImageTranslationError, UsageErro
 from image_translation.files import remove
 from image_translation.metrics.rows import RAW, Row, read_csv, write_csv
 from image_translation.network.predictor import Predictor
+from image_translation.normalize import Statistics
 from image_translation.omezarr.output import create_root, finish_root
 from image_translation.omezarr.store import STORE_SUFFIX
 from image_translation.progress_bar import ProgressBar
 from image_translation.staining.figure_work import figure_work
+from image_translation.staining.fingerprints import EarlierPrediction
 from image_translation.staining.journal import Journal
 from image_translation.staining.kept_position import keep_position
 from image_translation.staining.output_directory import FIGURES, METRICS, Existing, find_existing
+from image_translation.staining.phase_statistics import find_dataset_statistics, stored_statistics
 from image_translation.staining.plan import Plan
 from image_translation.staining.registration import registered, report
 from image_translation.staining.task import (
@@ -94,13 +97,15 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
             for path in _obsolete_groups(dropped, names):
                 remove(journal.store(method) / path)
             create_root(journal.store(method), plan.store, names, plan.series[0].position.zarr_format)
+    dataset = find_dataset_statistics(plan, existing.earlier)
+    kept = [name for name in existing.kept if dataset is None or _is_normalised_by(dataset, existing.earlier[name])]
     tasks = [
-        Task(plan.part(name), stores, unfinished, journal.position(name).directory, existing.earlier.get(name))
+        Task(plan.part(name), stores, unfinished, journal.position(name).directory, existing.earlier.get(name), dataset)
         for name in plan.groups
     ]
-    rows = read_csv(plan.options.output / METRICS) if existing.kept else []
+    rows = read_csv(plan.options.output / METRICS) if kept else []
     for task in tasks:
-        if task.name in existing.kept and not task.finished:
+        if task.name in kept and not task.finished:
             keep_position(task, plan.options.output, [row for row in rows if row.position == task.name])
     n_frames = sum(task.frames for task in tasks)
     action = "registering, staining" if plan.options.register else "staining"
@@ -114,6 +119,11 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
         bar.begin("drawing figures")
         write_figures(plan, stores, results, journal.directory / FIGURES, on_frames=bar.update)
     return rows
+
+
+def _is_normalised_by(statistics: Statistics, earlier: EarlierPrediction) -> bool:
+    known = stored_statistics(earlier.position)
+    return known is not None and known.overall == statistics
 
 
 def _stain(plan: Plan, tasks: Sequence[Task], bar: ProgressBar) -> list[SeriesResult]:

@@ -18,6 +18,7 @@ from image_translation.errors import DataError
 from image_translation.metrics.rows import RAW
 from image_translation.network.predictor import Predictor
 from image_translation.network.sliding_window import Pending, StackPrediction
+from image_translation.omezarr.frame_statistics import FrameStatistics
 from image_translation.omezarr.output import image_path
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.staining.fingerprints import EarlierPrediction
@@ -33,7 +34,7 @@ def stack_frames(plan: Plan) -> int:
 
 def predict_stacks(
     plan: Plan,
-    statistics: normalize.Statistics,
+    statistics: FrameStatistics,
     workspace: Workspace,
     *,
     earlier: EarlierPrediction | None = None,
@@ -81,7 +82,7 @@ def predict_stacks(
 def _predict(
     plan: Plan,
     numbers: Iterable[int],
-    statistics: normalize.Statistics,
+    statistics: FrameStatistics,
     output: "_RawVolumes",
     *,
     predictor: Callable[[], Predictor],
@@ -102,7 +103,7 @@ def _predict(
         if not normalize.is_valid(image):
             blank.add(place)
             return number, None
-        return number, normalize.apply(image, statistics)[np.newaxis]
+        return number, normalize.apply(image, statistics.of(number))[np.newaxis]
 
     def hand_over(number: int, complete: Iterable[tuple[int, Pending | None]], in_writer: int) -> None:
         for place, pending in complete:

@@ -18,6 +18,7 @@ from image_translation.errors import DataError
 from image_translation.frame import Frame
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.chunk_files import count_missing
+from image_translation.omezarr.frame_statistics import FrameStatistics
 from image_translation.omezarr.registered import RegisteredPosition
 from image_translation.staining.fingerprints import EarlierPrediction, of_pixels, pixels_of
 from image_translation.staining.plan import Plan
@@ -33,7 +34,7 @@ _R = TypeVar("_R")
 def stain(
     plan: Plan,
     group: Sequence[Series],
-    statistics: normalize.Statistics,
+    statistics: FrameStatistics,
     workspace: Workspace,
     *,
     earlier: EarlierPrediction | None = None,
@@ -120,7 +121,7 @@ def stain(
             started.append((batch, _start(batch, predictor, plan)))
             hand_over(in_flight, AHEAD)
         hand_over(0, 0)
-    return [writer.finish(statistics) for writer in writers]
+    return [writer.finish(statistics.overall) for writer in writers]
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ def require_all_chunks(plan: Plan, series: Series, number: int, files: Sequence[
         )
 
 
-def _phase(image: NDArray[Any], number: int, statistics: normalize.Statistics) -> Frame:
+def _phase(image: NDArray[Any], number: int, statistics: FrameStatistics) -> Frame:
     valid = normalize.is_valid(image)
     # Of an invalid frame only the shape is kept: it is never fed to the network.
-    data = normalize.apply(image, statistics) if valid else np.zeros(image.shape, np.float32)
+    data = normalize.apply(image, statistics.of(number)) if valid else np.zeros(image.shape, np.float32)
     return Frame(number, data[np.newaxis], valid)
 
 

@@ -15,13 +15,14 @@ from image_translation.metrics.rows import RAW
 from image_translation.network import loading
 from image_translation.network.checkpoint import StateDict
 from image_translation.network.predictor import Predictor
-from image_translation.omezarr.output import PROVENANCE_KEY, create_image, finish_image, image_path
+from image_translation.omezarr.frame_statistics import FrameStatistics
+from image_translation.omezarr.output import create_image, finish_image, image_path
 from image_translation.omezarr.registered import KEY, Registration, stored_registration
-from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import open_store
 from image_translation.staining.fingerprints import KEY as FINGERPRINTS
 from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints
 from image_translation.staining.options import Inference
+from image_translation.staining.phase_statistics import FRAMES, NORMALIZATION, find_statistics, reuse, statistics_frames
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_groups
 from image_translation.staining.progress import Progress
@@ -32,7 +33,7 @@ from image_translation.staining.writer import SeriesResult, Workspace
 
 LIBRARIES = ("torch", "iohub", "numpy", "scipy")
 
-NORMALIZATION, INVALID, FAILED = "normalization", "invalid_frames", "failed_frames"  # keys of the provenance
+INVALID, FAILED = "invalid_frames", "failed_frames"  # keys of the provenance
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Task:
         Directory of its `Progress`.
     earlier
         Prediction by an earlier run, of the frames that have not changed since.
+    dataset
+        Statistics of all positions together, if the phase is normalised by them.
     """
 
     plan: Plan
@@ -60,6 +63,7 @@ class Task:
     unfinished: tuple[str, ...]
     directory: Path
     earlier: EarlierPrediction | None = None
+    dataset: normalize.Statistics | None = None
 
     @property
     def name(self) -> str:
@@ -68,10 +72,15 @@ class Task:
 
     @property
     def frames(self) -> int:
-        """Number of frames to process, summed over registration, stacks and planes."""
+        """Number of frames to process, summed over registration, statistics, stacks and planes."""
         registered = registration_frames(self.plan.series) if self.plan.options.register else 0
         predicted = stack_frames(self.plan) if RAW in self.unfinished else 0
-        return registered + predicted + sum(len(series.frames) for series in self.plan.series)
+        return (
+            registered
+            + statistics_frames(self.plan)
+            + predicted
+            + sum(len(series.frames) for series in self.plan.series)
+        )
 
     @property
     def finished(self) -> bool:
@@ -80,7 +89,8 @@ class Task:
         progress = Progress(self.directory)
         recorded = progress.finished and len(self.results()) == len(self.plan.series)
         same = progress.recorded("files") in (None, self.files)
-        return recorded and same and all(path.exists() for path in images)
+        alike = self.dataset is None or progress.recorded("statistics") == asdict(self.dataset)
+        return recorded and same and alike and all(path.exists() for path in images)
 
     @property
     def files(self) -> dict[str, str]:
@@ -140,8 +150,9 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     registration = _registration(task, progress, on_frames) if plan.options.register else None  # may refuse: first
     for method in task.unfinished:
         _create_image(task, method, progress)
-    statistics, earlier = _statistics(task)
-    if not progress.agrees("statistics", asdict(statistics)):  # an unreadable chunk has been fixed in the meantime
+    statistics = find_statistics(plan, task.dataset, on_frames)
+    statistics, earlier = reuse(statistics, None if registration else task.earlier, task.name)
+    if not progress.agrees("statistics", statistics.to_json()):  # an unreadable chunk has been fixed in the meantime
         for method in task.unfinished:
             progress.forget(method)
     if registration:
@@ -164,7 +175,8 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     finished = [result for result in results.values() if result is not None]
     _check_blank_frames(task, plan, finished, progress)
     for method in task.unfinished:
-        _finish_image(plan, method, image_path(task.stores[method], task.name), finished, registration)
+        path = image_path(task.stores[method], task.name)
+        _finish_image(plan, method, path, finished, statistics=statistics, registration=registration)
     progress.finish()
 
 
@@ -223,31 +235,6 @@ def _registration(task: Task, progress: Progress, on_frames: Callable[[int], obj
     return stored_registrations(task.plan, task.stores[RAW])[task.name]
 
 
-def _statistics(task: Task) -> tuple[normalize.Statistics, EarlierPrediction | None]:
-    """Return the statistics to normalise by, and the earlier prediction if it was normalised alike.
-
-    The statistics of a movie that has grown differ by the sampled frames. Those of the earlier run remain where the new
-    ones agree with them; elsewhere, all frames are predicted anew.
-    """
-    first = task.plan.series[0]
-    source = task.plan.options.statistics
-    statistics = field_statistics(first.position, first.channel, task.plan.normalization, source)
-    if task.earlier is None or not task.earlier.frames or task.plan.options.register:
-        return statistics, None
-    stored = task.earlier.position.attributes.get(PROVENANCE_KEY, {}).get(NORMALIZATION, {})
-    try:
-        earlier = normalize.Statistics(**stored)
-    except TypeError:
-        return statistics, None
-    if statistics.agrees_with(earlier):
-        return earlier, task.earlier
-    _log.warning(
-        "%s: the statistics of the phase have changed (centre %.4g, scale %.4g; %.4g, %.4g before): all its frames are "
-        "stained anew", task.name, statistics.center, statistics.scale, earlier.center, earlier.scale,
-    )  # fmt: skip
-    return statistics, None
-
-
 def _check_blank_frames(task: Task, plan: Plan, results: Sequence[SeriesResult], progress: Progress) -> None:
     """Read the frames again that were blank; a ``DataError`` if one is not, as after a disk was gone for a while."""
     for series, result in zip(plan.series, results, strict=True):
@@ -262,7 +249,13 @@ def _check_blank_frames(task: Task, plan: Plan, results: Sequence[SeriesResult],
 
 
 def _finish_image(
-    plan: Plan, method: str, path: Path, results: Sequence[SeriesResult], registration: Registration | None
+    plan: Plan,
+    method: str,
+    path: Path,
+    results: Sequence[SeriesResult],
+    *,
+    statistics: FrameStatistics,
+    registration: Registration | None,
 ) -> None:
     (image,) = plan.images(method).values()
     ends = {"min": min, "max": max, "start": min, "end": max}
@@ -274,6 +267,8 @@ def _finish_image(
         NORMALIZATION: asdict(results[0].statistics),
         INVALID: sorted({number for result in results for number in result.invalid}),
     }
+    if statistics.frames:
+        own[FRAMES] = statistics.to_json()["frames"]
     failed = sorted({number for result in results for number in result.failed})
     if failed:
         own[FAILED] = failed

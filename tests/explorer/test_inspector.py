@@ -1,5 +1,7 @@
 """Input, prediction and feature maps of a network for one image."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from image_translation.explorer.inspector import Inspector
 from image_translation.frame import Crop
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.statistics import field_statistics
-from image_translation.omezarr.store import open_store
+from image_translation.omezarr.store import Position, open_store
 
 STAGES = ["stem", "encoder 1", "encoder 2", "decoder 1", "head"]
 
@@ -30,6 +32,28 @@ def test_input_and_prediction_equal_those_of_the_command(inspector: Inspector, m
     assert list(activations.features) == STAGES
     assert activations.image_channels == ("Phase3D",)
     assert activations.truth is None
+
+
+def test_an_image_is_normalised_by_the_statistics_that_the_checkpoint_names(
+    tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = phase(3, (40, 52)) * np.float32([1, 2, 5])[:, None, None, None, None]
+    stored = {"normalization": {"Phase3D": {"dataset_statistics": {"mean": 3.0, "std": 2.0}}}}
+    with_them = open_store(write_image(tmp_path / "a.zarr", data, attributes=stored)).position("fov")
+    without = open_store(write_image(tmp_path / "b.zarr", data)).position("fov")
+    checkpoint = Path(shutil.copy(tiny_checkpoint, tmp_path / "net.ckpt"))
+    sidecar = tmp_path / "net.ckpt.json"
+
+    def read(over: str, position: Position, t: int) -> np.ndarray:
+        sidecar.write_text(json.dumps({"statistics_over": over}))
+        return Inspector(str(checkpoint), device="cpu").read(position, t, 0).image
+
+    for t in range(3):
+        assert read("timepoint", without, t).std() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(read("dataset", with_them, 1), (data[1, :, 0] - 3) / 2, rtol=1e-5)
+    assert not caplog.text
+    np.testing.assert_array_equal(read("dataset", without, 1), read("fov", without, 1))
+    assert "statistics of all positions, which this one does not hold: its own are used" in caplog.text
 
 
 def test_a_crop_is_normalised_as_part_of_the_field(inspector: Inspector, movie: Path) -> None:

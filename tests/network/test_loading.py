@@ -77,7 +77,8 @@ def test_sidecar_overrides_registry(
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"normalization": "minmax"}, "'minmax'; allowed are median_iqr, mean_std, none"),
+        ({"normalization": "minmax"}, "'minmax'; allowed are median_iqr, mean_std, percentiles, none"),
+        ({"statistics_over": "well"}, "statistics over 'well'; allowed are fov, timepoint, dataset"),
         ({"normalization": ["mean_std"]}, "allowed are median_iqr"),
         ({"output_channels": ["Nuclei"]}, "as output_channels; the network has 2"),
         ({"output_channels": ["A", 1]}, "as output_channels; the network has 2"),

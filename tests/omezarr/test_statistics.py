@@ -4,11 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.stores import phase, write_image
+import zarr
+from support.stores import phase, write_image, write_plate
 
-from image_translation.errors import DataError
+from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
-from image_translation.omezarr.statistics import SAMPLED_FRAMES, DisplayWindows, field_statistics
+from image_translation.normalize import Statistics
+from image_translation.omezarr.statistics import (
+    SAMPLED_FRAMES,
+    DisplayWindows,
+    dataset_statistics,
+    field_statistics,
+    stored_dataset_statistics,
+)
 from image_translation.omezarr.store import open_store
 
 
@@ -38,6 +46,59 @@ def test_a_movie_without_valid_frames_is_not_scaled(tmp_path: Path) -> None:
         file.write_bytes(b"x")
     with pytest.raises(DataError, match="cannot read frame 0"):
         field_statistics(open_store(path).position("fov"), 0, "median_iqr")
+
+
+def two_wells(path: Path) -> Path:
+    return write_plate(path, {"A/1/0": phase(6, (64, 64)), "A/2/0": phase(6, (64, 64), seed=1) + 8})
+
+
+def state(path: Path, mean: float) -> None:
+    block = {"Phase3D": {"dataset_statistics": {"mean": mean, "std": 4.0}}}
+    zarr.open_group(path, mode="r+").attrs["normalization"] = block
+
+
+def test_statistics_of_the_dataset_are_pooled_over_all_valid_frames_of_all_positions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = two_wells(tmp_path / "a.zarr")
+    store = open_store(path)
+    values = np.concatenate([phase(6, (64, 64)), phase(6, (64, 64), seed=1) + 8])
+    found = dataset_statistics(store, "Phase3D", "mean_std")
+    assert (found.center, found.scale) == pytest.approx((values.mean(), values.std()), rel=0.02)
+    one = open_store(write_image(tmp_path / "b.zarr", phase(6)))
+    assert dataset_statistics(one, "Phase3D", "mean_std") == field_statistics(one.position("fov"), 0, "mean_std")
+    with pytest.raises(UsageError, match="holds no usable dataset_statistics for mean_std of the channel Phase3D"):
+        dataset_statistics(store, "Phase3D", "mean_std", "stored")
+    (path / "A/1/0/.zattrs").write_text("{")  # a position that cannot be opened
+    assert dataset_statistics(store, "Phase3D", "mean_std").center == pytest.approx(8, abs=0.2)
+    (path / "A/2/0/.zattrs").write_text("{")
+    with pytest.raises(DataError, match="A/1/0"):
+        dataset_statistics(store, "Phase3D", "mean_std")
+    assert "disagree" not in caplog.text
+
+
+@pytest.mark.parametrize("places", [(".",), ("A/1/0", "A/2/0")])
+def test_statistics_of_the_dataset_are_read_from_the_root_or_from_all_positions(
+    tmp_path: Path, places: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = two_wells(tmp_path / "a.zarr")
+    for place in places:
+        state(path / place, 4.25)
+    store, stored = open_store(path), Statistics(4.25, 4.0, "metadata")
+    assert stored_dataset_statistics(store, "Phase3D", "mean_std") == stored
+    assert dataset_statistics(store, "Phase3D", "mean_std") == stored  # they agree with the pixels
+    for place in places:
+        state(path / place, 9.0)
+    assert dataset_statistics(store, "Phase3D", "mean_std", "stored").center == 9
+    assert dataset_statistics(store, "Phase3D", "mean_std").center == pytest.approx(4, abs=0.2)
+    assert "all positions: the statistics that the store holds for Phase3D (centre 9, scale 4) disagree" in caplog.text
+
+
+def test_positions_with_different_statistics_of_the_dataset_have_none(tmp_path: Path) -> None:
+    path = two_wells(tmp_path / "a.zarr")
+    state(path / "A/1/0", 4.0)
+    state(path / "A/2/0", 5.0)
+    assert stored_dataset_statistics(open_store(path), "Phase3D", "mean_std") is None
 
 
 def test_display_windows_contain_the_range_and_the_percentiles() -> None:

@@ -92,6 +92,7 @@ def test_phase_is_normalised_over_the_field_of_view(
     center, scale = {
         "median_iqr": (np.median(data), np.subtract(*np.percentile(data, (75, 25)))),
         "mean_std": (data.mean(), data.std()),
+        "percentiles": (np.percentile(data, 1), np.subtract(*np.percentile(data, (99, 1)))),
         "none": (0.0, 1.0),
     }[normalization]
     assert run(write_image(tmp_path / "in.zarr", data), "--normalization", normalization, "--methods", "raw") == 0

@@ -51,6 +51,16 @@ def expected(checkpoint: Path, volume: np.ndarray, *, planes: range | None = Non
     return np.stack([image() for _, image in sorted(images.items()) if image], axis=1)
 
 
+def test_each_volume_is_normalised_by_its_own_statistics(stain: Any, tmp_path: Path, checkpoint: Path) -> None:
+    data = stacks(size=(48, 48)) * np.float32([1, 3, 0.5])[:, None, None, None, None] + 7
+    movie = write_image(tmp_path / "in.zarr", data)
+    options = ("--methods", "raw", "--normalization", "mean_std", "--statistics-over", "timepoint")
+    assert stain(movie, *options) == 0
+    normal = np.stack([(volume - volume.mean()) / volume.std() for volume in data])
+    raw = np.stack([expected(checkpoint, volume) for volume in normal])
+    np.testing.assert_allclose(pixels(tmp_path / "out", "raw"), raw, atol=1e-3)
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_volumes_are_predicted_and_smoothed(
     stain: Any, tmp_path: Path, stack_checkpoint: Path, version: str, caplog: pytest.LogCaptureFixture

@@ -58,9 +58,12 @@ class FinishedRun:
             groups={"fov": (self.series,)},
             spec=SimpleNamespace(output_channels=tuple(channels), path=Path("net.ckpt"), description="a network"),
             normalization="median_iqr",
+            statistics_over="fov",
             images=self._images,
             options=SimpleNamespace(
-                methods=tuple(methods), method_parameters=lambda: {name: {"width": 3} for name in methods}
+                methods=tuple(methods),
+                method_parameters=lambda: {name: {"width": 3} for name in methods},
+                statistics_window=1,
             ),
         )
         self.stores = {}

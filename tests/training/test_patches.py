@@ -40,7 +40,12 @@ def data_module(patches_module, store, **changes):
         round_steps=2, batch_size=4, augmentation="none",
     )  # fmt: skip
     options = replace(options, **changes)
-    fields = find_fields(open_store(store), FieldSelection(options.source, options.target, patch=options.patch))
+    fields = find_fields(
+        open_store(store),
+        FieldSelection(
+            options.source, options.target, patch=options.patch, normalization=options.normalization or "mean_std"
+        ),
+    )
     return patches_module.StoreDataModule(fields, options)
 
 
@@ -108,6 +113,12 @@ def test_sources_are_normalised_by_field_and_targets_over_all_fields(patches_mod
     region, scale = fields.held_out[0], fields.target_statistics["Nuclei"]
     expected = (fields.read(region)[1] - scale.center) / scale.scale
     np.testing.assert_allclose(held_out[0]["target"][0, 0, 0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_sources_are_normalised_by_percentiles(patches_module, store):
+    data = data_module(patches_module, store, batch_size=1, normalization="percentiles")
+    for batch in data.val_dataloader():
+        assert np.percentile(batch["source"], (1, 99)) == pytest.approx([0, 1], abs=0.1)
 
 
 def test_all_fields_are_used_before_one_is_repeated(patches_module, store):
