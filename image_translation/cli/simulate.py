@@ -7,7 +7,7 @@ from image_translation.cli.program import announce, say
 from image_translation.errors import UsageError
 
 _CAUSES = {
-    "focus": "defocus and tilt of the focal plane, in depths of field",
+    "focus": "defocus and tilt of the focal plane, in depths of field; of all planes of a stack together",
     "texture": "granules that change within 2 frames, relative to those that move with the cells",
     "gain": "relative gain of the phase",
     "background": "smooth background of the phase, in radians, independent in each frame",
@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a frame, in pixels",
     )  # fmt: skip
     field.add_argument("--frames", type=int, default=24, help="number of frames")
+    field.add_argument(
+        "--planes", type=int, default=1, metavar="Z",
+        help="number of planes of a frame: 1 for projections of the cells, more for stacks through cells with height",
+    )  # fmt: skip
+    field.add_argument(
+        "--plane-spacing", type=float, default=2.0, metavar="PX", help="distance of the planes of a stack, in pixels"
+    )
     field.add_argument("--seed", type=int, default=0, help="of the random numbers")
     field.add_argument(
         "--positions", type=int, metavar="N", help="a plate of N movies, from a fifth of the density to all of it"

@@ -36,6 +36,7 @@ DEMO_FIELD = MovieSpec(
 )
 DEMO_FIELDS = 16
 PIXEL_SIZE = 0.5  # micrometres
+PLANE_SPACING = 2.0  # pixels; nominal, of movies of single planes
 FRAME_INTERVAL = 300.0  # seconds
 UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
 LABELS = ("nuclei", "cells")  # names of the label images
@@ -45,7 +46,7 @@ _COLUMNS = 8  # wells per row of a plate
 
 
 def write_simulated_movie(spec: MovieSpec, path: Path) -> None:
-    """Simulate a movie and write it to a new store, (T, 3, 1, Y, X) float32, with its labels, (T, 1, 1, Y, X) int32.
+    """Simulate a movie and write it to a new store, (T, 3, Z, Y, X) float32, with its labels, (T, 1, Z, Y, X) int32.
 
     Parameters
     ----------
@@ -145,25 +146,34 @@ def _write_atomically(path: Path, specs: Iterable[MovieSpec]) -> Iterator[Path]:
 
 
 def _stored_bytes(spec: MovieSpec) -> int:
-    """Return the least size of a movie on disk; its channels compress to about three quarters, never to a half."""
-    return spec.frames * math.prod(spec.shape) * len(CHANNELS) * np.dtype(np.float32).itemsize // 2
+    """Return the least size of a movie on disk; its channels compress to about three quarters, never to a half.
+
+    In most planes of a stack, the stains are nearly empty; only its phase is counted.
+    """
+    channels = len(CHANNELS) if spec.planes == 1 else spec.planes
+    return spec.frames * math.prod(spec.shape) * channels * np.dtype(np.float32).itemsize // 2
 
 
 def _write_movie(spec: MovieSpec, path: Path, bar: ProgressBar) -> None:
-    shape = (spec.frames, len(CHANNELS), 1, *spec.shape)
-    level = Level("0", (FRAME_INTERVAL, 1.0, 1.0, PIXEL_SIZE, PIXEL_SIZE), (0.0,) * len(AXES), shape)
+    shape = (spec.frames, len(CHANNELS), spec.planes, *spec.shape)
+    spacing = spec.plane_spacing if spec.planes > 1 else PLANE_SPACING
+    scale = (FRAME_INTERVAL, 1.0, spacing * PIXEL_SIZE, PIXEL_SIZE, PIXEL_SIZE)
+    level = Level("0", scale, (0.0,) * len(AXES), shape)
     like = Position(FOV_NAME, path, AXES, UNITS, (level,), CHANNELS, {}, np.dtype(np.float32), zarr_format=2)
-    image = ImageSpec(like, CHANNELS, range(spec.frames), spec.frames, planes=(0,))
+    image = ImageSpec(like, CHANNELS, range(spec.frames), spec.frames, planes=tuple(range(spec.planes)), volumes=True)
     create_store(path, Store(path, "fov", "0.4", (FOV_NAME,)), [image])
-    stack = PlaneStack(path, image, 0, write=True)
+    stacks = [PlaneStack(path, image, plane, write=True) for plane in range(spec.planes)]
     labels = LabelWriter(path, image, LABELS)
     movie, windows = Movie(spec), DisplayWindows(spec.frames)
     for t in range(spec.frames):
-        frame = Frame(t, movie.frame(t))
-        stack.write(t, frame.data)
+        data = movie.frame(t).reshape(len(CHANNELS), spec.planes, *spec.shape)
+        for plane, stack in enumerate(stacks):
+            stack.write(t, data[:, plane])
         labels.write(t, dict(zip(LABELS, movie.labels(t), strict=True)))
-        stack.wait()
-        windows.add(frame)
+        for stack in stacks:
+            stack.wait()
+        # One image of all planes has the extremes and the percentiles of the stack.
+        windows.add(Frame(t, data.reshape(len(CHANNELS), -1, spec.shape[1])))
         bar.update(1)
     rows = "".join(f"{' '.join(map(str, track))}\n" for track in movie.lineage())
     (path / GROUP / LINEAGE_NAME).write_text(rows)
@@ -182,4 +192,7 @@ def _is_current(path: Path, position: str, spec: MovieSpec) -> bool:
 
 
 def _provenance(spec: MovieSpec) -> dict[str, object]:
-    return json.loads(json.dumps({"version": version("image-translation"), "simulation": asdict(spec)}))
+    parameters = asdict(spec)
+    if spec.planes == 1:  # as before there were stacks
+        del parameters["planes"], parameters["plane_spacing"]
+    return json.loads(json.dumps({"version": version("image-translation"), "simulation": parameters}))

@@ -18,7 +18,7 @@ GROUP = "labels"
 
 
 class LabelWriter:
-    """Writes label images (T, 1, 1, Y, X), int32, of an image of OME-Zarr 0.4, frame by frame.
+    """Writes label images (T, 1, Z, Y, X), int32, of an image of OME-Zarr 0.4, frame by frame.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ class LabelWriter:
         group.attrs["labels"] = list(names)
         self._arrays: dict[str, Any] = {name: _create(group.create_group(name), name, image) for name in names}
 
-    def write(self, t: int, planes: Mapping[str, NDArray[np.int32]]) -> None:
-        """Write the plane (Y, X) of each label image in frame `t`, by name."""
-        for name, plane in planes.items():
-            self._arrays[name][t, 0, 0] = plane
+    def write(self, t: int, frames: Mapping[str, NDArray[np.int32]]) -> None:
+        """Write frame `t` of each label image, by name: (Z, Y, X), or (Y, X) of an image of one plane."""
+        for name, frame in frames.items():
+            self._arrays[name][t, 0] = frame.reshape(-1, *frame.shape[-2:])
 
 
 def _create(group: zarr.Group, name: str, image: ImageSpec) -> Any:
@@ -53,8 +53,8 @@ def _create(group: zarr.Group, name: str, image: ImageSpec) -> Any:
         "datasets": [{"path": "0", "coordinateTransformations": transformations}],
     }]  # fmt: skip
     group.attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
-    length, _, _, height, width = finest.shape
+    length, _, depth, height, width = finest.shape
     return group.create_array(
-        "0", shape=(length, 1, 1, height, width), chunks=(1, 1, 1, height, width), dtype=np.int32, fill_value=0,
+        "0", shape=(length, 1, depth, height, width), chunks=(1, 1, 1, height, width), dtype=np.int32, fill_value=0,
         chunk_key_encoding={"name": "v2", "separator": "/"},
     )  # fmt: skip

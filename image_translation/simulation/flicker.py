@@ -44,7 +44,9 @@ def strength(spec: MovieSpec, cause: Cause) -> float:
     return float(getattr(spec, _FIELDS[cause]) + FLICKER_PRESET[cause] * spec.flicker)
 
 
-def fluctuation(spec: MovieSpec, cause: Cause, t: int, count: int = 1) -> NDArray[np.float64]:
+def fluctuation(
+    spec: MovieSpec, cause: Cause, t: int, count: int = 1, *, common_drift: bool = False
+) -> NDArray[np.float64]:
     """Draw numbers of mean 0 and the strength of a cause as standard deviation, all zero without the cause.
 
     Half of their variance is independent in each frame, half a slow drift.
@@ -59,6 +61,8 @@ def fluctuation(spec: MovieSpec, cause: Cause, t: int, count: int = 1) -> NDArra
         Index of the frame.
     count
         Number of independent fluctuations.
+    common_drift
+        Whether they have the same slow drift.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def fluctuation(spec: MovieSpec, cause: Cause, t: int, count: int = 1) -> NDArra
     if not scale:
         return np.zeros(count)
     slow = np.random.default_rng([spec.seed, 6, _STREAMS[cause]])
-    phase, rate = slow.uniform(0, 2 * np.pi, count), slow.uniform(0.6, 1.4, count) * 2 * np.pi / _DRIFT_PERIOD
+    drifts = 1 if common_drift else count
+    phase, rate = slow.uniform(0, 2 * np.pi, drifts), slow.uniform(0.6, 1.4, drifts) * 2 * np.pi / _DRIFT_PERIOD
     fast = frame_generator(spec, cause, t).standard_normal(count)
     return np.asarray(scale * (np.sqrt(0.5) * fast + np.sin(phase + rate * t)))
 

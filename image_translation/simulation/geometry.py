@@ -84,3 +84,8 @@ def outline_distance(y: _Map, x: _Map, harmonics: NDArray[np.complex64], *, firs
 def coverage(distance: _Map) -> _Map:
     """Return the covered fraction of a pixel at this distance inside an edge, in pixels."""
     return np.clip(distance + np.float32(0.5), 0, 1)
+
+
+def ellipsoid_profile(distance: _Map) -> _Map:
+    """Return the thickness of an ellipsoid at a distance from its axis, both relative to the largest; 0 outside."""
+    return np.sqrt(np.maximum(1 - distance**2, 0))

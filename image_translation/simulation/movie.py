@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
 from image_translation.simulation import appearance, flicker, optics
+from image_translation.simulation.dome_volume import add_domes
 from image_translation.simulation.domes import Domes, Granules, draw_domes
 from image_translation.simulation.geometry import PADDING
+from image_translation.simulation.heights import Heights, Relief, draw_heights, draw_relief, plane_heights
 from image_translation.simulation.migration import simulate_population
 from image_translation.simulation.scene import Scene, draw_nuclei, draw_scene
 from image_translation.simulation.spec import MovieSpec
+from image_translation.simulation.spread_volume import add_spread_cells, spread_relief
 from image_translation.simulation.tracks import Track, find_tracks
+from image_translation.simulation.volume import Volume, add_debris, empty_volume
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
@@ -35,6 +39,7 @@ class Movie:
         self._textures = appearance.draw_textures(spec.seed)
         self._granules = Granules(spec.seed, self._population)
         self._latest: tuple[int, Scene | Domes] | None = None  # the scene that was drawn last, and its frame
+        self._latest_volume: tuple[int, Volume] | None = None  # the same for stacks
 
     @property
     def divisions(self) -> tuple[tuple[int, float, float], ...]:
@@ -52,7 +57,7 @@ class Movie:
         Returns
         -------
         NDArray[np.float32]
-            Shape (3, Y, X), in the order of `spec.CHANNELS`.
+            Shape (3, Y, X), in the order of `spec.CHANNELS`; (3, Z, Y, X) in a movie of stacks.
 
         Raises
         ------
@@ -65,15 +70,15 @@ class Movie:
     def phase(self, t: int) -> NDArray[np.float32]:
         """Render the phase image of one frame: (Y, X) float32, in radians; all zero in a dropped frame.
 
-        Raises a `UsageError` if the index is out of range.
+        In a movie of stacks, it is (Z, Y, X). Raises a `UsageError` if the index is out of range.
         """
         return self._phase(self._scene(t), t)
 
     def fluorescence(self, t: int) -> NDArray[np.float32]:
         """Render the true stains of one frame, also of dropped ones: (2, Y, X) float32, nuclei and membrane.
 
-        Typical nuclei and membranes have the value 1, the background 0. Raises a `UsageError` if the index is out of
-        range.
+        Typical nuclei and membranes have the value 1, the background 0. In a movie of stacks, it is (2, Z, Y, X): the
+        sections of nuclei and membranes, blurred along z. Raises a `UsageError` if the index is out of range.
         """
         return self._fluorescence(self._scene(t), t)
 
@@ -82,7 +87,7 @@ class Movie:
 
         The background moves with the stage only. A pixel is valid if its material is visible in both frames; a mother
         cell and her daughters are different material, as is a cell that left the field and re-entered on the opposite
-        side.
+        side. In a movie of stacks, it is the displacement in the plane, of the cells that are seen from above.
 
         Parameters
         ----------
@@ -117,7 +122,8 @@ class Movie:
 
         A cell has the same label in all frames of its track, the index of the cell plus one. It is labelled while its
         nucleus is visible, in both images, so that both have the tracks of `lineage`; the rim of a cell whose nucleus
-        is outside the field is background. The first call draws the nuclei of all frames.
+        is outside the field is background. The first call draws the nuclei of all frames. In a plane of a stack, the
+        cells that are seen from above are labelled where the plane cuts them, or their nuclei.
 
         Parameters
         ----------
@@ -127,7 +133,7 @@ class Movie:
         Returns
         -------
         NDArray[np.int32]
-            Nuclei and cells, (2, Y, X); 0 is background.
+            Nuclei and cells, (2, Y, X), or (2, Z, Y, X) in a movie of stacks; 0 is background.
 
         Raises
         ------
@@ -137,7 +143,23 @@ class Movie:
         scene = self._scene(t)
         labels = np.append(self._tracks[0][t], np.int32(0))  # the last one is background, whose index is -1
         nuclei, cells = (np.where(mask, scene.nearest, -1) for mask in (scene.nucleus > 0.5, scene.depth > 0))
-        return np.asarray(labels[_crop(np.stack([nuclei, cells]))])
+        if self.spec.planes == 1:
+            return np.asarray(labels[_crop(np.stack([nuclei, cells]))])
+        relief, cut = self._relief(scene, t), []
+        for height in plane_heights(self.spec):
+            in_nucleus, in_cell = np.abs(height - relief.center) < relief.half, (height >= 0) & (height < relief.top)
+            cut.append(np.stack([np.where(in_nucleus, nuclei, -1), np.where(in_cell, cells, -1)]))
+        return np.asarray(labels[_crop(np.stack(cut, axis=1))])
+
+    def nuclear_heights(self, t: int) -> dict[int, float]:
+        """Return the height of the centre of each nucleus in one frame of a movie of stacks, by label.
+
+        Heights are in pixels above the first plane. Raises a `UsageError` if the index is out of range.
+        """
+        self._require(t)
+        labels = self._tracks[0][t]
+        heights = self._heights.nucleus[t] - plane_heights(self.spec)[0]
+        return {int(labels[cell]): float(heights[cell]) for cell in np.flatnonzero(labels)}
 
     def lineage(self) -> tuple[Track, ...]:
         """Return the tracks of the cells visible in the field: label, first frame, last frame, parent label or 0.
@@ -189,6 +211,39 @@ class Movie:
         return draw_nuclei(self._population, t, self.spec.shape)
 
     @cached_property
+    def _heights(self) -> Heights:
+        return draw_heights(self._population, self.spec)
+
+    def _relief(self, scene: Scene | Domes, t: int) -> Relief:
+        if isinstance(scene, Domes):
+            return draw_relief(self._heights, t, scene.nearest, scene.profile, scene.nuclear_profile)
+        return spread_relief(scene, self._population, self._heights, t)
+
+    def _volume(self, scene: Scene | Domes, t: int) -> Volume:
+        latest = self._latest_volume
+        if latest is None or latest[0] != t:
+            self._latest_volume = None  # it need not be in memory beside the next one
+            latest = self._latest_volume = t, self._draw_volume(scene, t)
+        return latest[1]
+
+    def _draw_volume(self, scene: Scene | Domes, t: int) -> Volume:
+        alive = self._population.alive(t)
+        relief = self._relief(scene, t)
+        top = max(float(self._heights.cell[t, alive].max(initial=0)), float(relief.top.max()))
+        volume = empty_volume(self.spec, relief.top.shape, top)
+        if isinstance(scene, Domes):
+            add_domes(
+                volume, scene, relief, population=self._population, heights=self._heights, t=t, spec=self.spec,
+                granules=self._granules,
+            )  # fmt: skip
+        else:
+            add_spread_cells(
+                volume, scene, relief, population=self._population, t=t, spec=self.spec, textures=self._textures
+            )
+        add_debris(volume, self.spec, t)
+        return volume
+
+    @cached_property
     def _tracks(self) -> tuple[NDArray[np.int32], tuple[Track, ...]]:
         visible = np.zeros((self.spec.frames, len(self._population.birth)), np.bool_)
         for t in range(self.spec.frames):
@@ -197,14 +252,19 @@ class Movie:
         return find_tracks(self._population, visible)
 
     def _phase(self, scene: Scene | Domes, t: int) -> NDArray[np.float32]:
+        stack = self.spec.planes > 1
         if t in self.spec.dropped:
-            return np.zeros(self.spec.shape, np.float32)
+            return np.zeros((self.spec.planes, *self.spec.shape) if stack else self.spec.shape, np.float32)
+        if stack:
+            return optics.image_phase_stack(self._volume(scene, t), t, self.spec)
         if isinstance(scene, Domes):
             return optics.image_phase(scene.path, t, self.spec)
         path = appearance.optical_path(scene, self._population, t, self.spec, self._textures)
         return optics.image_phase(path, t, self.spec)
 
     def _fluorescence(self, scene: Scene | Domes, t: int) -> NDArray[np.float32]:
+        if self.spec.planes > 1:
+            return _crop(optics.image_fluorescence(self._volume(scene, t).stains))
         if isinstance(scene, Domes):
             return _crop(optics.image_fluorescence(scene.stains))
         stains = appearance.draw_stains(scene, self._population, t, self._textures)

@@ -35,6 +35,22 @@ def intensity_transfer(pupil: Spectrum, wave: Spectrum, defocus_error: float) ->
     return np.asarray(pupil * np.sin(wave * np.float32(NOMINAL_DEFOCUS + defocus_error)), np.float32)
 
 
+def difference_transfer(pupil: Spectrum, wave: Spectrum, distance: float) -> Spectrum:
+    """Return the transfer function from phase to half the difference of two intensities, which a stack allows.
+
+    One is taken at the nominal defocus above a plane, one below it: matter in the plane contributes as to
+    `intensity_transfer` without error, and what is above and below it alike.
+
+    Parameters
+    ----------
+    pupil, wave
+        As of `intensity_transfer`.
+    distance
+        Distance of the matter from the plane, in depths of field.
+    """
+    return np.asarray(intensity_transfer(pupil, wave, 0.0) * np.cos(wave * np.float32(distance)), np.float32)
+
+
 def inverse_transfer(pupil: Spectrum, wave: Spectrum, cutoff: float) -> Spectrum:
     """Return the regularised inverse filter from intensity to phase, with the resolution of the pupil.
 

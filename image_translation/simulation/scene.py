@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from image_translation.simulation.geometry import CellGeometry, coverage, outline_distance
+from image_translation.simulation.geometry import CellGeometry, coverage, ellipsoid_profile, outline_distance
 from image_translation.simulation.population import Population
 
 _Map = NDArray[np.float32]
@@ -31,6 +31,10 @@ class Scene:
         Fraction of the pixel covered by a nucleus: float32.
     nucleoli
         The same for nucleoli, with smooth edges: float32.
+    reach
+        Distance from the outline of the cell, in pixels, wherever adjacent cells border on it: float32.
+    nuclear_profile
+        Thickness of the nucleus relative to its middle, as of an ellipsoid; 0 outside: float32.
     owner
         Index of the cell at the pixel, blurred membrane included, -1 for background: int32.
     """
@@ -40,6 +44,8 @@ class Scene:
     material: _Map
     nucleus: _Map
     nucleoli: _Map
+    reach: _Map
+    nuclear_profile: _Map
     owner: NDArray[np.int32]
 
 
@@ -95,6 +101,7 @@ class _Canvas(CellGeometry):
         self.second_nearest = np.full(padded, -1, np.int32)
         self.nucleus = np.zeros(padded, np.float32)
         self.nucleoli = np.zeros(padded, np.float32)
+        self.nuclear_profile = np.zeros(padded, np.float32)
         self.nucleus_owner = np.full(padded, -1, np.int32)
 
     def add_body(self, cell: int) -> None:
@@ -124,10 +131,13 @@ class _Canvas(CellGeometry):
         if box is None:
             return
         y, x = self.material(cell, box, scale)
-        mask = coverage(scale * (radius - outline_distance(y, x, outline, first=2)))
+        distance = outline_distance(y, x, outline, first=2)
+        mask = coverage(scale * (radius - distance))
         nucleoli = self.draw_nucleoli(cell, y, x)
         nucleus = self.nucleus[box]
-        self.nucleus_owner[box][mask > np.maximum(nucleus, 0.5)] = cell
+        topmost = mask > np.maximum(nucleus, 0.5)
+        self.nucleus_owner[box][topmost] = cell
+        self.nuclear_profile[box][topmost] = ellipsoid_profile(distance[topmost] / radius)
         self.nucleoli[box] = np.maximum(self.nucleoli[box], nucleoli * mask)
         nucleus[...] = np.maximum(nucleus, mask)
 
@@ -135,7 +145,8 @@ class _Canvas(CellGeometry):
         """Return the maps after all cells were added."""
         in_nucleus = self.nucleus_owner >= 0
         nearest = np.where(in_nucleus, self.nucleus_owner, self.nearest)
-        depth = self._depth()
+        reach = self._reach()
+        depth = self._depth(reach)
         depth[in_nucleus] = np.maximum(depth[in_nucleus], 1)
         return Scene(
             nearest=nearest,
@@ -143,6 +154,8 @@ class _Canvas(CellGeometry):
             material=self._material_map(nearest, in_nucleus),
             nucleus=self.nucleus,
             nucleoli=self.nucleoli,
+            reach=reach,
+            nuclear_profile=self.nuclear_profile,
             owner=np.where(depth > -_MEMBRANE_REACH, nearest, np.int32(-1)),
         )
 
@@ -161,16 +174,20 @@ class _Canvas(CellGeometry):
         dx = 2 * (inverse[..., 0, 1] * y + inverse[..., 1, 1] * x)
         return dy, dx
 
-    def _depth(self) -> _Map:
-        """Return the distance to the outline or to the border with the adjacent cell, whichever is smaller."""
-        depth = np.full(self.power.shape, -_FAR, np.float32)
+    def _reach(self) -> _Map:
+        """Return the distance to the outline of the nearest cell."""
+        reach = np.full(self.power.shape, -_FAR, np.float32)
         known = self.nearest >= 0
         radius = (self.radius * self.spread)[self.nearest[known]]
-        depth[known] = radius * (1 - np.sqrt(self.power[known] / radius**2 + 1))
+        reach[known] = radius * (1 - np.sqrt(self.power[known] / radius**2 + 1))
+        return reach
+
+    def _depth(self, reach: _Map) -> _Map:
+        """Return the distance to the outline or to the border with the adjacent cell, whichever is smaller."""
         own, other = self._power_gradient(self.nearest), self._power_gradient(self.second_nearest)
         slope = np.hypot(own[0] - other[0], own[1] - other[1])
         border = (self.second_power - self.power) / np.maximum(slope, 1)
-        return np.where(self.second_nearest < 0, depth, np.minimum(depth, border))
+        return np.where(self.second_nearest < 0, reach, np.minimum(reach, border))
 
     def _material_map(self, nearest: NDArray[np.int32], in_nucleus: NDArray[np.bool_]) -> _Map:
         scale = np.where(in_nucleus, self.nucleus_spread[nearest], self.spread[nearest])

@@ -21,7 +21,10 @@ CELLS = ("spread", "domes")
 _CHOICES: dict[str, tuple[str, ...]] = {"cells": CELLS, "motion": MOTIONS, "optics": OPTICS}
 _MIN_SIDE = 16  # pixels
 _BYTES_PER_PIXEL = 150  # of memory
+_BYTES_PER_VOXEL = 25  # of memory, for each plane of a stack
+_BYTES_PER_SLICED_VOXEL = 6  # for each pixel of height of the cells that a stack is imaged from
 _LIMITS: dict[str, tuple[float, float]] = {
+    "plane_spacing": (0.1, 100.0),
     "density": (0.01, 1.0),
     "cell_radius": (5.0, 200.0),
     "speed": (0.0, 50.0),
@@ -61,6 +64,11 @@ class MovieSpec:
         Number of frames T.
     seed
         Seed of all random numbers: equal specifications give equal movies.
+    planes
+        Number of planes Z of each frame. With 1, phase and stains are projections of the cells; a stack of several
+        shows their sections, from the lowest plane up, around half the height of a typical cell. See `heights`.
+    plane_spacing
+        Distance of adjacent planes; without effect on a single plane.
     cells
         Way of drawing cells: ``spread``, flat cells that share borders and have textured cytoplasm; or ``domes``,
         smooth domes with granules, whose phases and stains add where they overlap.
@@ -109,12 +117,14 @@ class MovieSpec:
         mixture is `flicker.FLICKER_PRESET`.
     focus_jitter
         Standard deviation of the defocus, in depths of field; also of its difference between the middle of the field
-        and an edge, because the focal plane tilts at random.
+        and an edge, because the focal plane tilts at random. It moves all planes of a stack of the phase together,
+        against the truth.
     texture_jitter
         Strength of granules that change within about 2 frames instead of moving with the cell, where 1 is as strong as
         the granules of `granularity` 1; in the phase only.
     gain_jitter
-        Relative standard deviation of the gain of the phase.
+        Relative standard deviation of the gain of the phase; its drift is that of all planes, the rest is independent
+        in each.
     background_jitter
         Amplitude of a smooth background of the phase that is independent in each frame.
     halo_jitter
@@ -130,6 +140,8 @@ class MovieSpec:
     shape: tuple[int, int] = (256, 256)
     frames: int = 24
     seed: int = 0
+    planes: int = 1
+    plane_spacing: float = 2.0
     cells: str = "spread"
     density: float = 0.7
     cell_radius: float = 20.0
@@ -171,7 +183,9 @@ class MovieSpec:
             raise UsageError(f"shape is {self.shape}; give (Y, X) of at least {_MIN_SIDE} pixels each")
         if self.frames < 1:
             raise UsageError(f"frames is {self.frames}; a movie has at least 1")
-        require_memory(_BYTES_PER_PIXEL * math.prod(self.shape), f"a frame of {self.shape[0]} x {self.shape[1]} pixels")
+        if self.planes < 1:
+            raise UsageError(f"planes is {self.planes}; a frame has at least 1")
+        self._require_memory()
         if self.seed < 0:
             raise UsageError(f"seed is {self.seed}; give a number of at least 0")
         for name, (low, high) in _LIMITS.items():
@@ -186,3 +200,12 @@ class MovieSpec:
         outside = [t for t in self.dropped if not 0 <= t < self.frames]
         if outside:
             raise UsageError(f"dropped names the frames {outside}; the movie has the frames 0 to {self.frames - 1}")
+
+    def _require_memory(self) -> None:
+        size: float = _BYTES_PER_PIXEL * math.prod(self.shape)
+        what = f"a frame of {self.shape[0]} x {self.shape[1]} pixels"
+        if self.planes > 1:
+            column = _BYTES_PER_VOXEL * self.planes + _BYTES_PER_SLICED_VOXEL * self.cell_radius
+            size += column * math.prod(self.shape)
+            what += f" in {self.planes} planes"
+        require_memory(size, what)

@@ -22,6 +22,7 @@ from image_translation.simulation.spec import MovieSpec
             ["--motion", "stream", "--optics", "reconstructed", "--cells", "domes", "--detaching", "1"],
             {"flicker": 1.0, "motion": "stream", "optics": "reconstructed", "cells": "domes", "detaching": 1.0},
         ),
+        (["--planes", "9", "--plane-spacing", "1.5"], {"flicker": 1.0, "planes": 9, "plane_spacing": 1.5}),
         (["--texture-jitter", "1", "--gain-jitter", "0.1"], {"texture_jitter": 1.0, "gain_jitter": 0.1}),
     ],
 )
@@ -38,6 +39,7 @@ def test_options_are_fields_and_a_cause_of_flicker_comes_alone(
     ("arguments", "code", "message"),
     [
         (["--size", "1000000x1000000"], 2, "a frame of 1000000 x 1000000 pixels: needs"),
+        (["--planes", "1000000000"], 2, "a frame of 256 x 256 pixels in 1000000000 planes: needs"),
         (["--frames", "1000000000"], 2, "GiB are free; simulate fewer or smaller frames"),
         (["--frames", "20000000000", "--positions", "9"], 2, "GiB are free; simulate fewer or smaller frames"),
     ],

@@ -84,6 +84,46 @@ def test_labels_are_a_valid_segmentation_over_time_of_the_image(tmp_path: Path) 
     np.testing.assert_array_equal(rows, movie.lineage())
 
 
+def test_stacks_are_stored_with_their_spacing_and_labels(tmp_path: Path) -> None:
+    spec = MovieSpec(shape=(64, 80), frames=2, planes=5, plane_spacing=3.0, density=0.9, cell_radius=10.0)
+    path = tmp_path / "movie.ome.zarr"
+    simulated.write_simulated_movie(spec, path)
+    movie, stored = Movie(spec), open_store(path).position("fov")
+    assert stored.shape == (2, 3, 5, 64, 80)
+    assert stored.levels[0].scale == (300.0, 1.0, 1.5, 0.5, 0.5)
+    for t in range(2):
+        frame = np.array([[stored.read(t, channel, z) for z in range(5)] for channel in range(3)])
+        np.testing.assert_array_equal(frame, movie.frame(t))
+    for number, name in enumerate(("nuclei", "cells")):
+        labels = zarr.open_group(path / "labels" / name, mode="r")
+        np.testing.assert_array_equal(labels["0"][1, 0], movie.labels(1)[number])
+        transformation = labels.attrs["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]
+        assert transformation["scale"] == [300.0, 1.0, 1.5, 0.5, 0.5]
+    high = max(float(movie.frame(t)[0].max()) for t in range(2))
+    windows = stored.attributes["omero"]["channels"]
+    assert windows[0]["window"]["max"] == pytest.approx(high)
+    assert stored.attributes["image_translation"]["simulation"]["planes"] == 5
+
+
+def test_a_plate_of_stacks_contains_the_same_movies_as_single_stores(tmp_path: Path) -> None:
+    specs = simulated.simulated_positions(MovieSpec(shape=(64, 64), frames=1, planes=3), 2)
+    simulated.write_simulated_plate(specs, tmp_path / "plate.ome.zarr")
+    store = open_store(tmp_path / "plate.ome.zarr")
+    for name, spec in specs.items():
+        position = store.position(name)
+        assert position.shape == (1, 3, 3, 64, 64)
+        frame = Movie(spec).frame(0)
+        np.testing.assert_array_equal([[position.read(0, c, z) for z in range(3)] for c in range(3)], frame)
+
+
+def test_a_movie_of_single_planes_is_recorded_as_before_there_were_stacks(tmp_path: Path) -> None:
+    path = tmp_path / "movie.ome.zarr"
+    simulated.write_simulated_movie(MovieSpec(shape=(64, 64), frames=1), path)
+    stored = open_store(path).position("fov")
+    assert stored.levels[0].scale == (300.0, 1.0, 1.0, 0.5, 0.5)
+    assert not {"planes", "plane_spacing"} & set(stored.attributes["image_translation"]["simulation"])
+
+
 def test_labels_are_not_read_as_images(tmp_path: Path) -> None:
     specs = simulated.simulated_positions(MovieSpec(shape=(64, 64), frames=2), 2)
     simulated.write_simulated_plate(specs, tmp_path / "plate.ome.zarr")
