@@ -12,7 +12,7 @@ from typing import Any
 import pooch
 import pytest
 import torch
-from support.checkpoints import save_stack_checkpoint
+from support.checkpoints import STACK_ARCHITECTURE, save_network
 from support.fetch_site import Site
 from support.loopback_server import LoopbackServer
 from support.published import check_cache
@@ -92,7 +92,7 @@ def tiny_model(tiny_checkpoint: Path, network_class: Any) -> tuple[ModelSpec, to
 @pytest.fixture(scope="session")
 def stack_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a random network that takes stacks of 5 planes, stride 4. Do not write to it."""
-    return save_stack_checkpoint(tmp_path_factory.mktemp("checkpoints") / "stacks.ckpt")
+    return save_network(tmp_path_factory.mktemp("checkpoints") / "stacks.ckpt", STACK_ARCHITECTURE)
 
 
 @pytest.fixture

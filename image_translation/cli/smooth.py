@@ -45,7 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip", action="append", default=[], metavar="NAME",
         help="position or pattern to leave out; may be repeated",
     )  # fmt: skip
-    group.add_argument("--channel", help="label-free channel; Phase3D or the only channel if not given")
+    group.add_argument(
+        "--channel", nargs="+", metavar="NAME",
+        help="input channel, or several in the order of the network's inputs; if not given, those that the network was "
+        "trained with, Phase3D, or the only channel",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-channels", nargs="+", default=[], metavar="NAME",
+        help="names of the channels that the network predicts, in its order; what the checkpoint says if not given",
+    )  # fmt: skip
     group.add_argument(
         "--z",
         help="planes: an index, START:STOP, 'middle' or 'all'; the middle one if not given, and all for a network that "

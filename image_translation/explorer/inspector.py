@@ -17,7 +17,7 @@ from image_translation.network.devices import resolve_device
 from image_translation.network.features import FeatureExtractor, Placement
 from image_translation.normalize import Statistics
 from image_translation.omezarr.frame_statistics import timepoint_statistics
-from image_translation.omezarr.selection import select_channel
+from image_translation.omezarr.selection import select_inputs
 from image_translation.omezarr.statistics import field_statistics
 from image_translation.omezarr.store import Position
 
@@ -143,32 +143,8 @@ class Inspector:
         return {name: len(maps) for name, maps in features.items()}
 
     def select_channels(self, position: Position, names: Sequence[str] = ()) -> tuple[int, ...]:
-        """Return the indices of the input channels.
-
-        Parameters
-        ----------
-        position
-            Image to choose from.
-        names
-            Names of channels, in the order of the network's inputs. If empty, those that the network was trained with;
-            if the image lacks them and the network has one input, the default of `selection.select_channel`.
-
-        Raises
-        ------
-        UsageError
-            There is no such channel, or the number of channels is not that of the network's inputs.
-        """
-        trained, wanted = self.spec.input_channels, self.spec.architecture.in_channels
-        if not names and trained and set(trained) <= set(position.channels):
-            names = trained
-        if not names and wanted == 1:
-            return (select_channel(position, None),)
-        if len(names) != wanted:
-            raise UsageError(
-                f"the network takes {wanted} channels ({', '.join(trained) or 'of unknown names'}), not "
-                f"{', '.join(names) or 'none'}; choose among those of {position.path}: {', '.join(position.channels)}"
-            )
-        return tuple(select_channel(position, name) for name in names)
+        """Return the indices of the input channels; see `selection.select_inputs`."""
+        return select_inputs(position, names, self.spec.architecture.in_channels, self.spec.input_channels)
 
     def inspect(
         self, position: Position, t: int, z: int, *, channels: Sequence[str] = (), crop: Crop | None = None

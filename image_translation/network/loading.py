@@ -5,12 +5,12 @@ staining of landmark organelles with Cytoland", Nature Machine Intelligence, 202
 "UNeXt2_2D" and "fcmae", runs as `fcmae.FCMAE`, so that VisCy is not imported; the others run through VisCy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from image_translation.errors import DataError
+from image_translation.errors import DataError, UsageError
 from image_translation.network.architecture import (
     COUNTERS,
     Architecture,
@@ -26,6 +26,7 @@ from image_translation.network.metadata import (
     channel_names,
     find_discrepancies,
     in_file,
+    is_channel_name,
     model_config,
     normalization_method,
     outside_file,
@@ -88,6 +89,16 @@ class ModelSpec:
     def stride(self) -> int:
         """Height and width of the input must be multiples of this number of pixels."""
         return self.architecture.stride
+
+    def with_output_channels(self, names: tuple[str, ...]) -> "ModelSpec":
+        """Return the description with other names of the predicted channels; ``UsageError`` if they do not fit."""
+        count = self.architecture.out_channels
+        if len(names) != count or len(set(names)) != count or not all(map(is_channel_name, names)):
+            raise UsageError(
+                f"--output-channels {' '.join(names)}: {self.path} predicts {count} channels "
+                f"({', '.join(self.output_channels)}); give {count} different, printable names"
+            )
+        return replace(self, output_channels=names)
 
     def require_in_channels(self, count: int) -> None:
         """Raise a `DataError` unless the network has `count` input channels."""

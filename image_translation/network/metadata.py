@@ -167,13 +167,18 @@ def channel_names(path: Path, metadata: Metadata, key: str, count: int) -> tuple
         msg = f"{path}: the metadata give {names!r:.200} as {key}; the network has {count}"
         raise DataError(msg)
     for name in names:
-        if not (name.strip() and name.isprintable() and len(name) <= _MAX_NAME_LENGTH and names.count(name) == 1):
+        if not is_channel_name(name) or names.count(name) > 1:
             msg = (
                 f"{path}: the metadata give {name!r:.100} as one of the {key}; "
                 f"names must differ, be printable, and have 1 to {_MAX_NAME_LENGTH} characters"
             )
             raise DataError(msg)
     return tuple(names)
+
+
+def is_channel_name(name: str) -> bool:
+    """Return whether a channel may have a name."""
+    return bool(name.strip()) and name.isprintable() and len(name) <= _MAX_NAME_LENGTH
 
 
 def _sidecar(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """Selection of the channel, planes and frames of an image by command line options."""
 
 import re
+from collections.abc import Sequence
 
 from image_translation.errors import UsageError, listing
 from image_translation.omezarr.metadata import parse_labels
@@ -38,6 +39,40 @@ def select_channel(position: Position, name: str | None) -> int:
         numbered = ", numbered because its labels are not unique" if name in labels else ""
         raise UsageError(f"--channel {name} is not in {position.path}; it has {listing(position.channels)}{numbered}")
     return position.channels.index(name)
+
+
+def select_inputs(position: Position, names: Sequence[str], count: int, trained: Sequence[str]) -> tuple[int, ...]:
+    """Select the input channels of a network.
+
+    Parameters
+    ----------
+    position
+        Image.
+    names
+        Names of channels, in the order of the network's inputs. If empty, those that the network was trained with; if
+        the image lacks them and the network has one input, the default of `select_channel`.
+    count
+        Number of the network's inputs.
+    trained
+        Names of the channels that it was trained with; empty if unknown.
+
+    Raises
+    ------
+    UsageError
+        If a channel does not exist, or the number of channels is not that of the inputs.
+    """
+    if not names and trained and set(trained) <= set(position.channels):
+        names = trained
+    if not names and count == 1:
+        return (select_channel(position, None),)
+    if len(names) != count:
+        wanted = f"{count} channels" if count > 1 else "one channel"
+        raise UsageError(
+            f"the network takes {wanted} ({', '.join(trained) or 'of unknown names'}), not "
+            f"{', '.join(names) or 'none'}; choose among those of {position.path} with --channel: "
+            f"{', '.join(position.channels)}"
+        )
+    return tuple(select_channel(position, name) for name in names)
 
 
 def select_planes(position: Position, z: str) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def describe(plan: Plan) -> str:
     depth, height, width = first.position.shape[2:]
     names = list(plan.images(RAW))
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-    source = first.position.channels[first.channel]
+    source = ", ".join(first.position.channels[channel] for channel in first.inputs)
     source_of_method = "--normalization" if options.normalization else spec.normalization_source or "assumed"
     lines = [
         ("checkpoint", f"{spec.path}"),

@@ -47,7 +47,10 @@ class SmoothOptions(Inference):
     positions, skip
         Names or glob patterns of the positions to include (all when empty) and of those to exclude.
     channel
-        Name of the label-free channel; None chooses the obvious one.
+        Name of the input channel, or names in the order of the network's inputs; None chooses those that the network
+        was trained with, or the obvious one.
+    output_channels
+        Names of the channels that the network predicts; empty for what the checkpoint says.
     z
         ``middle``, ``all``, an index, or ``START:STOP``; None is the middle plane, and all planes for a network that
         takes stacks.
@@ -100,7 +103,8 @@ class SmoothOptions(Inference):
     output: Path
     positions: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
-    channel: str | None = None
+    channel: str | tuple[str, ...] | None = None
+    output_channels: tuple[str, ...] = ()
     z: str | None = None
     z_pad: bool = False
     z_reversed: bool = False
@@ -121,6 +125,11 @@ class SmoothOptions(Inference):
     statistics_window: int = 1
     scheduler: str | None = None
     overwrite: bool = False
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the input channels; empty if none are given."""
+        return (self.channel,) if isinstance(self.channel, str) else self.channel or ()
 
     @property
     def inference(self) -> Inference:

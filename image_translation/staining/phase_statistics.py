@@ -20,6 +20,7 @@ from image_translation.staining.fingerprints import EarlierPrediction
 from image_translation.staining.plan import Plan
 
 NORMALIZATION, FRAMES = "normalization", "frame_statistics"  # keys of the provenance
+FURTHER = "further_normalization"  # statistics of the further input channels
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +60,15 @@ def find_dataset_statistics(plan: Plan, earlier: Mapping[str, EarlierPrediction]
     return next((each.overall for each in known if each and found.agrees_with(each.overall)), found)
 
 
+def further_statistics(plan: Plan) -> tuple[FrameStatistics, ...]:
+    """Return the statistics of the further input channels of a position, if the network takes several channels."""
+    position, source = plan.series[0].position, plan.options.statistics
+    found = (field_statistics(position, channel, plan.normalization, source) for channel in plan.series[0].more)
+    return tuple(map(FrameStatistics, found))
+
+
 def find_statistics(plan: Plan, dataset: Statistics | None, on_frames: Callable[[int], object]) -> FrameStatistics:
-    """Return the statistics to normalise a position by.
+    """Return the statistics to normalise a position by, of its first input channel.
 
     Parameters
     ----------

@@ -97,6 +97,7 @@ class Plan:
             "input": {
                 "movie": str(self.store.path.resolve()),
                 "channel": first.position.channels[first.channel],
+                **({"more_channels": [first.position.channels[c] for c in first.more]} if first.more else {}),
                 "z": sorted({series.z for series in self.series}),
                 "positions": dict.fromkeys(self.unreadable)
                 | {
@@ -116,6 +117,7 @@ class Plan:
                 # Only where it is asked for: requests of earlier versions stay equal.
                 **({"network": dict(self.spec.supplied)} if self.spec.supplied else {}),
                 **({"registration": REGISTRATION_METHOD} if self.options.register else {}),
+                **({"output_channels": list(self.options.output_channels)} if self.options.output_channels else {}),
                 **({"z_pad": True} if self.window and self.options.z_pad else {}),
                 **({"z_reversed": True} if self.window and self.options.z_reversed else {}),
                 **({"statistics": self.options.statistics} if self.options.statistics != "auto" else {}),
@@ -186,12 +188,18 @@ def make_plan(options: SmoothOptions) -> Plan:
     names, action = store.select(options.positions, options.skip), f"opening {options.movie}"
     positions, unreadable = _map_positions(store.position, names, {}, action)
     for position in positions.values():
-        select_channel(position, options.channel)
+        for name in options.channels:
+            select_channel(position, name)
         select_planes(position, options.z or MIDDLE)
     resolve_precision(options.precision, resolve_device(options.device))
     _log.info("reading the checkpoint %s", options.checkpoint)
     spec, weights = read_spec(checkpoint, head_pool=options.head_pool)
-    spec.require_in_channels(1)
+    spec = spec.with_output_channels(options.output_channels) if options.output_channels else spec
+    if spec.architecture.in_channels > 1 and (options.statistics_over or spec.statistics_over or "fov") != "fov":
+        raise UsageError(
+            f"--statistics-over {options.statistics_over or spec.statistics_over}: the network takes "
+            f"{spec.architecture.in_channels} channels, and only fov is supported with several"
+        )
     options.check_statistics_window(options.statistics_over or spec.statistics_over or normalize.DEFAULT_OVER)
 
     def inspect(name: str) -> tuple[tuple[Series, ...], str, tuple[str, ...]]:
@@ -275,5 +283,5 @@ def _digest(series: Sequence[Series]) -> str:
     digest = hashlib.sha256()
     for one in series:
         for t in (one.frames[0], one.frames[len(one.frames) // 2], one.frames[-1]):
-            digest.update(one.position.read(t, one.channel, one.z).tobytes())
+            digest.update(one.read_inputs(t, one.z).tobytes())
     return digest.hexdigest()[:16]

@@ -51,7 +51,7 @@ def find_registration(plan: Plan, progress: Progress, on_frames: Callable[[int],
         on_frames(registration_frames(plan.series))
         return Registration(estimation.METHOD, first.frames.start, (name,), (), 0.0, 0.0)
     series = usable[len(usable) // 2]
-    channels = (series.channel, *series.truth)
+    channels = series.channels
     valid, shifts = _measure(series, channels, on_frames)
     try:
         jitter = estimation.estimate_jitter(shifts[0], valid)

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from image_translation import normalize
 from image_translation.errors import UsageError
 from image_translation.network.loading import ModelSpec
 from image_translation.network.sliding_window import StackWindow
 from image_translation.omezarr.chunk_files import fingerprint
-from image_translation.omezarr.selection import ALL, MIDDLE, select_channel, select_frames, select_planes
+from image_translation.omezarr.selection import ALL, MIDDLE, select_frames, select_inputs, select_planes
 from image_translation.omezarr.store import Position
 from image_translation.staining.options import SmoothOptions
 
@@ -23,7 +27,7 @@ class Series:
     position
         Position that it belongs to.
     channel
-        Index of the label-free channel.
+        Index of the label-free channel, or of the first input channel of a network that takes several.
     truth
         Indices of the channels that hold the true fluorescence, in the order of the network's outputs; may be empty.
     z, plane
@@ -34,6 +38,8 @@ class Series:
         Number of valid frames among them, up to the number that the filters need.
     stack
         Planes that the network sees to predict it, itself included; empty if it sees this plane only.
+    more
+        Indices of the further input channels.
     """
 
     position: Position
@@ -44,6 +50,7 @@ class Series:
     frames: range
     n_valid: int
     stack: frozenset[int] = frozenset()
+    more: tuple[int, ...] = ()
 
     @property
     def blank(self) -> bool:
@@ -56,13 +63,22 @@ class Series:
         return f"{self.position.name} z{self.z}"
 
     @property
+    def inputs(self) -> tuple[int, ...]:
+        """Indices of the input channels, in the order of the network's inputs."""
+        return (self.channel, *self.more)
+
+    @property
     def channels(self) -> tuple[int, ...]:
-        """Indices of all channels that are read: the label-free one, and those of the truth."""
-        return (self.channel, *self.truth)
+        """Indices of all channels that are read: those of the input, and those of the truth."""
+        return (*self.inputs, *self.truth)
+
+    def read_inputs(self, t: int, z: int) -> NDArray[Any]:
+        """Read the input channels of a plane of a frame, (C, Y, X) in the stored data type."""
+        return np.stack([self.position.read(t, channel, z) for channel in self.inputs])
 
     def files(self, t: int) -> list[Path]:
         """Return the files of the chunks of a frame, which are missing where they hold the fill value only."""
-        return self.position.chunk_files(t, self.channel, self.z)
+        return [path for channel in self.inputs for path in self.position.chunk_files(t, channel, self.z)]
 
     def files_of_truth(self, t: int) -> list[Path]:
         """Return the files of the chunks of the true stains of a frame."""
@@ -71,17 +87,18 @@ class Series:
 
 def select_series(position: Position, spec: ModelSpec, options: SmoothOptions) -> Iterator[Series]:
     """Yield the planes of a position that are to be stained; ``UsageError`` if the options do not fit it."""
-    channel, frames = select_channel(position, options.channel), select_frames(position, options.frames)
+    inputs = select_inputs(position, options.channels, spec.architecture.in_channels, spec.input_channels)
+    frames = select_frames(position, options.frames)
     window = stack_window(spec, options)
     if window:
         depths = select_predictable_planes(position, options.z, window)
     else:
         depths = select_planes(position, options.z or MIDDLE)
-    truth = _truth(position, channel, spec)
-    n_valid = _count_valid(position, channel, depths, frames, options)
+    truth = _truth(position, inputs, spec)
+    n_valid = _count_valid(position, inputs, depths, frames, options)
     for plane, z in enumerate(depths):
         stack = frozenset(window.sources([z], position.shape[2]) if window else ())
-        yield Series(position, channel, truth, z, plane, frames, n_valid[z], stack)
+        yield Series(position, inputs[0], truth, z, plane, frames, n_valid[z], stack, inputs[1:])
 
 
 def stack_window(spec: ModelSpec, options: SmoothOptions) -> StackWindow | None:
@@ -140,15 +157,17 @@ def context_planes(series: Sequence[Series]) -> list[int]:
     return sorted({z for one in series for z in one.stack} - stained)
 
 
-def _truth(position: Position, channel: int, spec: ModelSpec) -> tuple[int, ...]:
+def _truth(position: Position, inputs: Sequence[int], spec: ModelSpec) -> tuple[int, ...]:
     names = position.channels
-    if not set(spec.output_channels) <= set(names) or names[channel] in spec.output_channels:
+    if not set(spec.output_channels) <= set(names) or {names[channel] for channel in inputs} & set(
+        spec.output_channels
+    ):
         return ()
     return tuple(names.index(name) for name in spec.output_channels)
 
 
 def _count_valid(
-    position: Position, channel: int, depths: Sequence[int], frames: range, options: SmoothOptions
+    position: Position, inputs: Sequence[int], depths: Sequence[int], frames: range, options: SmoothOptions
 ) -> dict[int, int]:
     """Count the valid frames of each plane, up to the number that the filters need."""
     needed = max((temporal_filter.min_frames for temporal_filter in options.filters().values()), default=1)
@@ -158,7 +177,7 @@ def _count_valid(
         if not lacking:
             break
         for z in lacking:
-            found[z] += normalize.is_valid(position.read(t, channel, z))
+            found[z] += all(normalize.is_valid(position.read(t, channel, z)) for channel in inputs)
     return found
 
 
@@ -166,5 +185,7 @@ def file_fingerprint(series: Sequence[Series], t: int) -> str:
     """Return the fingerprint of the files of a frame, for the planes of one position that are used."""
     own = [path for one in series for path in (*one.files(t), *one.files_of_truth(t))]
     first = series[0]
-    around = [path for z in context_planes(series) for path in first.position.chunk_files(t, first.channel, z)]
+    around = [
+        path for z in context_planes(series) for c in first.inputs for path in first.position.chunk_files(t, c, z)
+    ]
     return fingerprint([*own, *around])

@@ -5,7 +5,7 @@ movies of single planes, and read it back. Memory holds the planes of a batch of
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from operator import itemgetter
@@ -23,7 +23,7 @@ from image_translation.omezarr.output import image_path
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.staining.fingerprints import EarlierPrediction
 from image_translation.staining.plan import Plan
-from image_translation.staining.stream import AHEAD, ahead, require_all_chunks
+from image_translation.staining.stream import AHEAD, ahead, normalized, require_all_chunks
 from image_translation.staining.writer import Workspace
 
 
@@ -34,7 +34,7 @@ def stack_frames(plan: Plan) -> int:
 
 def predict_stacks(
     plan: Plan,
-    statistics: FrameStatistics,
+    statistics: Sequence[FrameStatistics],
     workspace: Workspace,
     *,
     earlier: EarlierPrediction | None = None,
@@ -50,7 +50,7 @@ def predict_stacks(
     plan
         The part of the plan that concerns the position.
     statistics
-        Statistics to normalise the phase by.
+        Statistics to normalise each input channel by.
     workspace
         Where to write.
     earlier
@@ -82,7 +82,7 @@ def predict_stacks(
 def _predict(
     plan: Plan,
     numbers: Iterable[int],
-    statistics: FrameStatistics,
+    statistics: Sequence[FrameStatistics],
     output: "_RawVolumes",
     *,
     predictor: Callable[[], Predictor],
@@ -98,12 +98,13 @@ def _predict(
 
     def load(place: tuple[int, int]) -> tuple[int, NDArray[np.float32] | None]:
         number, z = place
-        image = first.position.read(number, first.channel, z)
-        require_all_chunks(plan, first, number, first.position.chunk_files(number, first.channel, z))
+        image = first.read_inputs(number, z)
+        files = [path for channel in first.inputs for path in first.position.chunk_files(number, channel, z)]
+        require_all_chunks(plan, first, number, files)
         if not normalize.is_valid(image):
             blank.add(place)
             return number, None
-        return number, normalize.apply(image, statistics.of(number))[np.newaxis]
+        return number, normalized(image, number, statistics)
 
     def hand_over(number: int, complete: Iterable[tuple[int, Pending | None]], in_writer: int) -> None:
         for place, pending in complete:
@@ -116,7 +117,7 @@ def _predict(
     places = [(number, z) for number in numbers for z in sources]
     if not places:
         return
-    batch_size = predictor().batch_size((1, window.in_depth, *size))
+    batch_size = predictor().batch_size((len(first.inputs), window.in_depth, *size))
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         writing: deque[Future[None]] = deque()
         loaded = ahead(reader, load, places, batch_size + AHEAD)
@@ -129,7 +130,7 @@ def _predict(
             hand_over(number, enumerate(prediction.finish(), place), batch_size + AHEAD)
         hand_over(0, (), 0)
     for number, z in sorted(blank):
-        if normalize.is_valid(first.position.read(number, first.channel, z)):
+        if normalize.is_valid(first.read_inputs(number, z)):
             output.forget()
             raise DataError(
                 f"plane {z} of frame {number} of {first.position.path} was blank when it was read, and has pixels now; "

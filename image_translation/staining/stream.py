@@ -34,7 +34,7 @@ _R = TypeVar("_R")
 def stain(
     plan: Plan,
     group: Sequence[Series],
-    statistics: FrameStatistics,
+    statistics: Sequence[FrameStatistics],
     workspace: Workspace,
     *,
     earlier: EarlierPrediction | None = None,
@@ -53,7 +53,7 @@ def stain(
     group
         Series of one position with the same frames; see ``plane_groups``.
     statistics
-        Statistics to normalise the phase by.
+        Statistics to normalise each input channel by.
     workspace
         Where to write.
     earlier
@@ -69,7 +69,7 @@ def stain(
     available = earlier.frames if earlier else frozenset[int]()
     unfinished = any(number not in available for number in range(min(stops), frames.stop))
     height, width = group[0].position.shape[3:]
-    batch_size = predictor().batch_size((1, height, width)) if unfinished else AHEAD
+    batch_size = predictor().batch_size((len(group[0].inputs), height, width)) if unfinished else AHEAD
     in_flight = predictor().in_flight if unfinished else 0
 
     def load(batch: range) -> list[_Item]:
@@ -82,12 +82,13 @@ def stain(
         elif earlier and number in available:
             known = prediction(number, earlier.read(number, series.plane))
         position = series.position
-        phase, *truth = planes = [position.read(number, channel, series.z) for channel in series.channels]
+        planes = [position.read(number, channel, series.z) for channel in series.channels]
+        inputs, truth = np.stack(planes[: len(series.inputs)]), planes[len(series.inputs) :]
         is_registered = isinstance(position, RegisteredPosition)
         return _Item(
             member=member,
             known=known,
-            phase=_phase(phase, number, statistics),
+            phase=_phase(inputs, number, statistics),
             truth=_truth(truth, number) if truth else None,
             pixels=pixels_of(position, series.channels, number, series.z) if is_registered else of_pixels(planes),
             complete=_is_complete(plan, series, number),
@@ -121,7 +122,7 @@ def stain(
             started.append((batch, _start(batch, predictor, plan)))
             hand_over(in_flight, AHEAD)
         hand_over(0, 0)
-    return [writer.finish(statistics.overall) for writer in writers]
+    return [writer.finish(statistics[0].overall) for writer in writers]
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,17 @@ def require_all_chunks(plan: Plan, series: Series, number: int, files: Sequence[
         )
 
 
-def _phase(image: NDArray[Any], number: int, statistics: FrameStatistics) -> Frame:
+def normalized(image: NDArray[Any], number: int, statistics: Sequence[FrameStatistics]) -> NDArray[np.float32]:
+    """Normalise the input channels (C, Y, X) of a frame, each by its own statistics."""
+    channels = zip(image, statistics, strict=True)
+    return np.stack([normalize.apply(channel, own.of(number)) for channel, own in channels])
+
+
+def _phase(image: NDArray[Any], number: int, statistics: Sequence[FrameStatistics]) -> Frame:
     valid = normalize.is_valid(image)
     # Of an invalid frame only the shape is kept: it is never fed to the network.
-    data = normalize.apply(image, statistics.of(number)) if valid else np.zeros(image.shape, np.float32)
-    return Frame(number, data[np.newaxis], valid)
+    data = normalized(image, number, statistics) if valid else np.zeros(image.shape, np.float32)
+    return Frame(number, data, valid)
 
 
 def _truth(planes: Sequence[NDArray[Any]], number: int) -> Frame:

@@ -22,7 +22,15 @@ from image_translation.omezarr.store import open_store
 from image_translation.staining.fingerprints import KEY as FINGERPRINTS
 from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints
 from image_translation.staining.options import Inference
-from image_translation.staining.phase_statistics import FRAMES, NORMALIZATION, find_statistics, reuse, statistics_frames
+from image_translation.staining.phase_statistics import (
+    FRAMES,
+    FURTHER,
+    NORMALIZATION,
+    find_statistics,
+    further_statistics,
+    reuse,
+    statistics_frames,
+)
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_groups
 from image_translation.staining.progress import Progress
@@ -151,24 +159,25 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     for method in task.unfinished:
         _create_image(task, method, progress)
     statistics = find_statistics(plan, task.dataset, on_frames)
-    statistics, earlier = reuse(statistics, None if registration else task.earlier, task.name)
-    if not progress.agrees("statistics", statistics.to_json()):  # an unreadable chunk has been fixed in the meantime
+    further = further_statistics(plan)  # with them, an earlier prediction is not used again
+    statistics, earlier = reuse(statistics, None if registration or further else task.earlier, task.name)
+    used = statistics.to_json() | ({FURTHER: [one.to_json() for one in further]} if further else {})
+    if not progress.agrees("statistics", used):  # an unreadable chunk has been fixed in the meantime
         for method in task.unfinished:
             progress.forget(method)
     if registration:
         plan = registered(plan, {task.name: registration})
+    inputs = (statistics, *further)
     workspace = Workspace(task.stores, frozenset(task.unfinished), progress)
     if plan.window and RAW in task.unfinished:
-        predict_stacks(plan, statistics, workspace, earlier=earlier, predictor=predictor, on_frames=on_frames)
+        predict_stacks(plan, inputs, workspace, earlier=earlier, predictor=predictor, on_frames=on_frames)
     results = {series.z: _read_result(progress.result(series.z)) for series in plan.series}
     for group in plane_groups(plan):
         planes = plan.series[group.start : group.stop]
         left = [series for series in planes if results[series.z] is None]
         on_frames(sum(len(series.frames) for series in planes if series not in left))
         if left:
-            stained = stain(
-                plan, left, statistics, workspace, earlier=earlier, predictor=predictor, on_frames=on_frames
-            )
+            stained = stain(plan, left, inputs, workspace, earlier=earlier, predictor=predictor, on_frames=on_frames)
             for series, result in zip(left, stained, strict=True):
                 write_json(progress.result(series.z), result.to_json())
                 results[series.z] = result
@@ -176,7 +185,7 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     _check_blank_frames(task, plan, finished, progress)
     for method in task.unfinished:
         path = image_path(task.stores[method], task.name)
-        _finish_image(plan, method, path, finished, statistics=statistics, registration=registration)
+        _finish_image(plan, method, path, finished, statistics=inputs, registration=registration)
     progress.finish()
 
 
@@ -239,7 +248,7 @@ def _check_blank_frames(task: Task, plan: Plan, results: Sequence[SeriesResult],
     """Read the frames again that were blank; a ``DataError`` if one is not, as after a disk was gone for a while."""
     for series, result in zip(plan.series, results, strict=True):
         for number in result.blank:
-            if normalize.is_valid(series.position.read(number, series.channel, series.z)):
+            if normalize.is_valid(series.read_inputs(number, series.z)):
                 for method in task.unfinished:
                     progress.forget(method)
                 raise DataError(
@@ -254,7 +263,7 @@ def _finish_image(
     path: Path,
     results: Sequence[SeriesResult],
     *,
-    statistics: FrameStatistics,
+    statistics: Sequence[FrameStatistics],
     registration: Registration | None,
 ) -> None:
     (image,) = plan.images(method).values()
@@ -267,8 +276,10 @@ def _finish_image(
         NORMALIZATION: asdict(results[0].statistics),
         INVALID: sorted({number for result in results for number in result.invalid}),
     }
-    if statistics.frames:
-        own[FRAMES] = statistics.to_json()["frames"]
+    if statistics[0].frames:
+        own[FRAMES] = statistics[0].to_json()["frames"]
+    if statistics[1:]:
+        own[FURTHER] = [one.to_json() for one in statistics[1:]]
     failed = sorted({number for result in results for number in result.failed})
     if failed:
         own[FAILED] = failed

@@ -70,7 +70,7 @@ def test_invalid_arguments_are_reported(inspector: Inspector, movie: Path, tmp_p
         ({"t": 0, "z": 1}, r"plane 1 is not in .*; choose 0 to 0"),
         ({"t": 0, "z": 0, "crop": Crop(20, 0, 24, 20)}, r"the crop \(20, 0, 24, 20\) .* is not in .*, 40 x 52"),
         ({"t": 0, "z": 0, "channels": ["Nuclei"]}, "--channel Nuclei is not in"),
-        ({"t": 0, "z": 0, "channels": ["Phase3D", "Phase3D"]}, "takes 1 channels"),
+        ({"t": 0, "z": 0, "channels": ["Phase3D", "Phase3D"]}, "takes one channel"),
     ):
         with pytest.raises(UsageError, match=message):
             inspector.inspect(position, **arguments)  # type: ignore[arg-type]

@@ -37,14 +37,17 @@ STACK_ARCHITECTURE = replace(SMALL_ARCHITECTURE, stem_kernel_size=(5, 2, 2), in_
 Save = Callable[..., Path]
 
 
-def save_stack_checkpoint(path: Path) -> Path:
-    """Save a random network that takes stacks of 5 planes; return the path."""
+def save_network(
+    path: Path, architecture: Architecture, *, metadata: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """Save a random network of an architecture with some changes, and metadata if given; return the path."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = FCMAE(STACK_ARCHITECTURE)
+        network = FCMAE(replace(architecture, **changes))
         for weight in network.parameters():  # the initial biases and response norms are zero, which hides mistakes
             weight.data += 0.1 * torch.randn_like(weight)
-    torch.save({"state_dict": {f"model.{name}": weight for name, weight in network.state_dict().items()}}, path)
+    content: dict[str, Any] = {"state_dict": {f"model.{name}": weight for name, weight in network.state_dict().items()}}
+    torch.save(content | ({"image_translation": {"format": 1, **metadata}} if metadata else {}), path)
     return path
 
 
