@@ -158,10 +158,8 @@ def context_planes(series: Sequence[Series]) -> list[int]:
 
 
 def _truth(position: Position, inputs: Sequence[int], spec: ModelSpec) -> tuple[int, ...]:
-    names = position.channels
-    if not set(spec.output_channels) <= set(names) or {names[channel] for channel in inputs} & set(
-        spec.output_channels
-    ):
+    names, wanted = position.channels, set(spec.output_channels)
+    if not wanted <= set(names) or wanted & {names[channel] for channel in inputs}:
         return ()
     return tuple(names.index(name) for name in spec.output_channels)
 
