@@ -44,15 +44,16 @@ def entry_of_planes(planes: Sequence[MetricTable], method: str, channel: str) ->
     scores = [EntryScorer(table, method, channel).scores() for table in _with_content(planes, channel)]
     values = {column: _mean_of_known(one.values[column] for one in scores) for column in COLUMNS}
     judged = frozenset[str]().union(*(one.judged for one in scores))
-    if method == RAW:  # the baseline of the limits
-        return Entry(method, channel, values, (), judged)
     limits = {limit for one in scores for limit in one.margins}
     violated = {limit[0] for limit in limits if not _mean_of_known(one.margins.get(limit, nan) for one in scores) >= 0}
     doubtful = {
         column for column in COLUMNS if _mean_of_known(one.doubt_margins.get(column, nan) for one in scores) < 0
     } - violated
+    judged -= doubtful
+    if method == RAW:  # the baseline of the limits
+        return Entry(method, channel, values, (), judged)
     failures, doubts = (tuple(column for column in COLUMNS if column in found) for found in (violated, doubtful))
-    return Entry(method, channel, values, failures, judged - doubtful, doubts)
+    return Entry(method, channel, values, failures, judged, doubts)
 
 
 def _with_content(planes: Sequence[MetricTable], channel: str) -> list[MetricTable]:
