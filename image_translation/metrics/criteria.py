@@ -111,6 +111,12 @@ class MetricTable:
         return list(dict.fromkeys(channel for method, channel, _ in self._values if method == RAW))
 
     @property
+    def blank(self) -> bool:
+        """Whether no frame of raw has a value; the complete movie may have one, such as a lag of 0."""
+        frames = (known for (method, _, _), known in self._values.items() if method == RAW)
+        return not any(frame is not None for known in frames for frame in known)
+
+    @property
     def has_truth(self) -> bool:
         """Whether predictions were compared with a truth."""
         return self.has_metric("pearson_truth")

@@ -11,9 +11,10 @@ MIN_CONTRAST = 0.1  # of a plane, relative to that of the plane with the most: b
 
 
 def tables_by_plane(rows: Iterable[Row]) -> list[MetricTable]:
-    """Return the values of each plane of one position, without planes that have none of raw: they are blank.
+    """Return the values of each plane of one position that has a raw prediction.
 
-    Where some planes have a truth, those without are left out: they would be compared with raw, by other metrics.
+    Blank planes are left out beside others. Where some planes have a truth, so are those without: they would be
+    compared with raw, by other metrics.
 
     Parameters
     ----------
@@ -24,7 +25,8 @@ def tables_by_plane(rows: Iterable[Row]) -> list[MetricTable]:
     for row in rows:
         tables.setdefault(row.z, MetricTable()).add(row)
     planes = [table for table in tables.values() if RAW in table.methods]
-    return [table for table in planes if table.has_truth] or planes
+    scored = [table for table in planes if not table.blank] or planes
+    return [table for table in scored if table.has_truth] or scored
 
 
 def entry_of_planes(planes: Sequence[MetricTable], method: str, channel: str) -> Entry:
@@ -57,12 +59,10 @@ def entry_of_planes(planes: Sequence[MetricTable], method: str, channel: str) ->
 
 
 def _with_content(planes: Sequence[MetricTable], channel: str) -> list[MetricTable]:
-    """Return the planes with content in a channel; all where the contrast of one is not known."""
+    """Return the planes with content in a channel, and those whose contrast is not known."""
     contrasts = [median(table.get(RAW, channel, CONTRAST).values() or [nan]) for table in planes]
-    if any(map(isnan, contrasts)):
-        return list(planes)
-    least = MIN_CONTRAST * max(contrasts)
-    return [table for table, contrast in zip(planes, contrasts, strict=True) if contrast >= least]
+    least = MIN_CONTRAST * max((contrast for contrast in contrasts if not isnan(contrast)), default=nan)
+    return [table for table, contrast in zip(planes, contrasts, strict=True) if not contrast < least]
 
 
 def _mean_of_known(values: Iterable[float]) -> float:

@@ -11,6 +11,8 @@ from image_translation.metrics.evaluator import Evaluator
 from image_translation.metrics.rows import Row
 from image_translation.metrics.score_card import score_cards
 
+BLANK_FRAMES = [Frame(t, np.full((1, 16, 16), np.nan, np.float32), valid=False) for t in range(3)]
+
 
 def plane(
     z: int | None,
@@ -94,11 +96,24 @@ def test_content_is_judged_by_channel() -> None:
     assert flicker == pytest.approx({"N": 0.4, "M": 0.8})
 
 
-def test_blank_planes_and_planes_without_truth_do_not_count() -> None:
-    blank = [Row("A", "phase", "N", 0, "adjacent_pearson", 0.5, 2), Row("A", "raw", "N", 0, "pearson_raw", np.nan, 2)]
-    rows = [*blank, *plane(0, own=0.5), *plane(1, own=0.9, truth=False)]
+def test_planes_without_truth_do_not_count_beside_others() -> None:
+    rows = [*plane(0, own=0.5), *plane(1, own=0.9, truth=False)]
     assert own_entry(rows).values["flicker"] == pytest.approx(0.5)
     assert own_entry(plane(1, own=0.9, truth=False)).values["flicker"] == pytest.approx(0.9)
+
+
+def test_blank_planes_do_not_count() -> None:
+    empty = Evaluator("A", ("N",), {"own": 0.0}, z=2)
+    blank = [row for t in range(3) for method in ("raw", "own") for row in empty.add(method, BLANK_FRAMES[t])]
+    blank += [*empty.finish(), Row("A", "own", "N", None, "lag", 0.3, 2)]
+    assert Row("A", "raw", "N", None, "lag", 0.0, 2) in blank
+    rows = [*plane(0, own=0.4, contrast=2.0, truth=False), *plane(1, own=3.0, contrast=0.1, truth=False)]
+    entry = own_entry([*blank, *rows])
+    assert entry.values["flicker"] == pytest.approx(0.4)
+    assert isnan(entry.values["lag"])
+    assert entry.failures == ()
+    (card,) = score_cards(blank)  # all is blank
+    assert card.columns == ("lag",)
 
 
 def test_a_column_is_unknown_only_if_no_plane_has_it() -> None:
