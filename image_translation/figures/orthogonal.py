@@ -27,7 +27,7 @@ from image_translation.figures.style import (
 
 MARGIN, SPACE = 0.3, 0.14  # inches: for the names of the sections, and between the views
 VIEW_HEIGHT = 2.4  # inches, at most
-DEPTHS = (0.04, 4.0)  # of a section, relative to the longer side of XY: beyond, it is not drawn to scale
+DEPTHS = (0.01, 4.0)  # of a section, relative to the longer side of XY: beyond, it is not drawn to scale
 
 
 @dataclass(frozen=True)

@@ -158,13 +158,15 @@ def _write_orthogonal(
 ) -> None:
     channels, middle, position = plan.spec.output_channels, len(planes) // 2, planes[0].position
     frame, place = excerpt.frames[len(excerpt.frames) // 2], (middle, *choose_pixel(excerpt, channels))
-    sections, voxel = read_sections(plan, planes, stores, frame, place, on_plane=lambda: on_frames(1))
+    spacing = relative_z_spacing(position) or 1.0
+    sections, voxel = read_sections(
+        plan, planes, stores, frame, place, z_spacing=spacing, on_plane=lambda: on_frames(1)
+    )
     phase = sections.pop(PHASE, [None])[0]
     for c, (channel, stem) in enumerate(zip(channels, file_stems(channels), strict=True)):
         figure = orthogonal_figure(
             {name: parts[c] for name, parts in sections.items()}, channel, phase,
-            voxel=voxel, plane=f"plane {planes[middle].z}", z_spacing=relative_z_spacing(position) or 1.0,
-            pixel_size=position.pixel_size,
+            voxel=voxel, plane=f"plane {planes[middle].z}", z_spacing=spacing, pixel_size=position.pixel_size,
         )  # fmt: skip
         _save(figure, directory / f"{stem}_orthogonal.png")
         on_frames(FIGURE_WORK)

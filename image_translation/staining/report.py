@@ -52,8 +52,8 @@ EXCERPT = (
     " The film shows frames {} to {}, around those of the figures below; none is left out between them, because cells "
     "that move in steps cannot be told from flicker. All frames are in the stores."
 )
-PLANES = " Values are means over the {} planes; blank planes and those of background do not count."
-SHOWN_PLANE = " It shows plane {}, the middle one of {} to {}, as do the figures of frames below."
+PLANES = " The values are means over {} planes; blank planes, and planes of background, do not count."
+SHOWN_PLANE = " The film shows plane {}, the middle one of the planes {} to {}; so do the figures of frames below."
 ORTHOGONAL = _Text(
     "{}: sections through the stack",
     "One frame, cut through a cell: in the plane of the film (XY), and across all planes beside it (YZ) and below it "

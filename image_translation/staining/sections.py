@@ -17,7 +17,8 @@ from image_translation.staining.excerpt import CLOSE_UP, Excerpt, SideBySide
 from image_translation.staining.plan import Plan
 from image_translation.staining.series import Series
 
-SIDE = 192  # pixels: side of the region that the sections show
+SIDE = 192  # pixels: side of the region that the sections show, at least
+DEEPEST = 3.0  # depth of a stack relative to this side; the region of a deeper one is larger
 _SIGMA = 3.0  # pixels: Gaussian before the brightest pixel of a cell is sought
 
 
@@ -47,6 +48,7 @@ def read_sections(
     frame: int,
     voxel: tuple[int, int, int],
     *,
+    z_spacing: float,
     on_plane: Callable[[], object],
 ) -> tuple[dict[str, list[Sections]], tuple[int, int, int]]:
     """Read the sections through a voxel; never more than one plane of each movie is in memory.
@@ -63,6 +65,8 @@ def read_sections(
         Number of the frame.
     voxel
         Number of the series, and the pixel (y, x).
+    z_spacing
+        Distance of two planes in pixels.
     on_plane
         Called after each plane.
 
@@ -74,7 +78,9 @@ def read_sections(
         The voxel (z, y, x) in them.
     """
     z, y, x = voxel
-    region = expand_region((slice(y, y + 1), slice(x, x + 1)), planes[0].position.shape[3:], SIDE)
+    shape = planes[0].position.shape[3:]
+    side = round(min(max(SIDE, len(planes) * z_spacing / DEEPEST), max(shape)))
+    region = expand_region((slice(y, y + 1), slice(x, x + 1)), shape, side)
     pixel = (y - region[0].start, x - region[1].start)
     parts: dict[str, _Parts] = {}
     for number, series in enumerate(planes):
