@@ -43,7 +43,7 @@ def score_over_time(series: Sequence[Series]) -> list[Row]:
 
 def _score(series: Series) -> Iterator[list[Row]]:
     """Yield the rows that become known with each frame, those of the whole movie with the last."""
-    evaluator = Evaluator(series.position, series.channels, series.delays, truth=TRUTH in series.planes)
+    evaluator = Evaluator(series.position, series.channels, series.delays, truth=TRUTH in series.planes, z=series.z)
     for number in series.frames:
         rows: list[Row] = []
         for method in (TRUTH, RAW, *series.delays):

@@ -48,6 +48,9 @@ class Series:
         The phase, if it is known.
     nuclei
         Nuclei to track; None where tracks are not wanted.
+    z
+        Index of the plane, in the movie that the prediction was made from where that is known; None if the position has
+        one plane.
     """
 
     position: str
@@ -57,6 +60,7 @@ class Series:
     delays: dict[str, float]
     phase: Planes | None
     nuclei: Nuclei | None = None
+    z: int | None = None
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,8 @@ def _series(
     request = stored_request(raw_store)
     indices = _indices(position, channels, "the raw prediction")
     raw = Movie("the raw prediction", position, indices, plane_numbers(request))
+    depth = position.shape[2]
+    numbers = raw.planes if len(raw.planes) == depth else range(depth)
     frames = frame_numbers(raw, request)
     if len(frames) == 1:
         _log.warning("%s has one frame: metrics over time need two", position.path)
@@ -240,7 +246,7 @@ def _series(
     if references.phase:
         other = as_predicted(matching_position(references.phase, name, "the phase"), references.phase, position)
         phase = Movie("the phase", other, (select_channel(other, references.channel),))
-    for z in range(position.shape[2]):
+    for z in range(depth):
         planes = {RAW: Planes(raw, z, -frames.start)}
         if truth:
             planes[TRUTH] = align(truth, raw, z, frames, exact=False, by_number=options.by_number)[0]
@@ -253,7 +259,8 @@ def _series(
             nuclei = find_nuclei(
                 named, options.objects, truth=truth, raw=raw, z=z, frames=frames, by_number=options.by_number
             )
-        yield Series(position.name, channels, frames, planes, delays, phase_planes, nuclei)
+        shown = numbers[z] if depth > 1 else None
+        yield Series(position.name, channels, frames, planes, delays, phase_planes, nuclei, shown)
 
 
 def _indices(position: Position, channels: Sequence[str], what: str) -> tuple[int, ...]:

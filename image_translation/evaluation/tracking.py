@@ -15,7 +15,7 @@ from image_translation.evaluation.alignment import Planes
 from image_translation.evaluation.nuclei import Nuclei
 from image_translation.evaluation.plan import Series
 from image_translation.metrics.objects import debris_area, find_objects, movie_threshold, typical_diameter
-from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_METRICS, TRUTH, Row
+from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_METRICS, TRUTH, Row, summarize
 from image_translation.metrics.tracking import Match, Movie, link_nuclei, match_nuclei, score_tracks
 from image_translation.progress_bar import ProgressBar
 
@@ -58,9 +58,9 @@ def score_tracking(series: Sequence[Series]) -> list[Row]:
 
 
 def describe_references(rows: Iterable[Row]) -> str:
-    """Say for each position and channel what the tracks were compared with."""
+    """Say for each position and channel what the tracks were compared with; planes are averaged."""
     found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
-    for row in rows:
+    for row in summarize(rows):
         metric = row.metric.removesuffix(AGREEMENT_WITH_RAW)
         if metric in TRACK_METRICS and not isnan(row.value):
             methods = found.setdefault((row.position, row.channel), {})
@@ -156,7 +156,7 @@ def _score(series: Series, nuclei: Nuclei, channel: int, bar: ProgressBar) -> li
     true_tracks = reference.tracks(nuclei.parents) if nuclei.labels else link_nuclei(reference, diameter)
     suffix = "" if nuclei.labels or stand_in == TRUTH else AGREEMENT_WITH_RAW
     return [
-        Row(series.position, method, name, None, metric + suffix, value)
+        Row(series.position, method, name, None, metric + suffix, value, series.z)
         for method, movie in movies.items()
         for metric, value in score_tracks(true_tracks, link_nuclei(movie, diameter), matches[method]).items()
     ]

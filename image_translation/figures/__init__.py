@@ -7,6 +7,7 @@ Start with `movies`; `style` has what all figures share.
 
 - `style`: sizes, colours, display windows, scale bars, panel grids
 - `movies`, `region_of_interest`, `video`: frames, kymographs, maps of change; what to show; the comparison video
+- `orthogonal`: XY, YZ and XZ sections of volumes
 - `metrics`, `score_card`, `scores`: metrics of smoothing; score card; paired scores against the truth
 - `tiles`, `tile_html`, `stages`: feature maps as figures and as HTML; statistics of network stages
 - `training`: learning curves and example predictions

@@ -5,6 +5,8 @@ from .metrics import tradeoff_figure as tradeoff_figure
 from .movies import combined_figure as combined_figure
 from .movies import difference_figure as difference_figure
 from .movies import kymograph_figure as kymograph_figure
+from .orthogonal import Sections as Sections
+from .orthogonal import orthogonal_figure as orthogonal_figure
 from .score_card import score_card_figure as score_card_figure
 from .tiles import Tile as Tile
 from .tiles import comparison_figure as comparison_figure

@@ -93,13 +93,19 @@ def display_window(stacks: Iterable[NDArray[np.float32]]) -> tuple[float, float]
 
 
 def show_image(
-    axes: Axes, image: NDArray[np.float32], window: tuple[float, float], cmap: str, **options: Any
+    axes: Axes,
+    image: NDArray[np.float32],
+    window: tuple[float, float],
+    cmap: str,
+    *,
+    label: bool = True,
+    **options: Any,
 ) -> AxesImage:
-    """Draw an image, (Y, X) float32; pixels that are not finite are hatched, and an empty image is labelled."""
+    """Draw an image, (Y, X) float32; pixels that are not finite are hatched, and an empty image may be labelled."""
     finite = np.isfinite(image)
     if not finite.all():
         axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, zorder=-1, **MISSING))
-    if not finite.any():
+    if label and not finite.any():
         add_text(axes, 0.5, 0.5, "no frame", va="center", bbox={"facecolor": "0.93", "edgecolor": "none", "pad": 1.5})
     masked = np.ma.masked_where(~finite, image)
     options = {"interpolation": "nearest"} | options

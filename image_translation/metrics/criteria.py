@@ -65,8 +65,31 @@ class Entry:
     doubts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one method in one channel of one plane.
+
+    Attributes
+    ----------
+    values
+        Value of each column; NaN where it is not known.
+    margins
+        By how much each column with a known value keeps its limit; negative where it violates it. A column may have
+        several limits, by the name of a part, such as an octave band.
+    doubt_margins
+        By how much each column differs less from raw than a difference that only a truth could judge.
+    judged
+        Columns that have a limit here, with or without a value.
+    """
+
+    values: Mapping[str, float]
+    margins: Mapping[tuple[str, str], float]
+    doubt_margins: Mapping[str, float]
+    judged: frozenset[str]
+
+
 class MetricTable:
-    """Values of one position by method, channel, metric and frame; planes are averaged."""
+    """Values of one plane of a position by method, channel, metric and frame; planes without a number are averaged."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str, str], dict[int | None, list[float]]] = {}
@@ -87,6 +110,17 @@ class MetricTable:
         """Names of the channels of the raw prediction."""
         return list(dict.fromkeys(channel for method, channel, _ in self._values if method == RAW))
 
+    @property
+    def blank(self) -> bool:
+        """Whether no frame of raw has a value; the complete movie may have one, such as a lag of 0."""
+        frames = (known for (method, _, _), known in self._values.items() if method == RAW)
+        return not any(frame is not None for known in frames for frame in known)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether predictions were compared with a truth."""
+        return self.has_metric("pearson_truth")
+
     def has_metric(self, metric: str) -> bool:
         """Return whether any movie has this metric."""
         return any(metric == known for _, _, known in self._values)
@@ -103,46 +137,44 @@ class EntryScorer:
     Parameters
     ----------
     table
-        Values of the position.
+        Values of the plane.
     method, channel
         Names.
     """
 
     def __init__(self, table: MetricTable, method: str, channel: str) -> None:
         self._table, self._method, self._channel = table, method, channel
-        self._reference = TRUTH if table.has_metric("pearson_truth") else RAW
+        self._reference = TRUTH if table.has_truth else RAW
         self._values = dict.fromkeys(COLUMNS, nan)
-        self._failures: set[str] = set()
+        self._margins: dict[tuple[str, str], float] = {}
+        self._doubt_margins: dict[str, float] = {}
         self._judged: set[str] = set()
-        self._doubts: set[str] = set()
 
-    def entry(self) -> Entry:
-        """Return the columns and the failures."""
+    def scores(self) -> Scores:
+        """Return the columns, and how they keep their limits."""
         self._score_steadiness()
         self._score_fidelity()
         self._score_registration()
         self._score_sharpness()
         self._score_complete_movie()
         self._score_tracks()
-        failures = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._failures)
-        doubts = () if self._method == RAW else tuple(column for column in COLUMNS if column in self._doubts)
-        return Entry(self._method, self._channel, self._values, failures, frozenset(self._judged), doubts)
+        return Scores(self._values, self._margins, self._doubt_margins, frozenset(self._judged))
 
     def _score_steadiness(self) -> None:
         for column in ("flicker", "flicker_fast"):
             changes, raw_changes = (get(column.replace("flicker", "change")) for get in (self._own, self._raw))
             own, raw = _common(changes, raw_changes)
             self._set(column, mean(own) / mean(raw) if any(raw) else nan)
-            self._judge(column, self._values[column] <= FLICKER_LIMIT)
+            self._judge(column, FLICKER_LIMIT - self._values[column])
         self._set("over_smoothing", self._above_reference(self._own("adjacent_pearson")))
         # The phase is another modality: its steadiness is shown for comparison, and is no limit. A network that
         # predicts cells too smooth is no failure of the method.
         inherited = max(0.0, self._above_reference(self._raw("adjacent_pearson")))
         if self._reference == TRUTH:
-            self._judge("over_smoothing", self._values["over_smoothing"] <= inherited + OVER_SMOOTHING_LIMIT)
+            self._judge("over_smoothing", inherited + OVER_SMOOTHING_LIMIT - self._values["over_smoothing"])
         own_gain, raw_gain = _common(self._own("gain_flicker"), self._raw("gain_flicker"))
         self._set("gain_flicker", mean(self._own("gain_flicker").values()))
-        self._judge("gain_flicker", mean(own_gain) <= GAIN_FACTOR * mean(raw_gain) + GAIN_TOLERANCE)
+        self._judge("gain_flicker", GAIN_FACTOR * mean(raw_gain) + GAIN_TOLERANCE - mean(own_gain))
 
     def _above_reference(self, correlations: Values) -> float:
         """Return how far adjacent-frame correlations exceed those of the blurred truth, of the phase without truth."""
@@ -166,51 +198,54 @@ class EntryScorer:
         self._compare("pearson_fast", fast, raw_fast if has_truth else {}, mean)
         events, raw_events = self._own(f"{metric}_events"), self._raw(f"{metric}_events")
         chance = 2 * _standard_error(*_common(events, raw_events))
-        self._compare("pearson_events", events, raw_events if has_truth else {}, mean, EVENTS_TOLERANCE + chance)
+        self._compare(
+            "pearson_events", events, raw_events if has_truth else {}, mean, tolerance=EVENTS_TOLERANCE + chance
+        )
         if not has_truth:
             self._question_events()
         self._compare("ssim", self._own("ssim_truth"), self._raw("ssim_truth"), mean)
         bands = [self._own(f"coherence_{self._reference}_{band}") for band in BANDS]
         required_metric = "coherence_truth" if has_truth else "coherence_neighbour"
         for band, values_of_band in zip(BANDS, bands, strict=True):
-            self._compare("coherence", values_of_band, self._raw(f"{required_metric}_{band}"), mean)
+            self._compare("coherence", values_of_band, self._raw(f"{required_metric}_{band}"), mean, part=band)
         self._set("coherence", mean([mean(band.values()) for band in bands if band]))
 
     def _question_events(self) -> None:
         """Doubt a method that changes the stain at events more than elsewhere: it may average over them."""
         at_events, everywhere = (1 - self._values[column] for column in ("pearson_events", "pearson"))
-        if at_events > everywhere + EVENTS_DOUBT:
-            self._doubts.add("pearson_events")
+        self._doubt_margins["pearson_events"] = everywhere + EVENTS_DOUBT - at_events
 
     def _score_registration(self) -> None:
         rigid, local = self._own("displacement").values(), self._own("displacement_local").values()
         self._set("displacement", float(np.sqrt(np.mean(np.square(list(rigid))))) if rigid else nan)
         self._set("displacement_local", median(local) if local else nan)
-        self._judge("displacement", self._values["displacement"] <= DISPLACEMENT_LIMIT)
+        self._judge("displacement", DISPLACEMENT_LIMIT - self._values["displacement"])
         typical = self._values["displacement_local"]
-        # A network's outlines may jitter, too: without truth, to take that out cannot be told from a displacement.
-        if self._reference == TRUTH or not DISPLACEMENT_LIMIT < typical <= LOCAL_DISPLACEMENT_LIMIT:
-            self._judge("displacement_local", typical <= DISPLACEMENT_LIMIT)
+        if self._reference == TRUTH:
+            self._judge("displacement_local", DISPLACEMENT_LIMIT - typical)
         else:
-            self._doubts.add("displacement_local")
+            # A network's outlines may jitter, too: without truth, to take that out cannot be told from a displacement.
+            self._judge("displacement_local", LOCAL_DISPLACEMENT_LIMIT - typical)
+            self._doubt_margins["displacement_local"] = DISPLACEMENT_LIMIT - typical
 
     def _score_sharpness(self) -> None:
         # Median: two raw frames may share almost no detail where one of them was out of focus.
         kept = [median(values.values()) for band in BANDS if (values := self._own(f"detail_{band}"))]
         self._set("detail", min(kept, default=nan))
-        self._judge("detail", self._values["detail"] >= DETAIL_LIMIT)
+        self._judge("detail", self._values["detail"] - DETAIL_LIMIT)
         # A sharpness below that of raw is no failure if `detail` is known: part of the fine detail of raw is noise and
         # flicker. A sharpness above it means artefacts.
         self._set("sharpness", mean(self._own("sharpness").values()))
         minimum = DETAIL_LIMIT if isnan(self._values["detail"]) else 0.0
-        self._judge("sharpness", minimum <= self._values["sharpness"] <= SHARPNESS_LIMIT)
+        sharpness = self._values["sharpness"]
+        self._judge("sharpness", min(sharpness - minimum, SHARPNESS_LIMIT - sharpness))
 
     def _score_complete_movie(self) -> None:
         for column in ("lag", "drift", "count_jitter", "area_jitter", "intensity_jitter"):
             self._set(column, self._own(column).get(None, nan))
         uncertainty = 2 * self._own("lag_error").get(None, 0.0)
-        self._judge("lag", abs(self._values["lag"]) <= LAG_LIMIT + uncertainty)
-        self._judge("drift", abs(self._values["drift"]) <= DRIFT_LIMIT)
+        self._judge("lag", LAG_LIMIT + uncertainty - abs(self._values["lag"]))
+        self._judge("drift", DRIFT_LIMIT - abs(self._values["drift"]))
 
     def _score_tracks(self) -> None:
         for column in TRACK_COLUMNS:
@@ -218,7 +253,7 @@ class EntryScorer:
         own, raw = (get("identity_switches").get(None, nan) for get in (self._own, self._raw))
         # Two standard deviations of the difference of two Poisson counts, for chance.
         if not isnan(own + raw):
-            self._judge("identity_switches", own - raw <= 2 * sqrt(own + raw))
+            self._judge("identity_switches", 2 * sqrt(own + raw) - (own - raw))
 
     def _own(self, metric: str) -> Values:
         return self._table.get(self._method, self._channel, metric)
@@ -235,19 +270,21 @@ class EntryScorer:
         values: Values,
         required: Values,
         statistic: Statistic,
+        *,
         tolerance: float = FIDELITY_TOLERANCE,
+        part: str = "",
     ) -> None:
         """Set a column to a statistic over all frames, and check it on the frames that both have."""
         self._set(column, statistic(values.values()))
         own, minimum = _common(values, required)
         if own:
-            self._judge(column, statistic(own) >= statistic(minimum) - tolerance)
+            self._judge(column, statistic(own) - (statistic(minimum) - tolerance), part)
 
-    def _judge(self, column: str, passes: bool) -> None:  # noqa: FBT001
-        """Record whether a column keeps its limit; a value that is not known does."""
+    def _judge(self, column: str, margin: float, part: str = "") -> None:
+        """Record by how much a column keeps its limit; a value that is not known does."""
         self._judged.add(column)
-        if not passes and not isnan(self._values[column]):
-            self._failures.add(column)
+        if not isnan(self._values[column]):
+            self._margins[column, part] = margin
 
 
 def mean(values: Collection[float]) -> float:

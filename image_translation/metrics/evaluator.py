@@ -26,7 +26,7 @@ from image_translation.metrics.frame_scores import (
 from image_translation.metrics.intensity_range import IntensityRange
 from image_translation.metrics.lag import LagEstimator, thumbnail
 from image_translation.metrics.reference import IntensityScale, blur, match_intensity, match_resolution
-from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
+from image_translation.metrics.rows import CONTRAST, PHASE, RAW, TRUTH, Row
 from image_translation.metrics.tracks import NucleusScorer
 
 
@@ -58,6 +58,7 @@ class Evaluator:
     - ``displacement``, ``displacement_local``: displacement against the raw frame t in pixels, of the whole image, and
       the median over places; see `registration`;
     - ``gain_flicker``: absolute change of the logarithm of the coarse contrast from frame t to t + 1;
+    - ``contrast``: standard deviation of the raw frame; only of planes of a stack, to tell those without content;
 
     and for each complete movie
 
@@ -86,12 +87,21 @@ class Evaluator:
         Delay in frames of each smoothed movie, 0 or 0.5, by the name of its method.
     truth
         Whether there are true frames, as the movie ``"truth"``.
+    z
+        Index of the plane, for the rows; None if the position has one plane.
     """
 
     def __init__(
-        self, position: str, channels: Sequence[str], delays: Mapping[str, float], *, truth: bool = False
+        self,
+        position: str,
+        channels: Sequence[str],
+        delays: Mapping[str, float],
+        *,
+        truth: bool = False,
+        z: int | None = None,
     ) -> None:
         self._position = position
+        self._z = z
         self._channels = tuple(channels)
         self._has_truth = truth
         self._references = (RAW, TRUTH) if truth else (RAW,)
@@ -160,7 +170,7 @@ class Evaluator:
         for name, drift in self._drifts.items():
             rows += self._rows(name, None, {"drift": drift.drift()})
         for method, channel, metric, value in self._nuclei.scores():
-            rows.append(Row(self._position, method, channel, None, metric, value))
+            rows.append(Row(self._position, method, channel, None, metric, value, self._z))
         return [row for row in rows if np.isfinite(row.value)]
 
     def _limited(self, method: str, frame: Frame) -> Frame:
@@ -218,6 +228,8 @@ class Evaluator:
             rows += self._rows(method, index - 1, score_adjacent(previous, frame))
             rows += self._rows(method, index - 1, self._score_steps(method, (previous, frame), index - 1))
         rows += self._rows(method, index, score_frame(frame, references, self._scale, is_truth=method == TRUTH))
+        if method == RAW and self._z is not None:
+            rows += self._rows(RAW, index, {CONTRAST: frame.image.contrast})
         if method == TRUTH:
             rows += self._score_blurred(index, frame)
             self._nuclei.add(TRUTH, index, frame.image.data, TRUTH)
@@ -270,7 +282,7 @@ class Evaluator:
 
     def _rows(self, method: str, frame: int | None, scores: Scores) -> list[Row]:
         return [
-            Row(self._position, method, channel, frame, metric, float(value))
+            Row(self._position, method, channel, frame, metric, float(value), self._z)
             for metric, values in scores.items()
             for channel, value in zip(self._channels, values, strict=True)
         ]

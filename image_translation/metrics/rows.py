@@ -24,6 +24,9 @@ TRACK_METRICS = ("tracking_tra", "tracking_seg", "complete_tracks", *TRACK_COUNT
 AGREEMENT_WITH_RAW = "_raw"
 """Suffix of the same scores where the tracks of raw had to stand in for true ones."""
 
+CONTRAST = "contrast"
+"""Standard deviation of a raw frame, in the unit of the stain; only for planes of a stack."""
+
 BANDS = ("fine", "medium", "coarse")
 """Octave bands, as suffixes of metrics; see `bands`."""
 
@@ -52,6 +55,8 @@ class Row:
         Name of the metric.
     value
         The value; NaN where the metric is not defined, such as the correlation of a constant image.
+    z
+        Index of the plane, None where the position has one, or where it is not known: before there was such a column.
     """
 
     position: str
@@ -60,13 +65,15 @@ class Row:
     frame: int | None
     metric: str
     value: float
+    z: int | None = None
 
 
-HEADER = tuple(field.name for field in fields(Row))
+HEADER_OF_VOLUMES = tuple(field.name for field in fields(Row))
+HEADER = HEADER_OF_VOLUMES[:-1]  # of tables in which no row has a plane
 
 
 def summarize(rows: Iterable[Row]) -> list[Row]:
-    """Average each metric over the frames, ignoring NaN.
+    """Average each metric over the frames, and over the planes if there are several, ignoring NaN.
 
     Returns
     -------
@@ -85,14 +92,16 @@ def summarize(rows: Iterable[Row]) -> list[Row]:
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as CSV, with the header ``position,method,channel,frame,metric,value``.
+    """Write rows as CSV, with the header ``position,method,channel,frame,metric,value``, and ``z`` if a row has it.
 
     The frame of a value for the complete movie is left empty. Values are written with full precision.
     """
+    rows = list(rows)
+    header = HEADER if all(row.z is None for row in rows) else HEADER_OF_VOLUMES
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(astuple(row) for row in rows)
+        writer.writerow(header)
+        writer.writerows(astuple(row)[: len(header)] for row in rows)
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -106,14 +115,17 @@ def read_csv(path: Path) -> list[Row]:
     require_regular_file(path, MAX_TEXT_BYTES)
     with path.open(newline="", encoding="utf-8") as file:
         header, *records = [tuple(record) for record in csv.reader(file)] or [()]
-    if header != HEADER:
+    if header not in {HEADER, HEADER_OF_VOLUMES}:
         raise DataError(f"{path} is not a table of metrics: its first line must be {','.join(HEADER)}")
     try:
-        return [_parse(record) for record in records]
+        return [_parse(header, record) for record in records]
     except ValueError as error:
         raise DataError(f"{path} has an invalid line: {error}") from error
 
 
-def _parse(record: tuple[str, ...]) -> Row:
-    position, method, channel, frame, metric, value = record
-    return Row(position, method, channel, int(frame) if frame else None, metric, float(value))
+def _parse(header: tuple[str, ...], record: tuple[str, ...]) -> Row:
+    if len(record) != len(header):
+        raise ValueError(f"it has {len(record)} values instead of {len(header)}")
+    position, method, channel, frame, metric, value, *planes = record
+    numbers = [int(number) if number else None for number in (frame, *planes)]
+    return Row(position, method, channel, numbers[0], metric, float(value), *numbers[1:])

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
 
-from image_translation.metrics.criteria import COLUMNS, Entry, EntryScorer, MetricTable, mean
+from image_translation.metrics.criteria import COLUMNS, Entry, MetricTable, mean
+from image_translation.metrics.planes import entry_of_planes, tables_by_plane
 from image_translation.metrics.rows import PHASE, RAW, TRUTH, Row
 
 
@@ -53,17 +54,19 @@ def score_cards(rows: Iterable[Row]) -> list[ScoreCard]:
     Parameters
     ----------
     rows
-        Metrics from `Evaluator`; the planes of a position are averaged.
+        Metrics from `Evaluator`; of a position with several planes, each column is the mean over the planes that have
+        content, see `planes`.
 
     Returns
     -------
     list of ScoreCard
         One for each position that has a raw prediction, in the order of the rows.
     """
-    tables: dict[str, MetricTable] = {}
+    positions: dict[str, list[Row]] = {}
     for row in rows:
-        tables.setdefault(row.position, MetricTable()).add(row)
-    return [_card(position, table) for position, table in tables.items() if RAW in table.methods]
+        positions.setdefault(row.position, []).append(row)
+    tables = {position: tables_by_plane(own) for position, own in positions.items()}
+    return [_card(position, planes) for position, planes in tables.items() if planes]
 
 
 def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
@@ -80,18 +83,20 @@ def write_score_cards(cards: Iterable[ScoreCard], path: Path) -> None:
                     writer.writerow((card.position, rank, entry.method, entry.channel, column, value, *marks))
 
 
-def _card(position: str, table: MetricTable) -> ScoreCard:
-    methods = [RAW, *(method for method in table.methods if method not in {RAW, TRUTH, PHASE})]
-    entries = {(m, channel): EntryScorer(table, m, channel).entry() for m in methods for channel in table.channels}
+def _card(position: str, planes: list[MetricTable]) -> ScoreCard:
+    known = dict.fromkeys(method for table in planes for method in table.methods)
+    methods = [RAW, *(method for method in known if method not in {RAW, TRUTH, PHASE})]
+    channels = list(dict.fromkeys(channel for table in planes for channel in table.channels))
+    entries = {(m, channel): entry_of_planes(planes, m, channel) for m in methods for channel in channels}
     columns = tuple(
         column for column in COLUMNS if any(not isnan(entry.values.get(column, nan)) for entry in entries.values())
     )
 
     def rank(method: str) -> tuple[int, bool, float, bool]:
-        own = [entries[method, channel] for channel in table.channels]
-        known = [entry.values["flicker"] for entry in own if not isnan(entry.values["flicker"])]
+        own = [entries[method, channel] for channel in channels]
+        flicker = [entry.values["flicker"] for entry in own if not isnan(entry.values["flicker"])]
         failures, in_doubt = sum(len(entry.failures) for entry in own), any(entry.doubts for entry in own)
-        return failures, in_doubt, mean(known) if known else 1.0, method != RAW
+        return failures, in_doubt, mean(flicker) if flicker else 1.0, method != RAW
 
     ranking = tuple(sorted(methods, key=rank))
-    return ScoreCard(position, columns, ranking, tuple(entries[m, c] for m in ranking for c in table.channels))
+    return ScoreCard(position, columns, ranking, tuple(entries[m, c] for m in ranking for c in channels))

@@ -16,6 +16,7 @@ Start with `run`, then `stream`, which is the way of a frame in one function.
 - `fingerprints`, `kept_position`: which frames of a movie have changed since they were stained; positions without any
 - `journal`, `progress`, `output_directory`: unfinished work; how far it is; what can be kept of existing results
 - `figures`, `excerpt`, `report`: figures of a run, the frames and regions they show, and their explanation
+- `sections`: the sections through a stack that they show
 - `figure_work`: how much of a movie the figures show, and the work of drawing them
 - `figure_directory`: copy of the figures in a directory of their own
 """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from image_translation.figures.metrics import adjacent_pearson_figure, tradeoff_figure
 from image_translation.figures.movies import combined_figure, difference_figure, kymograph_figure
+from image_translation.figures.orthogonal import orthogonal_figure
 from image_translation.figures.region_of_interest import expand_region
 from image_translation.figures.score_card import score_card_figure
 from image_translation.figures.style import display_window
@@ -28,9 +29,10 @@ from image_translation.staining.excerpt import (
     choose_frames_around,
     choose_run,
 )
-from image_translation.staining.figure_work import FIGURE_WORK, FILM_FRAMES, KYMOGRAPH_FRAMES, POSITIONS
+from image_translation.staining.figure_work import FIGURE_WORK, FILM_FRAMES, KYMOGRAPH_FRAMES, MIN_PLANES, POSITIONS
 from image_translation.staining.plan import Plan
 from image_translation.staining.report import FILM, write_run_report
+from image_translation.staining.sections import choose_pixel, read_sections, relative_z_spacing
 from image_translation.staining.series import Series
 from image_translation.staining.writer import SeriesResult
 
@@ -49,7 +51,10 @@ def write_figures(
     *,
     on_frames: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Draw and save the figures of the first positions, each of its middle plane.
+    """Draw and save the figures of the first positions.
+
+    Of a stack, the score card is that of all planes, the orthogonal view shows sections through all of them, and the
+    other figures and the film show the middle one.
 
     Parameters
     ----------
@@ -73,18 +78,20 @@ def write_figures(
         place.mkdir(parents=True, exist_ok=True)
         _save(adjacent_pearson_figure(result.rows), place / "corrcoef.png")
         on_frames(FIGURE_WORK)
-        card = next(iter(score_cards(result.rows)), ScoreCard(series.position.name, (), (), ()))
+        rows = [row for _, one in stack for row in one.rows]
+        card = next(iter(score_cards(rows)), ScoreCard(series.position.name, (), (), ()))
         _save(tradeoff_figure(card, truth=bool(series.truth)), place / "tradeoff.png")
         on_frames(FIGURE_WORK)
         _save(score_card_figure(card), place / "score_card.png")
         on_frames(FIGURE_WORK)
-        film = _write_images(plan, series, stores, result, place, on_frames=on_frames)
+        members = [one for one, _ in stack]
+        film = _write_images(plan, series, stores, result, place, planes=members, on_frames=on_frames)
         if len(film) < len(series.frames):
             _log.info(
                 "%s shows %d consecutive frames of %d: %d to %d, around those of the other figures",
                 place / FILM, len(film), len(series.frames), film.start, film.stop - 1,
             )  # fmt: skip
-        write_run_report(plan, series, result, card, place, film=film)
+        write_run_report(plan, series, result, card, place, film=film, planes=[one.z for one in members])
 
 
 def _write_images(
@@ -94,9 +101,10 @@ def _write_images(
     result: SeriesResult,
     directory: Path,
     *,
+    planes: Sequence[Series],
     on_frames: Callable[[int], object],
 ) -> range:
-    """Draw the figures that show images; return the numbers of the frames in the film."""
+    """Draw the figures that show images, of one plane of a position; return the numbers of the frames in the film."""
     movies = SideBySide(plan, series, stores)
     excerpt = choose_excerpt(movies, result.invalid, _excess_change(result.rows))
     times = choose_run(movies.frames, KYMOGRAPH_FRAMES, result.invalid)
@@ -132,9 +140,36 @@ def _write_images(
             )  # fmt: skip
             _save(figure, directory / f"{stem}_difference.png")
         on_frames(FIGURE_WORK)
+    if len(planes) >= MIN_PLANES:
+        _write_orthogonal(plan, planes, stores, excerpt, directory, on_frames=on_frames)
     film = choose_frames_around(excerpt.frames, movies.frames, FILM_FRAMES)
     _write_comparison(movies, excerpt, series.position, channels, directory / FILM, frames=film, on_frames=on_frames)
     return film
+
+
+def _write_orthogonal(
+    plan: Plan,
+    planes: Sequence[Series],
+    stores: Mapping[str, Path],
+    excerpt: Excerpt,
+    directory: Path,
+    *,
+    on_frames: Callable[[int], object],
+) -> None:
+    channels, middle, position = plan.spec.output_channels, len(planes) // 2, planes[0].position
+    frame, place = excerpt.frames[len(excerpt.frames) // 2], (middle, *choose_pixel(excerpt, channels))
+    spacing = relative_z_spacing(position) or 1.0
+    sections, voxel = read_sections(
+        plan, planes, stores, frame, place, z_spacing=spacing, on_plane=lambda: on_frames(1)
+    )
+    phase = sections.pop(PHASE, [None])[0]
+    for c, (channel, stem) in enumerate(zip(channels, file_stems(channels), strict=True)):
+        figure = orthogonal_figure(
+            {name: parts[c] for name, parts in sections.items()}, channel, phase,
+            voxel=voxel, plane=f"plane {planes[middle].z}", z_spacing=spacing, pixel_size=position.pixel_size,
+        )  # fmt: skip
+        _save(figure, directory / f"{stem}_orthogonal.png")
+        on_frames(FIGURE_WORK)
 
 
 def _write_comparison(

@@ -1,5 +1,6 @@
 """The report of a run: the facts of the run, and an explanation of each figure for readers who are new to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from image_translation.omezarr.registered import RegisteredPosition
 from image_translation.staining.methods import RECOMMENDED
 from image_translation.staining.phase_statistics import describe_normalization
 from image_translation.staining.plan import Plan
+from image_translation.staining.sections import relative_z_spacing
 from image_translation.staining.series import Series
 from image_translation.staining.writer import SeriesResult
 
@@ -51,6 +53,17 @@ EXCERPT = (
     " The film shows frames {} to {}, around those of the figures below; none is left out between them, because cells "
     "that move in steps cannot be told from flicker. All frames are in the stores."
 )
+PLANES = " The values are means over {} planes; blank planes, and planes of background, do not count."
+SHOWN_PLANE = " The film shows plane {}, the middle one of the planes {} to {}; so do the figures of frames below."
+ORTHOGONAL = _Text(
+    "{}: sections through the stack",
+    "One frame, cut through a cell: in the plane of the film (XY), and across all planes beside it (YZ) and below it "
+    "(XZ), along the blue lines. The first plane is at the left and at the top. A cell should be as continuous across "
+    "planes as in the truth or in raw; a stripe along a plane is a plane that was stained otherwise than its "
+    "neighbours. {}",
+)
+Z_SPACING = "All sections have the same scale; planes are {:.4g} µm apart."
+NO_Z_SPACING = "The distance of the planes is not known: each is drawn one pixel thick."
 PEARSON = _Text(
     "Correlation of each frame with the next",
     "The dashed or dotted line is that of the true stain or of the phase: cells move, so no true movie reaches 1. A "
@@ -84,7 +97,14 @@ KYMOGRAPH = _Text(
 
 
 def write_run_report(
-    plan: Plan, series: Series, result: SeriesResult, card: ScoreCard, directory: Path, *, film: range
+    plan: Plan,
+    series: Series,
+    result: SeriesResult,
+    card: ScoreCard,
+    directory: Path,
+    *,
+    film: range,
+    planes: Sequence[int] = (),
 ) -> None:
     """Write the report of the figures in a directory.
 
@@ -95,26 +115,41 @@ def write_run_report(
     series, result
         The series that the figures show, and its result.
     card
-        Its score card; it may be empty.
+        Score card of the position; it may be empty.
     directory
         Directory of the figures, and of the report.
     film
         Numbers of the frames in the film.
+    planes
+        Numbers of the planes of the position that were stained.
     """
     channels = plan.spec.output_channels
-    sections = [Section(*SCORE_CARD, directory / "score_card.png"), Section(*TRADEOFF, directory / "tradeoff.png")]
+    is_stack = len(planes) > 1
+    text = SCORE_CARD.text + (PLANES.format(len(planes)) if is_stack else "")
+    sections = [Section(SCORE_CARD.heading, text, directory / "score_card.png")]
+    sections.append(Section(*TRADEOFF, directory / "tradeoff.png"))
     excerpt = EXCERPT.format(film.start, film.stop - 1) if len(film) < len(series.frames) else ""
+    if is_stack:
+        excerpt += SHOWN_PLANE.format(series.z, planes[0], planes[-1])
     sections.append(Section(COMPARISON.heading, COMPARISON.text + excerpt, directory / FILM))
     named = list(zip(channels, file_stems(channels), strict=True))
     below = WITH_TRUTH if series.truth else WITHOUT_TRUTH
-    for (heading, text), kind in ((COMBINED, "combined"), (DIFFERENCE, "difference"), (KYMOGRAPH, "kymograph")):
+    spacing = (
+        Z_SPACING.format(series.position.levels[0].scale[2]) if relative_z_spacing(series.position) else NO_Z_SPACING
+    )
+    kinds = {"combined": (COMBINED, ""), "orthogonal": (ORTHOGONAL, spacing)}
+    kinds |= {"difference": (DIFFERENCE, below), "kymograph": (KYMOGRAPH, "")}
+    for kind, ((heading, text), sentence) in kinds.items():
         for channel, stem in named:
             # By replacement, because names may hold braces.
-            file = directory / f"{stem}_{kind}.png"
-            sections.append(Section(heading.replace("{}", channel), text.replace("{}", below), file))
+            file = directory / f"{stem}_{kind}.png"  # left out of the report if it was not drawn
+            sections.append(Section(heading.replace("{}", channel), text.replace("{}", sentence), file))
     sections.append(Section(*PEARSON, directory / "corrcoef.png"))
     title = f"Virtual staining of {plan.store.path.name}"
-    write_html_report(directory / REPORT, title, [LEAD, *_verdict(card)], _facts(plan, series, result), sections)
+    facts = _facts(plan, series, result)
+    if is_stack:
+        facts["planes"] = f"{planes[0]} to {planes[-1]}"
+    write_html_report(directory / REPORT, title, [LEAD, *_verdict(card)], facts, sections)
 
 
 def _verdict(card: ScoreCard) -> list[str]:

@@ -115,14 +115,15 @@ class SeriesWriter:
         self._filters = plan.options.filters()
         delays = {method: temporal_filter.delay for method, temporal_filter in self._filters.items()}
         self._channels = plan.spec.output_channels
-        self._evaluator = Evaluator(series.position.name, self._channels, delays, truth=bool(series.truth))
+        name = series.position.name
+        z = series.z if len(plan.images(RAW)[name].planes) > 1 else None
+        self._evaluator = Evaluator(name, self._channels, delays, truth=bool(series.truth), z=z)
         self._rows: list[Row] = []
         self._windows = DisplayWindows(len(series.frames))
         self._invalid: list[int] = []
         self._blank: list[int] = []
         self._incomplete: list[int] = []
         self._pixels: list[str] = []
-        name = series.position.name
         self._stacks = {
             method: PlaneStack(
                 image_path(store, name), plan.images(method)[name], series.plane, write=method in workspace.unfinished

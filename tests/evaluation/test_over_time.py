@@ -13,6 +13,7 @@ from support.stores import write_image, write_plate
 
 from image_translation.cli.commands import main
 from image_translation.metrics.rows import read_csv
+from image_translation.metrics.score_card import score_cards
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,35 @@ def add_provenance(path: Path, request: dict[str, Any], *, translation: list[flo
             {"type": "translation", "translation": translation}
         )
         group.attrs["multiscales"] = multiscales
+
+
+def test_planes_are_told_apart_and_averaged_in_the_card(tmp_path: Path, cells: CellMovie) -> None:
+    movies = {"raw": (cells.raw, cells.raw), "steady": (cells.steady, cells.raw), "phase": (cells.phase, cells.phase)}
+    for name, planes in movies.items():
+        data = np.ascontiguousarray(np.stack([p if p.ndim == 4 else p[:, np.newaxis] for p in planes], axis=2))
+        channels = ("Phase3D",) if name == "phase" else CHANNELS
+        write_image(tmp_path / f"{name}.ome.zarr", data, channels=channels)
+    out, phase = tmp_path / "scores", tmp_path / "phase.ome.zarr"
+    given = [tmp_path / "steady.ome.zarr", "--raw", tmp_path / "raw.ome.zarr", "--phase", phase, "--by-number"]
+    assert evaluate(*given, "-o", out) == 0
+    rows = read_csv(out / "metrics.csv")
+    assert {row.z for row in rows} == {0, 1}
+    flicker = {}
+    for z in (0, 1):
+        (card,) = score_cards([row for row in rows if row.z == z])
+        flicker[z] = next(e.values["flicker"] for e in card.entries if (e.method, e.channel) == ("steady", "Nuclei"))
+    assert flicker[0] < 0.5
+    assert flicker[1] == 1
+    with (out / "score_card.csv").open() as file:
+        (value,) = (
+            float(line["value"])
+            for line in csv.DictReader(file)
+            if (line["method"], line["channel"], line["column"]) == ("steady", "Nuclei", "flicker")
+        )
+    assert value == pytest.approx((flicker[0] + 1) / 2)
+    add_provenance(tmp_path / "raw.ome.zarr", {"input": {"movie": "gone", "z": [7, 8]}})
+    assert evaluate(*given[:3], "-o", tmp_path / "named") == 0
+    assert {row.z for row in read_csv(tmp_path / "named" / "metrics.csv")} == {7, 8}
 
 
 def test_directory_is_scored_against_truth(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from image_translation.metrics.criteria import Entry, EntryScorer, MetricTable
+from image_translation.metrics.criteria import Entry, MetricTable
+from image_translation.metrics.planes import entry_of_planes
 from image_translation.metrics.rows import Row
 
 
@@ -13,7 +14,7 @@ def entry_of(rows: Iterable[Row], method: str) -> Entry:
     table = MetricTable()
     for row in rows:
         table.add(row)
-    return EntryScorer(table, method, "N").entry()
+    return entry_of_planes([table], method, "N")
 
 
 @pytest.mark.parametrize("column", ["fast", "events"])

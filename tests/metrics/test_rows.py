@@ -35,6 +35,17 @@ def test_csv_keeps_full_precision(tmp_path):
     assert [repr(row) for row in again] == [repr(row) for row in ROWS]
 
 
+def test_csv_tells_planes_apart_where_there_are_several(tmp_path):
+    path = tmp_path / "metrics.csv"
+    rows = [Row("A", "raw", "N", 0, "ssim", 0.5, 0), Row("A", "raw", "N", None, "lag", 0.0, 12), ROWS[3]]
+    write_csv(iter(rows), path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "position,method,channel,frame,metric,value,z"
+    assert lines[1:3] == ["A,raw,N,0,ssim,0.5,0", "A,raw,N,,lag,0.0,12"]
+    assert read_csv(path) == rows
+    assert [row.value for row in summarize([*rows[:1], Row("A", "raw", "N", 0, "ssim", 1.0, 1)])] == [0.75]
+
+
 @pytest.mark.parametrize("text", ["", "position,method\n"])
 def test_file_that_is_not_a_table_of_metrics_is_rejected(tmp_path, text):
     path = tmp_path / "metrics.csv"
@@ -43,7 +54,9 @@ def test_file_that_is_not_a_table_of_metrics_is_rejected(tmp_path, text):
         read_csv(path)
 
 
-@pytest.mark.parametrize("line", ["0,raw,Nuclei,0,lag", "0,raw,Nuclei,0,lag,high", "0,raw,Nuclei,x,lag,1"])
+@pytest.mark.parametrize(
+    "line", ["0,raw,Nuclei,0,lag", "0,raw,Nuclei,0,lag,high", "0,raw,Nuclei,x,lag,1", "0,raw,Nuclei,0,lag,1,3"]
+)
 def test_invalid_line_is_rejected(tmp_path, line):
     path = tmp_path / "metrics.csv"
     path.write_text(f"position,method,channel,frame,metric,value\n{line}\n", encoding="utf-8")

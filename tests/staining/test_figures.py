@@ -10,6 +10,7 @@ from matplotlib.image import imread
 from support.finished_run import FinishedRun
 
 from image_translation.metrics.rows import Row
+from image_translation.metrics.score_card import ScoreCard
 from image_translation.normalize import Statistics
 from image_translation.staining import figures
 from image_translation.staining.figure_work import figure_work
@@ -183,3 +184,53 @@ def test_each_position_is_drawn_by_the_rows_of_its_middle_plane(
         "A-1-0-2/corrcoef.png",
         "A-1-0/corrcoef.png",
     ]
+
+
+def test_a_stack_has_orthogonal_views_a_card_of_all_planes_and_a_film_of_the_middle_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Any]] = []
+    draw_view = figures.orthogonal_figure
+
+    def look(sections: Any, channel: str, phase: Any, **options: Any) -> Any:
+        drawn.append({"names": list(sections), "channel": channel, "phase": phase is not None, **options})
+        return draw_view(sections, channel, phase, **options)
+
+    monkeypatch.setattr(figures, "orthogonal_figure", look)
+    cards: list[ScoreCard] = []
+    draw_card = figures.score_card_figure
+    monkeypatch.setattr(figures, "score_card_figure", lambda card: cards.append(card) or draw_card(card))
+    run = FinishedRun(tmp_path, frames=4, planes=5, z_spacing=2.0)
+    for z, result in enumerate(run.results):
+        for method, change in (("raw", 1.0), ("motion", 0.1 * (1 + z))):
+            result.rows.extend(Row("fov", method, "Nuclei", t, "change", change, z) for t in range(3))
+    done: list[int] = []
+    write_figures(run.plan, run.stores, run.results, tmp_path / "figures", on_frames=done.append)
+    assert sum(done) == figure_work(run.plan)
+    assert [(one["channel"], one["plane"], one["z_spacing"], one["phase"]) for one in drawn] == [
+        ("Nuclei", "plane 2", 4.0, True), ("Membrane", "plane 2", 4.0, True)
+    ]  # fmt: skip
+    assert drawn[0]["names"] == ["truth", "raw", "window", "motion"]
+    assert drawn[0]["voxel"][0] == 2
+    (entry,) = (entry for entry in cards[0].entries if (entry.method, entry.channel) == ("motion", "Nuclei"))
+    assert entry.values["flicker"] == pytest.approx(0.3)
+    assert (tmp_path / "figures" / "Nuclei_orthogonal.png").exists()
+    page = (tmp_path / "figures" / "report.html").read_text()
+    for words in (
+        "Nuclei: sections through the stack", "planes are 2 µm apart", "The values are means over 5 planes",
+        "The film shows plane 2, the middle one of the planes 0 to 4", "<dd>0 to 4</dd>",
+    ):  # fmt: skip
+        assert words in page
+
+
+@pytest.mark.parametrize(("planes", "spoken_of"), [(1, False), (2, True)])
+def test_fewer_than_three_planes_have_no_orthogonal_view(tmp_path: Path, planes: int, *, spoken_of: bool) -> None:
+    run = FinishedRun(tmp_path, frames=2, planes=planes, methods=("raw", "motion"))
+    done: list[int] = []
+    write_figures(run.plan, run.stores, run.results, tmp_path / "figures", on_frames=done.append)
+    assert sum(done) == figure_work(run.plan)
+    assert not list((tmp_path / "figures").glob("*_orthogonal.png"))
+    page = (tmp_path / "figures" / "report.html").read_text()
+    assert "sections through the stack" not in page
+    assert ("The film shows plane 1, the middle one of the planes 0 to 1" in page) is spoken_of
+    assert ("The values are means over" in page) is spoken_of

@@ -8,6 +8,7 @@ import pytest
 from support.runs import SHARD, Killed, killed_at_batch, pixels, require_recorded_frames, snapshot
 from support.stores import file_metric, phase, write_image
 
+from image_translation.metrics.rows import read_csv
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.store import open_store
 from image_translation.staining import plane_groups, task
@@ -63,6 +64,7 @@ def test_grouped_planes_give_the_same_pixels_as_single_planes(
     assert sizes[7:] == [1, 1, 1, 1]
     metrics = [(tmp_path / name / "metrics.csv").read_text() for name in ("plain", "together")]
     assert metrics[0] == metrics[1]
+    assert {row.z for row in read_csv(tmp_path / "plain" / "metrics.csv")} == {0, 1, 2, 3}
     # In batches of several, other images share a batch, and sums may be taken in another order.
     monkeypatch.setattr(plane_groups, "LARGEST_GROUP", 2**31)
     assert run(movie, "--z", "all", "--batch-size", "3", "--methods", "raw", output=tmp_path / "batches") == 0

@@ -35,27 +35,36 @@ class FinishedRun:
         start: int = 0,
         methods: Sequence[str] = METHODS,
         metrics: bool = True,
+        planes: int = 1,
+        z_spacing: float = 1.0,
     ) -> None:
         rng = np.random.default_rng(0)
-        self.movie = gaussian_filter(rng.normal(size=(start + frames, 1 + len(channels), 1, *size)), (0, 0, 0, 1, 1))
+        self.movie = gaussian_filter(
+            rng.normal(size=(start + frames, 1 + len(channels), planes, *size)), (0, 0, 0, 1, 1)
+        )
         self.movie = self.movie.astype(np.float32)
         self.movie[[start + t for t in invalid], 0] = 0
         names = ("Phase3D", *channels)
         path = write_image(
-            directory / "movie.zarr", self.movie, channels=names, scale=(300, 1, 1, 0.5, 0.5), units=UNITS
+            directory / "movie.zarr", self.movie, channels=names, scale=(300, 1, z_spacing, 0.5, 0.5), units=UNITS
         )
         store = open_store(path)
         position = store.position(store.names[0])
         self._position, self._channels = position, tuple(channels)
         self.numbers = range(start, start + frames)
         indices = tuple(range(1, 1 + len(channels))) if truth else ()
-        self.series: Any = SimpleNamespace(
-            position=position, channel=0, truth=indices, z=0, plane=0, frames=self.numbers, name="fov z0"
+        self._planes = tuple(range(planes))
+        stack: Any = tuple(
+            SimpleNamespace(
+                position=position, channel=0, truth=indices, z=z, plane=z, frames=self.numbers, name=f"fov z{z}"
+            )
+            for z in self._planes
         )
+        self.series = stack[0]
         self.plan: Any = SimpleNamespace(
             store=store,
-            series=(self.series,),
-            groups={"fov": (self.series,)},
+            series=stack,
+            groups={"fov": stack},
             spec=SimpleNamespace(output_channels=tuple(channels), path=Path("net.ckpt"), description="a network"),
             normalization="median_iqr",
             statistics_over="fov",
@@ -67,33 +76,40 @@ class FinishedRun:
             ),
         )
         self.stores = {}
-        self.stains = {}
+        self.stains, self.volumes = {}, {}
         for method in methods:
             image = self._images(method)["fov"]
             self.stores[method] = directory / f"{method}.ome.zarr"
             create_store(self.stores[method], store, [image])
-            stack = PlaneStack(image_path(self.stores[method], "fov"), image, 0, write=True)
-            self.stains[method] = rng.normal(size=(image.length, len(channels), *size)).astype(np.float32)
-            self.stains[method][[t for t in invalid if t < image.length]] = np.nan
-            for number, frame in enumerate(self.stains[method]):
-                stack.write(number, frame)
-            stack.wait()
-        rows = self._rows(methods, metrics=metrics, truth=truth)
-        missing = [start + t for t in invalid]
-        self.results = [SeriesResult("fov z0", "fov", rows, missing, Statistics(0.0, 1.0, "none"), [])]
+            stains = rng.normal(size=(planes, image.length, len(channels), *size)).astype(np.float32)
+            stains[:, [t for t in invalid if t < image.length]] = np.nan
+            self.stains[method], self.volumes[method] = stains[0], stains
+            for z in self._planes:
+                written = PlaneStack(image_path(self.stores[method], "fov"), image, z, write=True)
+                for number, frame in enumerate(stains[z]):
+                    written.write(number, frame)
+                written.wait()
+        missing, known = [start + t for t in invalid], Statistics(0.0, 1.0, "none")
+        self.results = [
+            SeriesResult(one.name, "fov", self._rows(methods, one.z, metrics=metrics, truth=truth), missing, known, [])
+            for one in stack
+        ]
 
     def _images(self, method: str) -> dict[str, ImageSpec]:
         delayed = method == "window"
         length = len(self.numbers) - delayed
         return {
-            "fov": ImageSpec(self._position, self._channels, self.numbers, length, (0,), delay=0.5 if delayed else 0.0)
+            "fov": ImageSpec(
+                self._position, self._channels, self.numbers, length, self._planes, delay=0.5 if delayed else 0.0
+            )
         }
 
-    def _rows(self, methods: Sequence[str], *, metrics: bool, truth: bool) -> list[Row]:
+    def _rows(self, methods: Sequence[str], z: int, *, metrics: bool, truth: bool) -> list[Row]:
+        plane = z if len(self._planes) > 1 else None
         names = ["adjacent_pearson", "flicker", "sharpness", "pearson_raw", *(["pearson_truth"] if truth else [])]
         movies = [*methods, "truth"] if truth else methods
         return [
-            Row("fov", method, channel, t, metric, 0.9 - 0.1 * number)
+            Row("fov", method, channel, t, metric, 0.9 - 0.1 * number, plane)
             for number, method in enumerate(movies)
             for channel in self._channels
             for metric in names
