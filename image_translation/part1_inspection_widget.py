@@ -177,6 +177,12 @@ def _(checkpoint, fetch_checkpoint, presets, session):
 
 
 @app.cell(hide_code=True)
+def _(network, position):
+    _note = network.pixel_size_note(position)
+    page.warning(_note) if _note else None
+
+
+@app.cell(hide_code=True)
 def _(network, position, presets):
     _channels = presets.initial_channels(network.spec, position)
     channels = page.channel_controls(network, position, _channels)

@@ -69,6 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "scanned in the other direction than what it was trained on",
     )  # fmt: skip
     group.add_argument(
+        "--resample", action="store_true",
+        help="bring the phase to the size of pixels that the network was trained with, and the stain back",
+    )  # fmt: skip
+    group.add_argument(
         "--frames",
         type=parse_frames,
         default=(None, None),

@@ -111,6 +111,9 @@ def make_plan(options: InspectOptions) -> InspectionPlan:
     _require_valid_frame(plan)
     if options.stage and options.stage not in inspector.stages:
         raise UsageError(f"--stage {options.stage}: no such stage; choose one of {', '.join(inspector.stages)}")
+    note = inspector.pixel_size_note(position)
+    if note:
+        _log.warning("%s", note)
     return plan
 
 

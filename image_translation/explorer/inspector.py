@@ -15,6 +15,7 @@ from image_translation.frame import Crop
 from image_translation.network import loading
 from image_translation.network.devices import resolve_device
 from image_translation.network.features import FeatureExtractor, Placement
+from image_translation.network.pixel_size import describe_mismatch
 from image_translation.normalize import Statistics
 from image_translation.omezarr.frame_statistics import timepoint_statistics
 from image_translation.omezarr.selection import select_inputs
@@ -132,6 +133,11 @@ class Inspector:
     def device(self) -> str:
         """Device that the network runs on, as PyTorch names it."""
         return str(self._device)
+
+    def pixel_size_note(self, position: Position) -> str | None:
+        """Return a line if the pixels of an image are not those that the network was trained with; else None."""
+        stacks = self.spec.architecture.in_stack_depth > 1
+        return describe_mismatch({position.name: position.voxel_size}, self.spec.pixel_size, stacks=stacks)
 
     @cached_property
     def stages(self) -> dict[str, int]:

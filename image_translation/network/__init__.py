@@ -12,6 +12,7 @@ Start with `loading`, then `predictor`.
 - `metadata`: what checkpoint, sidecar and registry state
 - `loading`: checkpoint to description and network
 - `fcmae`: VisCy's `FullyConvolutionalMAE` in plain PyTorch
+- `pixel_size`, `resampling`: compare the pixels of movie and network; bring images to those of the network, and back
 - `predictor`, `sliding_window`: predictions of images; of stacks, by a window that is slid along z
 - `features`: predictions with the output of every stage
 - `devices`, `compilation`: device, precision, memory and threads; networks compiled by ``torch.compile``

@@ -61,7 +61,8 @@ class ModelSpec:
     description
         One line of text; may be empty.
     pixel_size
-        Size of the pixels that the network was trained with, (Z, Y, X) in micrometres; None if unknown.
+        Size of the pixels that the network was trained with, (Z, Y, X) in micrometres; None if unknown. The size in z
+        alone is None if only the others are known.
     supplied
         Names and values of the hyper-parameters that neither the weights nor the file tell; they come from the caller,
         the sidecar or the registry, and decide the prediction as the weights do.
@@ -80,7 +81,7 @@ class ModelSpec:
     normalization: Method | None
     normalization_source: str | None
     description: str
-    pixel_size: tuple[float, float, float] | None = None
+    pixel_size: tuple[float | None, float, float] | None = None
     supplied: tuple[tuple[str, bool | int | str], ...] = ()
     notes: tuple[str, ...] = ()
     statistics_over: Over | None = None

@@ -142,20 +142,31 @@ def statistics_over(path: Path, metadata: Metadata) -> Over | None:
     return cast("Over | None", value)
 
 
-def pixel_size(path: Path, metadata: Metadata) -> tuple[float, float, float] | None:
-    """Return the size of the pixels that the network was trained with, (Z, Y, X) in micrometres; None if unknown."""
+def pixel_size(path: Path, metadata: Metadata) -> tuple[float | None, float, float] | None:
+    """Return the size of the pixels that the network was trained with, (Z, Y, X) in micrometres; None if unknown.
+
+    Trainings of this package state ``pixel_size_um``, the size in y and x alone: the size in z is None then. Where
+    ``pixel_size`` is stated, too, in the file or outside, it is used.
+    """
     value = metadata.get("pixel_size", (None, None))[0]
     if value is None:
-        return None
-    numbers = value if isinstance(value, list | tuple) else []
-    sizes = [float(one) for one in numbers if isinstance(one, int | float) and not isinstance(one, bool)]
-    if len(numbers) != 3 or len(sizes) != 3 or not all(math.isfinite(one) and one > 0 for one in sizes):
+        side = metadata.get("pixel_size_um", (None, None))[0]
+        if side is not None and not _is_size(side):
+            msg = f"{path}: the metadata give {side!r:.100} as pixel_size_um; it must be a positive number"
+            raise DataError(msg)
+        return None if side is None else (None, float(side), float(side))
+    sizes = list(value) if isinstance(value, list | tuple) else []
+    if len(sizes) != 3 or not all(_is_size(one) for one in sizes[1:]) or not (sizes[0] is None or _is_size(sizes[0])):
         msg = (
             f"{path}: the metadata give {value!r:.100} as pixel_size; it must be three positive numbers, "
-            "the size in z, y and x in micrometres"
+            "the size in z, y and x in micrometres; null for z if it is unknown"
         )
         raise DataError(msg)
-    return sizes[0], sizes[1], sizes[2]
+    return None if sizes[0] is None else float(sizes[0]), float(sizes[1]), float(sizes[2])
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def channel_names(path: Path, metadata: Metadata, key: str, count: int) -> tuple[str, ...] | None:

@@ -90,8 +90,18 @@ class Position:
     @property
     def pixel_size(self) -> float | None:
         """Width of a pixel in micrometres; None if unknown, for which many writers store a scale of exactly 1."""
-        size = self.levels[0].scale[-1]
-        return size if self.units.get("x") == "micrometer" and 0 < size < math.inf and size != 1 else None
+        return self.voxel_size[2]
+
+    @property
+    def voxel_size(self) -> tuple[float | None, float | None, float | None]:
+        """Distance of planes, and height and width of a pixel, in micrometres; None where unknown, as `pixel_size`."""
+        scale = dict(zip(AXES, self.levels[0].scale, strict=True))
+
+        def known(axis: str) -> float | None:
+            size = scale[axis]
+            return size if self.units.get(axis) == "micrometer" and 0 < size < math.inf and size != 1 else None
+
+        return known("z"), known("y"), known("x")
 
     @property
     def chunks(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ Options become a plan, a plan becomes tasks, one for each position. A run may be
 Start with `run`, then `stream`, which is the way of a frame in one function.
 
 - `options`, `methods`: options of a run; the smoothing methods by name
-- `series`: one plane of one position over time
+- `series`: one plane of one position over time; `network_grid`: in which pixels the network sees it
 - `plan`, `dry_run`, `request`: what will be done; its description; its stored form, which decides whether results match
 - `run`, `task`, `cluster`: all positions; one position; positions on a Dask cluster
 - `phase_statistics`: what the phase of a position is normalised by, now and in an earlier run

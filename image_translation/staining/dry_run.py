@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.output import ImageSpec
+from image_translation.staining.network_grid import describe_grid
 from image_translation.staining.phase_statistics import describe_normalization
 from image_translation.staining.plan import Plan
 from image_translation.staining.plane_groups import plane_bytes, plane_groups
@@ -45,6 +46,8 @@ def describe(plan: Plan) -> str:
         ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),
         ("planes", f"{_ranges(plan.request['input']['z'])} of {depth}"),
     ]
+    if options.resample:
+        lines.append(("resampling", describe_grid(first.position, spec, plan.grid(first.position))))
     if plan.window:
         windows = len(_sources(plan)) - plan.window.in_depth + 1
         stacks = f"{windows} stacks of {plan.window.in_depth} planes a frame, {plan.window.out_depth} predicted of each"
@@ -67,7 +70,9 @@ def describe(plan: Plan) -> str:
 
 def _memory(plan: Plan) -> int:
     architecture = plan.spec.architecture
-    height, width = plan.series[0].position.shape[3:]
+    grid = plan.grid(plan.series[0].position)
+    # What the network sees, and what is made of its prediction, the larger of the two.
+    pixels = max(math.prod(grid.shape[1:]), math.prod(grid.network_shape[1:]))
     batch = plan.options.batch_size or 1
     # The widest activations have four times the channels of the finest stages; about three of them coexist.
     activations = 12 * architecture.finest_channels * batch / architecture.stem_stride**2
@@ -75,20 +80,22 @@ def _memory(plan: Plan) -> int:
     together = max(len(numbers) for numbers in plane_groups(plan))
     planes = together * plane_bytes(plan, image)
     if plan.window is None:
-        return int((activations + 4 * batch * channels) * height * width * BYTES_PER_VALUE) + planes
+        return int((activations + 4 * batch * channels) * pixels * BYTES_PER_VALUE) + planes
     # Volumes are predicted first, and their planes smoothed afterwards. The stem and the head see all planes, three of
     # which coexist before and after them, and planes wait to be summed up and written.
     inputs = 2 * plan.window.in_depth * batch + batch
     waiting = batch + 2 * AHEAD + (image.frames_per_shard - 1) * len(image.planes)
     outputs = plan.window.out_depth * (3 * batch + 1) + waiting
     images = activations + inputs * architecture.in_channels + outputs * channels
-    return max(int(images * height * width * BYTES_PER_VALUE), planes)
+    return max(int(images * pixels * BYTES_PER_VALUE), planes)
 
 
 def _sources(plan: Plan) -> list[int]:
     """Return the planes that are read to predict a frame."""
-    (group, *_), depth = plan.groups.values(), plan.series[0].position.shape[2]
-    return plan.window.sources([series.z for series in group], depth) if plan.window else []
+    group, *_ = plan.groups.values()
+    grid = plan.grid(group[0].position)
+    needed = grid.needed([series.z for series in group])
+    return plan.window.sources(needed, grid.network_shape[0]) if plan.window else []
 
 
 def _ranges(planes: Sequence[int]) -> str:

@@ -58,6 +58,8 @@ class SmoothOptions(Inference):
         Extend stacks by reflection in z, so that all of their planes can be predicted.
     z_reversed
         Show the planes to a network that takes stacks from the last to the first.
+    resample
+        Bring the phase to the pixels that the network was trained with, and the prediction back.
     frames
         First frame, and the one after the last; None stands for the start or the end of the movie.
     methods
@@ -108,6 +110,7 @@ class SmoothOptions(Inference):
     z: str | None = None
     z_pad: bool = False
     z_reversed: bool = False
+    resample: bool = False
     frames: tuple[int | None, int | None] = (None, None)
     methods: tuple[str, ...] = DEFAULT_METHODS
     leave_out: bool = False

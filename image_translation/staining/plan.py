@@ -14,13 +14,16 @@ from image_translation.errors import DataError, UsageError
 from image_translation.metrics.rows import RAW
 from image_translation.network.devices import resolve_device, resolve_precision
 from image_translation.network.loading import ModelSpec, read_spec
+from image_translation.network.pixel_size import describe_mismatch
+from image_translation.network.resampling import Resampling
 from image_translation.network.sliding_window import StackWindow
 from image_translation.omezarr.output import ImageSpec
 from image_translation.omezarr.selection import MIDDLE, select_channel, select_planes
-from image_translation.omezarr.store import Store, open_store
+from image_translation.omezarr.store import Position, Store, open_store
 from image_translation.progress_bar import ProgressBar
+from image_translation.staining.network_grid import network_grid, stack_window
 from image_translation.staining.options import SmoothOptions
-from image_translation.staining.series import Series, file_fingerprint, select_series, stack_window
+from image_translation.staining.series import Series, file_fingerprint, select_series
 from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
 _T = TypeVar("_T")
@@ -89,6 +92,10 @@ class Plan:
         """How the network is slid along z; None if it takes single planes."""
         return stack_window(self.spec, self.options)
 
+    def grid(self, position: Position) -> Resampling:
+        """Return how an image is brought to the pixels of the network, and its prediction back."""
+        return network_grid(position, self.spec, self.options)
+
     @cached_property
     def request(self) -> dict[str, Any]:
         """Everything that decides the pixels of the results, as JSON values."""
@@ -105,6 +112,7 @@ class Plan:
                         "shape": list(series.position.shape),
                         "frames": [series.frames.start, series.frames.stop],
                         "pixels": self.digests[series.position.name],
+                        **({"pixel_size": list(series.position.voxel_size)} if self.options.resample else {}),
                     }
                     for series in self.series
                 },
@@ -120,6 +128,7 @@ class Plan:
                 **({"output_channels": list(self.options.output_channels)} if self.options.output_channels else {}),
                 **({"z_pad": True} if self.window and self.options.z_pad else {}),
                 **({"z_reversed": True} if self.window and self.options.z_reversed else {}),
+                **({"resample": list(self.spec.pixel_size or ())} if self.options.resample else {}),
                 **({"statistics": self.options.statistics} if self.options.statistics != "auto" else {}),
                 **({"statistics_over": self.statistics_over} if self.statistics_over != normalize.DEFAULT_OVER else {}),
                 **({"statistics_window": window} if (window := self.options.statistics_window) > 1 else {}),
@@ -206,6 +215,8 @@ def make_plan(options: SmoothOptions) -> Plan:
         series = tuple(select_series(positions[name], spec, options))
         return series, _digest(series), tuple(file_fingerprint(series, t) for t in series[0].frames)
 
+    if not options.resample:
+        _warn_of_pixel_size(positions, spec)
     inspected, unreadable = _map_positions(inspect, positions, unreadable, "looking at the frames")
     series = tuple(one for found, *_ in inspected.values() for one in found)
     if all(one.blank for one in series):
@@ -219,6 +230,13 @@ def make_plan(options: SmoothOptions) -> Plan:
     digests = {name: digest for name, (_, digest, _) in inspected.items()}
     files = {name: found for name, (_, _, found) in inspected.items()}
     return Plan(options, store, series, spec, weights, normalization, digests, files, unreadable, over)
+
+
+def _warn_of_pixel_size(positions: Mapping[str, Position], spec: ModelSpec) -> None:
+    sizes = {name: position.voxel_size for name, position in positions.items()}
+    text = describe_mismatch(sizes, spec.pixel_size, stacks=spec.architecture.in_stack_depth > 1)
+    if text:
+        _log.warning("%s", text)
 
 
 def _map_positions(

@@ -52,8 +52,9 @@ def same_but_for_frames(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _has_grown(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     (old_length, *old_shape), (length, *shape) = before["shape"], after["shape"]
     same = before["frames"] == after["frames"]
+    same_size = before.get("pixel_size") == after.get("pixel_size")
     whole = before["frames"] == [0, old_length] and after["frames"] == [0, length] and old_length <= length
-    return old_shape == shape and (same or whole)
+    return old_shape == shape and same_size and (same or whole)
 
 
 def _without_positions(request: Mapping[str, Any]) -> dict[str, Any]:

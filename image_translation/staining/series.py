@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from image_translation import normalize
 from image_translation.errors import UsageError
 from image_translation.network.loading import ModelSpec
+from image_translation.network.resampling import Resampling
 from image_translation.network.sliding_window import StackWindow
 from image_translation.omezarr.chunk_files import fingerprint
 from image_translation.omezarr.selection import ALL, MIDDLE, select_frames, select_inputs, select_planes
 from image_translation.omezarr.store import Position
+from image_translation.staining.network_grid import network_grid, planes_seen, stack_window
 from image_translation.staining.options import SmoothOptions
 
 
@@ -89,29 +91,21 @@ def select_series(position: Position, spec: ModelSpec, options: SmoothOptions) -
     """Yield the planes of a position that are to be stained; ``UsageError`` if the options do not fit it."""
     inputs = select_inputs(position, options.channels, spec.architecture.in_channels, spec.input_channels)
     frames = select_frames(position, options.frames)
-    window = stack_window(spec, options)
+    window, grid = stack_window(spec, options), network_grid(position, spec, options)
     if window:
-        depths = select_predictable_planes(position, options.z, window)
+        depths = select_predictable_planes(position, options.z, window, grid)
     else:
         depths = select_planes(position, options.z or MIDDLE)
     truth = _truth(position, inputs, spec)
     n_valid = _count_valid(position, inputs, depths, frames, options)
     for plane, z in enumerate(depths):
-        stack = frozenset(window.sources([z], position.shape[2]) if window else ())
+        stack = planes_seen([z], window, grid) if window else frozenset()
         yield Series(position, inputs[0], truth, z, plane, frames, n_valid[z], stack, inputs[1:])
 
 
-def stack_window(spec: ModelSpec, options: SmoothOptions) -> StackWindow | None:
-    """Return how the network is slid along z; None if it takes single planes."""
-    architecture = spec.architecture
-    if architecture.in_stack_depth == 1:
-        return None
-    return StackWindow(
-        architecture.in_stack_depth, architecture.out_stack_depth, pad=options.z_pad, reverse=options.z_reversed
-    )
-
-
-def select_predictable_planes(position: Position, z: str | None, window: StackWindow) -> tuple[int, ...]:
+def select_predictable_planes(
+    position: Position, z: str | None, window: StackWindow, grid: Resampling
+) -> tuple[int, ...]:
     """Select planes that a network for stacks can predict.
 
     Parameters
@@ -122,6 +116,8 @@ def select_predictable_planes(position: Position, z: str | None, window: StackWi
         As in ``selection.select_planes``; None and ``all`` are all planes that can be predicted.
     window
         Planes that the network takes and predicts.
+    grid
+        Planes that it sees.
 
     Raises
     ------
@@ -134,11 +130,12 @@ def select_predictable_planes(position: Position, z: str | None, window: StackWi
             f"{position.path} has a single plane, and the network takes stacks of {size}; choose a network for single "
             "planes, such as pretrained_ckpt"
         )
-    possible = window.predictable(depth)
+    possible = grid.within(window.predictable(grid.network_shape[0]))
     if not possible:
+        resampled = f", {grid.network_shape[0]} of the network's spacing" if depth != grid.network_shape[0] else ""
         raise UsageError(
-            f"{position.path} has {depth} planes, and the network takes stacks of {size}; --z-pad extends the stacks "
-            "by reflection"
+            f"{position.path} has {depth} planes{resampled}, and the network takes stacks of {size}; --z-pad extends "
+            "the stacks by reflection"
         )
     if z is None or z == ALL:
         return tuple(possible)

@@ -7,6 +7,7 @@ movies of single planes, and read it back. Memory holds the planes of a batch of
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
@@ -17,6 +18,7 @@ from image_translation import normalize
 from image_translation.errors import DataError
 from image_translation.metrics.rows import RAW
 from image_translation.network.predictor import Predictor
+from image_translation.network.resampling import PlaneCollector, Resampling, interpolate
 from image_translation.network.sliding_window import Pending, StackPrediction
 from image_translation.omezarr.frame_statistics import FrameStatistics
 from image_translation.omezarr.output import image_path
@@ -81,7 +83,7 @@ def predict_stacks(
 
 def _predict(
     plan: Plan,
-    numbers: Iterable[int],
+    numbers: Sequence[int],
     statistics: Sequence[FrameStatistics],
     output: "_RawVolumes",
     *,
@@ -91,25 +93,32 @@ def _predict(
     """Predict some volumes: one thread reads planes ahead, the calling one runs the network, and one writes."""
     window, first = plan.window, plan.series[0]
     assert window is not None  # noqa: S101 - the caller has looked
-    depth, *size = first.position.shape[2:]
-    planes = [series.z for series in plan.series]
-    sources, wanted = window.sources(planes, depth), window.wanted(planes, depth)
+    planes, grid = [series.z for series in plan.series], plan.grid(first.position)
+    depth, *size = grid.network_shape  # of what the network sees, as sources and wanted are
+    needed = grid.needed(planes)
+    sources, wanted = window.sources(needed, depth), window.wanted(needed, depth)
     blank: set[tuple[int, int]] = set()
 
-    def load(place: tuple[int, int]) -> tuple[int, NDArray[np.float32] | None]:
-        number, z = place
+    @lru_cache(2)  # the two that a plane of the network is interpolated from
+    def load_plane(number: int, z: int) -> NDArray[np.float32] | None:
         image = first.read_inputs(number, z)
         files = [path for channel in first.inputs for path in first.position.chunk_files(number, channel, z)]
         require_all_chunks(plan, first, number, files)
         if not normalize.is_valid(image):
-            blank.add(place)
-            return number, None
-        return number, normalized(image, number, statistics)
+            blank.add((number, z))
+            return None
+        return grid.to_network(normalized(image, number, statistics))
+
+    def load(place: tuple[int, int]) -> tuple[int, NDArray[np.float32] | None]:
+        number, source = place
+        loaded = [(load_plane(number, z), weight) for z, weight in grid.sources(source)]
+        valid = [(plane, weight) for plane, weight in loaded if plane is not None]
+        return number, interpolate(valid) if len(valid) == len(loaded) else None
 
     def hand_over(number: int, complete: Iterable[tuple[int, Pending | None]], in_writer: int) -> None:
         for place, pending in complete:
-            if place in wanted:
-                writing.append(writer.submit(output.write_pending, number, wanted[place], pending))
+            for z, parts in collector.push(wanted[place], pending) if place in wanted else ():
+                writing.append(writer.submit(output.write_pending, number, z, _to_movie(grid, parts)))
         while len(writing) > in_writer:
             writing.popleft().result()
             on_frames(1)
@@ -123,6 +132,7 @@ def _predict(
         loaded = ahead(reader, load, places, batch_size + AHEAD)
         for number, volume in groupby(loaded, itemgetter(0)):
             prediction, place = StackPrediction(predictor(), window, batch_size), 0
+            collector = PlaneCollector[Pending | None](grid, planes)
             for _, plane in volume:
                 complete = prediction.push(plane)
                 hand_over(number, enumerate(complete, place), batch_size + AHEAD)
@@ -136,12 +146,20 @@ def _predict(
                 f"plane {z} of frame {number} of {first.position.path} was blank when it was read, and has pixels now; "
                 "is its disk or network share connected all the time? Repeat the command to stain this position anew"
             )
-    if not output.any_valid and len(blank) < len(places):
+    if not output.any_valid and len(blank) < len(numbers) * len(grid.seen(sources)):
         raise DataError(
             f"the network gave no finite image of {first.position.path}: check its planes for extreme values, and "
             f"whether enough consecutive ones are valid, for it takes stacks of {window.in_depth}; --normalization, "
             "--precision, and the checkpoint"
         )
+
+
+def _to_movie(grid: Resampling, parts: Sequence[tuple[Pending | None, float]]) -> Pending | None:
+    """Return what waits for the predicted planes and makes a plane of the movie of them; None if one is None."""
+    pending = [(one, weight) for one, weight in parts if one is not None]
+    if len(pending) < len(parts):
+        return None
+    return lambda: grid.to_movie(interpolate([(one(), weight) for one, weight in pending]))
 
 
 class _RawVolumes:

@@ -17,6 +17,7 @@ from image_translation import normalize
 from image_translation.errors import DataError
 from image_translation.frame import Frame
 from image_translation.network.predictor import Predictor
+from image_translation.network.resampling import Resampling
 from image_translation.omezarr.chunk_files import count_missing
 from image_translation.omezarr.frame_statistics import FrameStatistics
 from image_translation.omezarr.registered import RegisteredPosition
@@ -68,8 +69,9 @@ def stain(
     stops = [frames.start + writer.predicted for writer in writers]  # of the predictions on disk
     available = earlier.frames if earlier else frozenset[int]()
     unfinished = any(number not in available for number in range(min(stops), frames.stop))
-    height, width = group[0].position.shape[3:]
-    batch_size = predictor().batch_size((len(group[0].inputs), height, width)) if unfinished else AHEAD
+    grid = plan.grid(group[0].position)
+    shape = (len(group[0].inputs), *grid.network_shape[1:])
+    batch_size = predictor().batch_size(shape) if unfinished else AHEAD
     in_flight = predictor().in_flight if unfinished else 0
 
     def load(batch: range) -> list[_Item]:
@@ -85,10 +87,12 @@ def stain(
         planes = [position.read(number, channel, series.z) for channel in series.channels]
         inputs, truth = np.stack(planes[: len(series.inputs)]), planes[len(series.inputs) :]
         is_registered = isinstance(position, RegisteredPosition)
+        frame = _phase(inputs, number, statistics)
         return _Item(
             member=member,
             known=known,
-            phase=_phase(inputs, number, statistics),
+            phase=frame,
+            seen=grid.to_network(frame.data) if frame.valid and unfinished else None,
             truth=_truth(truth, number) if truth else None,
             pixels=pixels_of(position, series.channels, number, series.z) if is_registered else of_pixels(planes),
             complete=_is_complete(plan, series, number),
@@ -119,7 +123,7 @@ def stain(
 
         places = range(frames.start * len(group), frames.stop * len(group))
         for batch in ahead(reader, load, _batches(places, batch_size), AHEAD):
-            started.append((batch, _start(batch, predictor, plan)))
+            started.append((batch, _start(batch, predictor, plan, grid)))
             hand_over(in_flight, AHEAD)
         hand_over(0, 0)
     return [writer.finish(statistics[0].overall) for writer in writers]
@@ -127,11 +131,15 @@ def stain(
 
 @dataclass(frozen=True)
 class _Item:
-    """A frame of one series, by its index in the group; with its prediction if that is on disk."""
+    """A frame of one series, by its index in the group; with its prediction if that is on disk.
+
+    The network sees it in other pixels if it is resampled, and not at all if it is invalid.
+    """
 
     member: int
     known: Frame | None
     phase: Frame
+    seen: NDArray[np.float32] | None
     truth: Frame | None
     pixels: str
     complete: bool
@@ -174,10 +182,12 @@ def _truth(planes: Sequence[NDArray[Any]], number: int) -> Frame:
     return Frame(number, image, normalize.is_valid(image))
 
 
-def _start(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -> Callable[[], list[Frame]]:
+def _start(
+    batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan, grid: Resampling
+) -> Callable[[], list[Frame]]:
     """Start to predict a batch; the function that is returned waits for its raw predictions, with their phase."""
     # Always whole batches, so that a resumed run computes the same numbers.
-    images = [item.phase.data for item in batch if item.phase.valid]
+    images = [item.seen for item in batch if item.seen is not None]
     unknown = any(item.known is None for item in batch)
     predicted = predictor().start(images) if images and unknown else None
     shape = (len(plan.spec.output_channels), *batch[0].phase.data.shape[1:])
@@ -193,7 +203,7 @@ def _start(batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan) -
             elif image is None:
                 frame = Frame(number, np.full(shape, np.nan, np.float32), valid=False)
             else:
-                frame = prediction(number, image)
+                frame = prediction(number, grid.to_movie(image))
             frames.append(replace(frame, phase=item.phase.data[0]))
         return frames
 
