@@ -31,12 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation", action="append", default=[], metavar="NAME",
         help="position or pattern to hold out; may be repeated; a fifth of all if not given",
     )  # fmt: skip
-    group.add_argument("--z", default="middle", help="plane: an index, 'middle' or 'all'")
+    group.add_argument(
+        "--stack", type=int, metavar="PLANES",
+        help="train on stacks of this number of adjacent planes, with VisCy's UNeXt2; on single planes if not given",
+    )  # fmt: skip
+    group.add_argument(
+        "--z", help="planes: an index, START:STOP, 'middle' or 'all'; middle if not given, and all with --stack"
+    )
 
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--size", choices=["small", "full"], default="small", help="small: for any laptop; full: as VSCyto2D"
-    )
+        "--size", choices=["small", "full"], default="small",
+        help="small: for any laptop; full: as VSCyto2D, or with --stack as VSCyto3D",
+    )  # fmt: skip
     group.add_argument(
         "--from",
         dest="initial",

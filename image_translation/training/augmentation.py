@@ -29,7 +29,7 @@ WEIGHT = "weight"
 def normalizations(source: Sequence[str], target: Sequence[str], method: Method) -> list[Any]:
     """Return transforms that normalise sources by the statistics of their field, and targets by those of all fields.
 
-    A sample maps channels to images (1, 1, Y, X), and contains the statistics of each channel in VisCy's layout.
+    A sample maps channels to images (1, Z, Y, X), and contains the statistics of each channel in VisCy's layout.
     """
     target_keys = dict(zip(("subtrahend", "divisor"), STORED_KEYS["mean_std"], strict=True))
     steps = [NormalizeSampled(list(target), "dataset_statistics", **target_keys)]
@@ -45,6 +45,7 @@ def augmentations(
     strength: Augmentation,
     *,
     shape: tuple[int, int],
+    depth: int,
     patch: int,
     samples: int,
 ) -> list[Any]:
@@ -59,6 +60,8 @@ def augmentations(
         shear and scale, large changes of contrast and intensity, blur and noise.
     shape
         Height and width of the smallest field, in pixels.
+    depth
+        Number of planes of a field, which all undergo the same geometric transforms.
     patch
         Height and width of a patch, in pixels.
     samples
@@ -67,7 +70,7 @@ def augmentations(
     channels, sources = [*source, *target], list(source)
     # a crop that is rotated by any angle must contain the patch
     side = math.ceil(patch * math.sqrt(2)) if strength == "strong" else patch
-    size = (1, *(min(side, length) for length in shape))
+    size = (depth, *(min(side, length) for length in shape))
     steps = [RandWeightedCropd(channels, w_key=WEIGHT, spatial_size=size, num_samples=samples)]
     if strength != "none":
         steps += [RandFlipd(channels, prob=0.5, spatial_axis=1), RandFlipd(channels, prob=0.5, spatial_axis=2)]

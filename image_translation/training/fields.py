@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +32,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageRegion:
-    """A plane of one frame of one position, or a range of its columns.
+    """A plane or consecutive planes of one frame of one position, or a range of their columns.
 
     Attributes
     ----------
     position
         Name of the position.
     frame, plane
-        Indices on the time and depth axes.
+        Indices on the time and depth axes; the latter is that of the first plane.
     columns
         Index of the first column, and of the one after the last.
+    depth
+        Number of planes.
     """
 
     position: str
     frame: int
     plane: int
     columns: tuple[int, int]
+    depth: int = 1
 
 
 Regions = tuple[ImageRegion, ...]
@@ -85,11 +88,12 @@ class Fields:
     sha256: str
 
     def read(self, region: ImageRegion) -> NDArray[np.float32]:
-        """Read all channels of a region, (C, Y, X) float32, without normalisation."""
+        """Read all channels of a region, (C, Z, Y, X) float32, without normalisation."""
         position, columns = self.positions[region.position], slice(*region.columns)
         indices = [position.channels.index(channel) for channel in self.channels]
-        planes = [position.read(region.frame, index, region.plane)[:, columns] for index in indices]
-        return np.stack(planes).astype(np.float32, copy=False)
+        planes = range(region.plane, region.plane + region.depth)
+        stacks = [[position.read(region.frame, index, z)[:, columns] for z in planes] for index in indices]
+        return np.array(stacks).astype(np.float32, copy=False)
 
     def write_statistics(self, path: Path) -> None:
         """Write the statistics and the split into training and validation to a JSON file."""
@@ -119,6 +123,7 @@ class FieldSelection:
     normalization: Method = "mean_std"
     patch: int = 16
     seed: int = 0
+    depth: int = 1
 
 
 def find_fields(store: Store, selection: FieldSelection) -> Fields:
@@ -136,9 +141,10 @@ def find_fields(store: Store, selection: FieldSelection) -> Fields:
     Raises
     ------
     UsageError
-        If a channel or position is missing, frames are smaller than a patch, or training or validation set are empty.
+        If a channel or position is missing, frames are smaller than a patch, there are fewer planes than in a stack, or
+        training or validation set are empty.
     DataError
-        If no image is valid.
+        If no image, or no stack of images, is valid.
     """
     names = store.select(selection.positions)
     if selection.validation:  # need not be among the positions
@@ -147,10 +153,12 @@ def find_fields(store: Store, selection: FieldSelection) -> Fields:
     channels = (*selection.source, *selection.target)
     for position in positions.values():
         _check_position(position, channels, selection.patch)
-    digest = hashlib.sha256(repr((channels, selection.z)).encode())
+    planes = {name: _select_planes(position, selection) for name, position in positions.items()}
+    kind = (selection.z,) if selection.depth == 1 else (selection.z, selection.depth)
+    digest = hashlib.sha256(repr((channels, *kind)).encode())
     samples: dict[str, list[NDArray[np.float64]]] = {channel: [] for channel in selection.target}
     regions = []
-    for region, images in _valid_images(positions, channels, selection.z):
+    for region, images in _valid_images(positions, channels, planes):
         regions.append(region)
         digest.update(_encode(region))
         for channel, image in zip(channels, images, strict=True):
@@ -160,6 +168,12 @@ def find_fields(store: Store, selection: FieldSelection) -> Fields:
                 samples[channel].append(sample)
     if not regions:
         raise DataError(f"{store.path}: every image is empty, constant or unreadable in one of {listing(channels)}")
+    regions = _stacks(regions, selection.depth)
+    if not regions:
+        raise DataError(
+            f"{store.path}: no {selection.depth} adjacent planes of a frame are valid in all of {listing(channels)}; "
+            "use a smaller --stack"
+        )
     train, held_out = _split(store, regions, selection)
     used = dict.fromkeys(region.position for region in regions)
     return Fields(
@@ -186,11 +200,36 @@ def _check_position(position: Position, channels: Sequence[str], patch: int) -> 
         raise UsageError(f"--patch {patch}: larger than the frames of {position.path}, which are {size} pixels")
 
 
+def _select_planes(position: Position, selection: FieldSelection) -> tuple[int, ...]:
+    """Select the planes to train on; for stacks, those around a single one, as far as there are planes."""
+    planes, size, depth = select_planes(position, selection.z), position.shape[2], selection.depth
+    if size < depth:
+        raise UsageError(
+            f"--stack {depth}: {position.path} has only {size} plane{'s' * (size > 1)}; use a smaller stack, or train "
+            "on single planes without --stack"
+        )
+    if len(planes) == 1:
+        first = min(max(planes[0] - depth // 2, 0), size - depth)
+        return tuple(range(first, first + depth))
+    if len(planes) < depth:
+        raise UsageError(f"--z {selection.z}: {len(planes)} planes, fewer than in a stack of --stack {depth}")
+    return planes
+
+
+def _stacks(regions: Sequence[ImageRegion], depth: int) -> list[ImageRegion]:
+    """Return all stacks of adjacent planes that are valid; they overlap."""
+    valid = set(regions)
+    return [
+        replace(region, depth=depth)
+        for region in regions
+        if all(replace(region, plane=region.plane + offset) in valid for offset in range(depth))
+    ]
+
+
 def _valid_images(
-    positions: Mapping[str, Position], channels: Sequence[str], z: str
+    positions: Mapping[str, Position], channels: Sequence[str], planes: Mapping[str, Sequence[int]]
 ) -> Iterator[tuple[ImageRegion, list[NDArray[Any]]]]:
     """Yield the images that are valid in all channels; warn about the others."""
-    planes = {name: select_planes(position, z) for name, position in positions.items()}
     total = sum(position.shape[0] * len(planes[name]) for name, position in positions.items())
     dropped, unreadable = 0, []
     with ProgressBar(total, "reading the data", "image") as bar:
@@ -250,8 +289,8 @@ def _split_columns(store: Store, regions: Sequence[ImageRegion], patch: int) -> 
             f"--patch {patch}: {store.path} is a single image of {width} columns, too few to hold out some of "
             f"them; give more images, or patches of at most {width // 2} pixels"
         )
-    left = tuple(ImageRegion(r.position, r.frame, r.plane, (0, border)) for r in regions)
-    right = tuple(ImageRegion(r.position, r.frame, r.plane, (border, width)) for r in regions)
+    left = tuple(replace(region, columns=(0, border)) for region in regions)
+    right = tuple(replace(region, columns=(border, width)) for region in regions)
     return left, right
 
 

@@ -10,7 +10,6 @@ from viscy.translation.engine import MixedLoss, VSUNet
 
 from image_translation.network.metadata import METADATA_KEY
 
-ARCHITECTURE = "UNeXt2_2D"
 LOSS, HELD_OUT_LOSS, PEARSON, RATE = "loss/train", "loss/validation", "pearson", "rate"
 
 _MIN_ENERGY = 1e-24  # lower limit of the squared response of a channel
@@ -26,6 +25,8 @@ class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
 
     Parameters
     ----------
+    architecture
+        VisCy's name of the network: "UNeXt2_2D" or "UNeXt2".
     model_config
         Hyper-parameters of VisCy's network.
     loss
@@ -42,6 +43,7 @@ class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
 
     def __init__(
         self,
+        architecture: str,
         model_config: dict[str, Any],
         *,
         loss: tuple[float, float, float],
@@ -52,15 +54,16 @@ class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
     ) -> None:
         l1, l2, ms_dssim = loss
         super().__init__(
-            ARCHITECTURE,
-            model_config | {"pretraining": False},
+            architecture,
+            model_config | ({"pretraining": False} if architecture == "UNeXt2_2D" else {}),
             loss_function=MixedLoss(l1_alpha=l1, l2_alpha=l2, ms_dssim_alpha=ms_dssim),
             lr=rate,
         )
         replace_response_norms(self.model)
         self.example_input_array = None
         self.examples: list[dict[str, torch.Tensor]] = []
-        self._model_config, self._steps, self._targets, self._metadata = model_config, steps, targets, dict(metadata)
+        self._hyper_parameters = {"architecture": architecture, "model_config": model_config}
+        self._steps, self._targets, self._metadata = steps, targets, dict(metadata)
 
     def training_step(self, batch: dict[str, torch.Tensor], _batch_idx: int) -> torch.Tensor:
         """Compute the loss of a batch of patches."""
@@ -86,7 +89,8 @@ class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
         every = max(1, self.trainer.num_val_batches[0] // _EXAMPLES)
         if number % every == 0 and len(self.examples) < _EXAMPLES:
             shown = {"source": batch["source"], "target": batch["target"], "predicted": predicted}
-            self.examples.append({side: images[0, :, 0].detach().float().cpu() for side, images in shown.items()})
+            middle = predicted.shape[2] // 2
+            self.examples.append({side: images[0, :, middle].detach().float().cpu() for side, images in shown.items()})
 
     def on_validation_epoch_end(self) -> None:
         """Replace VisCy's logging of images."""
@@ -101,7 +105,7 @@ class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store hyper-parameters and metadata in the checkpoint."""
-        checkpoint["hyper_parameters"] = {"architecture": ARCHITECTURE, "model_config": self._model_config}
+        checkpoint["hyper_parameters"] = self._hyper_parameters
         checkpoint[METADATA_KEY] = self._metadata
 
 

@@ -16,8 +16,8 @@ SIMULATED_SIZE = 256
 """Height and width of a simulated field, in pixels."""
 
 DEFAULT_NORMALIZATION: Method = "mean_std"
-STRIDE = 16
-"""Patches must be multiples of this number of pixels: the stride of the networks of `SIZES`."""
+STRIDE, STACK_STRIDE = 16, 32
+"""Patches must be multiples of this number of pixels: the stride of the networks of `SIZES`, and of `STACK_SIZES`."""
 
 _MIN_PATCH_MS_DSSIM = 176  # pixels: five scales with windows of 11 pixels
 
@@ -28,6 +28,12 @@ SIZES: dict[Size, dict[str, Any]] = {
     "full": {"encoder_blocks": [3, 3, 9, 3], "dims": [96, 192, 384, 768], "decoder_conv_blocks": 2},
 }
 """Architectures that start from random weights: a million weights for laptops, and the size of VSCyto2D."""
+
+STACK_SIZES: dict[Size, dict[str, Any]] = {
+    "small": {"backbone": "convnextv2_atto", "decoder_conv_blocks": 1, "head_expansion_ratio": 2},
+    "full": {"backbone": "convnextv2_tiny", "decoder_conv_blocks": 2, "head_expansion_ratio": 4},
+}
+"""The same for stacks: four million weights, and the size of the published `UNeXt2` of VSCyto3D."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,11 @@ class TrainOptions:
         Names or glob patterns of the positions to train on; all when empty.
     validation
         Names or glob patterns of the positions to hold out for validation; a fifth of all when empty.
+    stack
+        Number of adjacent planes of a stack, which the network takes and predicts; None for single planes.
     z
-        ``middle``, ``all``, or an index.
+        Planes to train on: ``middle``, ``all``, an index or a range, as in `selection.select_planes`; with `stack`, all
+        stacks among these planes, or the one around a single plane. None is the middle plane, and all stacks.
     normalization
         Normalisation method of the sources; None takes that of `initial`, else mean and standard deviation.
     size
@@ -88,7 +97,8 @@ class TrainOptions:
     output: Path
     positions: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
-    z: str = "middle"
+    stack: int | None = None
+    z: str | None = None
     normalization: Method | None = None
     size: Size = "small"
     initial: str | None = None
@@ -120,6 +130,21 @@ class TrainOptions:
         return -(-self.steps // self.steps_per_round)
 
     @property
+    def depth(self) -> int:
+        """Number of planes that the network takes."""
+        return self.stack or 1
+
+    @property
+    def stride(self) -> int:
+        """Height and width of patches must be multiples of this number of pixels."""
+        return STACK_STRIDE if self.stack else STRIDE
+
+    @property
+    def planes(self) -> str:
+        """The planes to train on, as in `selection.select_planes`."""
+        return self.z or ("all" if self.stack else "middle")
+
+    @property
     def simulated(self) -> bool:
         """Whether the fields are simulated."""
         return self.data == SIMULATED
@@ -132,11 +157,12 @@ class TrainOptions:
             "target": list(self.target),
             "positions": list(self.positions),
             "validation": list(self.validation),
-            "z": self.z,
+            "z": self.planes,
+            # Only where it is given: requests of earlier versions stay equal.
+            **({} if self.stack is None else {"stack": self.stack}),
             "normalization": self.normalization,
             "size": None if self.initial else self.size,
             "initial": self.initial,
-            # Only where it is given: requests of earlier versions stay equal.
             **({} if self.head_pool is None else {"head_pool": self.head_pool}),
             "steps": self.rounds * self.steps_per_round,
             "round_steps": self.steps_per_round,
@@ -202,8 +228,11 @@ class TrainOptions:
                 raise UsageError(f"{flag} {count}: must be 1 or more")
         if self.seed < 0 or (self.workers or 0) < 0:
             raise UsageError("--seed and --workers must be 0 or more")
-        if self.patch < STRIDE or self.patch % STRIDE:
-            raise UsageError(f"--patch {self.patch}: must be a multiple of {STRIDE} pixels")
+        if self.stack is not None and self.stack < 2:
+            raise UsageError(f"--stack {self.stack}: must be 2 planes or more; leave it out for single planes")
+        if self.patch < self.stride or self.patch % self.stride:
+            whose = " with --stack" if self.stack else ""
+            raise UsageError(f"--patch {self.patch}: must be a multiple of {self.stride} pixels{whose}")
         if self.simulated and self.patch > SIMULATED_SIZE:
             raise UsageError(f"--patch {self.patch}: {SIMULATED} fields have only {SIMULATED_SIZE} pixels")
         if not 0 < self.rate < 1:
@@ -213,8 +242,9 @@ class TrainOptions:
                 f"--loss {' '.join(map('{:g}'.format, self.loss))}: weights of L1, L2 and MS-DSSIM "
                 "must not be negative, and one of them must be above 0"
             )
-        if self.loss[2] and self.patch < _MIN_PATCH_MS_DSSIM:
+        least = -(-_MIN_PATCH_MS_DSSIM // self.stride) * self.stride
+        if self.loss[2] and self.patch < least:
             raise UsageError(
-                f"--patch {self.patch}: MS-DSSIM has five scales and needs patches of at least {_MIN_PATCH_MS_DSSIM} "
-                "pixels; use larger patches, or omit it with --loss 0.5 0.5 0"
+                f"--patch {self.patch}: MS-DSSIM has five scales and needs patches of at least {least} pixels; "
+                "use larger patches, or omit it with --loss 0.5 0.5 0"
             )

@@ -76,7 +76,8 @@ def find_resumable(options: TrainOptions, fields: Fields | None) -> Path | None:
     exists = any((options.output / name).exists() for name in (BEST, LAST))
     if exists and not options.overwrite:
         stored = earlier or {}
-        different = [f"{name} was {stored.get(name)!r}" for name in request if stored.get(name) != request[name]]
+        names = dict.fromkeys((*request, *stored))
+        different = [f"{name} was {stored.get(name)!r}" for name in names if stored.get(name) != request.get(name)]
         raise UsageError(
             f"-o {options.output}: contains a training with other options ({', '.join(different)}); choose another -o, "
             "or replace it with --overwrite"

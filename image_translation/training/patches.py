@@ -15,7 +15,7 @@ from viscy.transforms import CenterSpatialCropd
 from image_translation.normalize import STORED_KEYS
 from image_translation.training.augmentation import WEIGHT, augmentations, normalizations
 from image_translation.training.fields import Fields, ImageRegion
-from image_translation.training.options import DEFAULT_NORMALIZATION, STRIDE, TrainOptions
+from image_translation.training.options import DEFAULT_NORMALIZATION, TrainOptions
 from image_translation.training.simulated_fields import (
     Sample,
     SimulatedFields,
@@ -30,7 +30,7 @@ MAX_VALIDATION_FIELDS = 32
 """Largest number of fields in a validation."""
 
 _SIMULATED_VALIDATION_FIELDS = 16
-_POOL_SIZE = 64  # simulated fields that patches are cut from
+_POOL_SIZE, _STACK_POOL_SIZE = 64, 32  # simulated fields that patches are cut from
 _CACHE_SIZE = 2**30  # bytes of images kept in memory
 _VALIDATION_SEED = 10**9  # offset of the seed; far from seeds that users choose
 
@@ -38,7 +38,7 @@ _VALIDATION_SEED = 10**9  # offset of the seed; far from seeds that users choose
 class StorePatches(Dataset[list[Sample]]):
     """Random patches of the images of a store, without end: all regions in random order, then in another order.
 
-    Item n is a list of ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32; it is a function of the
+    Item n is a list of ``{"source": ..., "target": ...}``, each of shape (C, Z, Y, X), float32; it is a function of the
     arguments and of n. Random transforms are seeded for each item, because otherwise all worker processes would use the
     same random numbers.
 
@@ -70,7 +70,7 @@ class StorePatches(Dataset[list[Sample]]):
 
 
 class StoreValidationSet(Dataset[Sample]):
-    """Held-out regions as ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32."""
+    """Held-out regions as ``{"source": ..., "target": ...}``, each of shape (C, Z, Y, X), float32."""
 
     def __init__(
         self, samples: "RegionSamples", transform: Compose, source: Sequence[str], target: Sequence[str]
@@ -86,7 +86,7 @@ class StoreValidationSet(Dataset[Sample]):
 
 
 class RegionSamples:
-    """Samples for VisCy's transforms: images (1, 1, Y, X) float32 by channel, the statistics, and the sampling map.
+    """Samples for VisCy's transforms: images (1, Z, Y, X) float32 by channel, the statistics, and the sampling map.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class RegionSamples:
             images = torch.from_numpy(self._fields.read(region))
             if len(self._cache) * images.nbytes < _CACHE_SIZE:
                 self._cache[number] = images
-        content: dict[str, Any] = {name: image[None, None] for name, image in zip(channels, images, strict=True)}
+        content: dict[str, Any] = {name: image[None] for name, image in zip(channels, images, strict=True)}
         weight = content[self._weight] - content[self._weight].min()  # without the offset of the camera
         return content | {WEIGHT: weight, "norm_meta": self._statistics(region.position)}
 
@@ -175,11 +175,13 @@ class StoreDataModule(LightningDataModule):  # type: ignore[misc]  # Lightning i
         size = (self._options.patch,) * 2
         if train:
             steps += augmentations(
-                source, target, self._options.augmentation, shape=shape, patch=size[0], samples=self._patches_per_image
-            )
+                source, target, self._options.augmentation, shape=shape, depth=self._options.depth,
+                patch=size[0], samples=self._patches_per_image,
+            )  # fmt: skip
         else:
-            size = (_validation_size(shape[0]), _validation_size(shape[1]))
-        return Compose([*steps, CenterSpatialCropd([*source, *target], roi_size=(1, *size))])
+            stride = self._options.stride
+            size = (_validation_size(shape[0], stride), _validation_size(shape[1], stride))
+        return Compose([*steps, CenterSpatialCropd([*source, *target], roi_size=(self._options.depth, *size))])
 
     def _smallest_shape(self, regions: Sequence[ImageRegion]) -> tuple[int, int]:
         heights = [self._fields.positions[region.position].shape[3] for region in regions]
@@ -196,26 +198,28 @@ class SimulatedDataModule(LightningDataModule):  # type: ignore[misc]
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches of random patches."""
         options = self._options
-        fields = SimulatedFields(options.source, options.target, seed=options.seed, cache_size=_POOL_SIZE + 1)
-        total_batch = options.batch_size * _rank_and_world_size(self)[1]
-        patches = SimulatedPatches(
-            fields, batch_size=total_batch, patch=options.patch, pool=_POOL_SIZE, seed=options.seed
+        pool = _STACK_POOL_SIZE if options.stack else _POOL_SIZE
+        fields = SimulatedFields(
+            options.source, options.target, seed=options.seed, cache_size=pool + 1, depth=options.depth
         )
+        total_batch = options.batch_size * _rank_and_world_size(self)[1]
+        patches = SimulatedPatches(fields, batch_size=total_batch, patch=options.patch, pool=pool, seed=options.seed)
         return _training_loader(self, patches, options, options.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return validation fields, which have other seeds, one per batch."""
         options, count = self._options, _SIMULATED_VALIDATION_FIELDS
-        fields = SimulatedFields(options.source, options.target, seed=options.seed + _VALIDATION_SEED, cache_size=count)
+        seed = options.seed + _VALIDATION_SEED
+        fields = SimulatedFields(options.source, options.target, seed=seed, cache_size=count, depth=options.depth)
         return DataLoader(SimulatedValidationSet(fields, count), batch_size=1)
 
 
 _CENTER_KEYS, _SCALE_KEYS = zip(*(keys for method, keys in STORED_KEYS.items() if method != "none"), strict=True)
 
 
-def _validation_size(side: int) -> int:
+def _validation_size(side: int, stride: int) -> int:
     """Return the side of the centre crop of a validation field: limited, and a multiple of the stride."""
-    return min(side, MAX_VALIDATION_SIZE) // STRIDE * STRIDE
+    return min(side, MAX_VALIDATION_SIZE) // stride * stride
 
 
 def _stack_channels(images: dict[str, torch.Tensor], source: Sequence[str], target: Sequence[str]) -> Sample:

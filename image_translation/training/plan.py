@@ -16,12 +16,18 @@ from image_translation.network.checkpoint import StateDict
 from image_translation.network.devices import resolve_device, resolve_precision
 from image_translation.network.loading import ModelSpec, read_spec
 from image_translation.network.metadata import METADATA_FORMAT
+from image_translation.network.viscy_networks import UNeXt2Architecture
 from image_translation.omezarr.store import open_store
 from image_translation.training.fields import Fields, FieldSelection, find_fields
-from image_translation.training.options import DEFAULT_NORMALIZATION, SIZES, TrainOptions
+from image_translation.training.options import DEFAULT_NORMALIZATION, SIZES, STACK_SIZES, TrainOptions
 from image_translation.training.output_directory import find_resumable
 
 _LIBRARIES = ("image-translation", "viscy", "monai", "torch", "lightning", "numpy", "scipy")
+
+_VISCY_NAMES: dict[str, str] = {Architecture.name: "UNeXt2_2D", UNeXt2Architecture.name: "UNeXt2"}
+"""VisCy's names for the networks that are trained, in hyper-parameters."""
+
+_STEM_DEPTH = 5  # planes, as published
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +44,8 @@ class TrainingPlan:
         Device to train on.
     fields
         Images and their statistics; None if they are simulated.
-    model_config
-        Hyper-parameters of VisCy's network.
+    architecture, model_config
+        VisCy's name of the network, and its hyper-parameters.
     weights
         Weights to start from; None for random weights.
     metadata
@@ -49,6 +55,7 @@ class TrainingPlan:
     options: TrainOptions
     device: torch.device
     fields: Fields | None
+    architecture: str
     model_config: Mapping[str, Any]
     weights: StateDict | None
     metadata: Mapping[str, Any]
@@ -91,30 +98,32 @@ def make_plan(options: TrainOptions) -> TrainingPlan:
         fields = find_fields(
             store,
             FieldSelection(
-                options.source, options.target, options.positions, options.validation, options.z,
-                options.normalization or DEFAULT_NORMALIZATION, options.patch, options.seed,
+                options.source, options.target, options.positions, options.validation, options.planes,
+                options.normalization or DEFAULT_NORMALIZATION, options.patch, options.seed, options.depth,
             ),
         )  # fmt: skip
         metadata |= _store_metadata(options, store.path.name, fields)
         _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
     find_resumable(options, fields)
     if initial:
-        return TrainingPlan(options, device, fields, initial[0].architecture.arguments(), initial[1], metadata)
-    return TrainingPlan(options, device, fields, _new_config(options), None, metadata)
+        architecture = initial[0].architecture
+        name, config, weights = _VISCY_NAMES[architecture.name], architecture.arguments(), initial[1]
+        return TrainingPlan(options, device, fields, name, config, weights, metadata)
+    return TrainingPlan(options, device, fields, *_new_network(options), None, metadata)
 
 
 def _read_initial(options: TrainOptions, name: str) -> tuple[ModelSpec, StateDict]:
     """Read the checkpoint to start from."""
     spec, weights = read_spec(data.resolve_checkpoint(name), head_pool=options.head_pool)
     architecture = spec.architecture
-    if not isinstance(architecture, Architecture):
+    if architecture.name not in _VISCY_NAMES:
         raise UsageError(
-            f"--from {name}: a {architecture.name}; only networks of VisCy's {Architecture.name} are trained further"
+            f"--from {name}: a {architecture.name}; only networks of VisCy's {' and '.join(_VISCY_NAMES)} are trained "
+            "further"
         )
-    if architecture.in_stack_depth > 1:
-        raise UsageError(
-            f"--from {name}: takes stacks of {architecture.in_stack_depth} planes, and the training is on single planes"
-        )
+    _require_depth(options, name, architecture.in_stack_depth, architecture.out_stack_depth)
+    if options.patch % spec.stride:
+        raise UsageError(f"--patch {options.patch}: must be a multiple of {spec.stride} pixels for --from {name}")
     spec.require_in_channels(len(options.source))
     if spec.architecture.out_channels != len(options.target):
         raise UsageError(
@@ -124,14 +133,41 @@ def _read_initial(options: TrainOptions, name: str) -> tuple[ModelSpec, StateDic
     return spec, weights
 
 
-def _new_config(options: TrainOptions) -> dict[str, Any]:
-    """Return the hyper-parameters of a network that starts from random weights."""
-    return SIZES[options.size] | {
-        "in_channels": len(options.source),
-        "out_channels": len(options.target),
-        "stem_kernel_size": [1, 2, 2],
-        "in_stack_depth": 1,
-    }
+def _require_depth(options: TrainOptions, name: str, planes: int, predicted: int) -> None:
+    """Raise a `UsageError` unless the network to start from takes and predicts the planes of the training."""
+    if planes != options.depth:
+        given = f"stacks of {options.stack}" if options.stack else "single planes"
+        remedy = f"use --stack {planes}" if planes > 1 else "leave out --stack"
+        taken = f"stacks of {planes} planes" if planes > 1 else "single planes"
+        raise UsageError(f"--from {name}: takes {taken}, and the training is on {given}; {remedy}")
+    if predicted != planes:
+        raise UsageError(
+            f"--from {name}: takes {planes} planes and predicts {predicted}; only networks that predict all planes "
+            "that they take are trained further"
+        )
+
+
+def _new_network(options: TrainOptions) -> tuple[str, dict[str, Any]]:
+    """Return name and hyper-parameters of a network that starts from random weights."""
+    channels: dict[str, Any] = {"in_channels": len(options.source), "out_channels": len(options.target)}
+    if options.stack is None:
+        plane = {"stem_kernel_size": [1, 2, 2], "in_stack_depth": 1}
+        return _VISCY_NAMES[Architecture.name], SIZES[options.size] | channels | plane
+    depth, size = options.stack, STACK_SIZES[options.size]
+    architecture = UNeXt2Architecture(
+        **channels,
+        **size,
+        in_stack_depth=depth,
+        out_stack_depth=depth,
+        stem_kernel_size=(depth, 4, 4),
+        decoder_upsample_pre_conv=False,
+        head_pool=True,
+    )
+    parts, remainder = divmod(depth, _STEM_DEPTH)
+    # The parts of a stack share the channels of the first stage.
+    if not remainder and architecture.dims[0] % parts == 0:
+        architecture = replace(architecture, stem_kernel_size=(_STEM_DEPTH, 4, 4))
+    return _VISCY_NAMES[architecture.name], architecture.arguments()
 
 
 def _common_metadata(options: TrainOptions) -> dict[str, Any]:

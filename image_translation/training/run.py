@@ -31,6 +31,7 @@ _EXPECTED_WARNINGS = (
     "does not have many workers",  # the cores of a laptop are for the network, unless workers are requested
     "exists and is not empty",
     "variance of predictions",  # an undefined correlation counts as 0
+    "too large for 2.5D SSIM",  # of stacks of more than 15 planes
     "Grad strides",
     "LeafSpec",
     "isinstance.treespec",
@@ -87,6 +88,7 @@ def train(plan: TrainingPlan) -> Training:
 def _staining_module(plan: TrainingPlan) -> StainingModule:
     options = plan.options
     module = StainingModule(
+        plan.architecture,
         dict(plan.model_config),
         loss=options.loss,
         rate=options.rate,

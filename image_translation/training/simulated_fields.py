@@ -25,7 +25,8 @@ _STEPS_PER_FIELD = 2  # steps between new fields: simulating one takes half as l
 class SimulatedFields:
     """Simulated fields of view, with normalised sources; each is simulated when it is first used.
 
-    Field n is a pair of source and target, each (C, Y, X) float32; it is a function of the arguments and of n.
+    Field n is a pair of source and target, each (C, Z, Y, X) float32; it is a function of the arguments and of n. For
+    stacks of N planes, it has 2 N - 1 planes, so that patches show the cells at all heights.
 
     Parameters
     ----------
@@ -36,12 +37,16 @@ class SimulatedFields:
         Seed of cells, optics and normalisation.
     cache_size
         Number of fields to keep in memory.
+    depth
+        Number of planes of a patch.
     """
 
-    def __init__(self, source: Sequence[str], target: Sequence[str], *, seed: int, cache_size: int) -> None:
+    def __init__(
+        self, source: Sequence[str], target: Sequence[str], *, seed: int, cache_size: int, depth: int = 1
+    ) -> None:
         self._phase_is_target = target[0] == CHANNELS[0]
         self._source, self._target = ([CHANNELS.index(name) for name in side] for side in (source, target))
-        self._seed, self._cache_size = seed, cache_size
+        self._seed, self._cache_size, self.depth = seed, cache_size, depth
         self._cache: OrderedDict[int, tuple[Image, Image]] = OrderedDict()
 
     def __getitem__(self, number: int) -> tuple[Image, Image]:
@@ -56,9 +61,11 @@ class SimulatedFields:
 
     def _simulate(self, movie: int) -> Iterator[tuple[Image, Image]]:
         rng = np.random.default_rng([self._seed, 0, movie])
-        simulated = Movie(_random_spec(rng, constant_optics=self._phase_is_target))
+        planes = 2 * self.depth - 1
+        simulated = Movie(_random_spec(rng, planes, constant_optics=self._phase_is_target))
         for t in rng.choice(_MOVIE_LENGTH, _FRAMES, replace=False):
             image = simulated.frame(int(t))
+            image = image[:, None] if planes == 1 else image
             source, target = image[self._source], image[self._target]
             acquired = _degrade_stains(source, rng) if self._phase_is_target else _quantise_phase(source, rng)
             yield _normalise(acquired, rng), target
@@ -67,7 +74,7 @@ class SimulatedFields:
 class SimulatedPatches(Dataset[list[Sample]]):
     """Random patches of a pool of simulated fields, without end; every second step replaces a field of the pool.
 
-    Item n is a list of one ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32, as `VSUNet`
+    Item n is a list of one ``{"source": ..., "target": ...}``, each of shape (C, Z, Y, X), float32, as `VSUNet`
     needs them; it is a function of the arguments and of n, so that a training can be resumed at any step.
 
     Parameters
@@ -91,11 +98,12 @@ class SimulatedPatches(Dataset[list[Sample]]):
         """Cut a random patch from a random field of the pool."""
         rng = np.random.default_rng([self._seed, 1, number])
         oldest = number // self._batch_size // _STEPS_PER_FIELD
-        return [to_sample(*_random_patch(self._fields[oldest + int(rng.integers(self._pool))], self._patch, rng))]
+        field = self._fields[oldest + int(rng.integers(self._pool))]
+        return [to_sample(*_random_patch(field, self._fields.depth, self._patch, rng))]
 
 
 class SimulatedValidationSet(Dataset[Sample]):
-    """The first `count` simulated fields, uncropped, for validation."""
+    """The first `count` simulated fields, uncropped in the plane, for validation; of stacks, the middle planes."""
 
     def __init__(self, fields: SimulatedFields, count: int) -> None:
         self._fields, self._count = fields, count
@@ -104,18 +112,21 @@ class SimulatedValidationSet(Dataset[Sample]):
         return self._count
 
     def __getitem__(self, number: int) -> Sample:
-        """Return a field as ``{"source": ..., "target": ...}``, each of shape (C, 1, Y, X), float32."""
-        return to_sample(*self._fields[number])
+        """Return a field as ``{"source": ..., "target": ...}``, each of shape (C, Z, Y, X), float32."""
+        depth = self._fields.depth
+        source, target = (image[:, depth // 2 : depth // 2 + depth] for image in self._fields[number])
+        return to_sample(source, target)
 
 
 def to_sample(source: Image, target: Image) -> Sample:
-    """Convert images (C, Y, X) of source and target into a sample of tensors (C, 1, Y, X)."""
-    return {"source": torch.from_numpy(source[:, None]), "target": torch.from_numpy(target[:, None])}
+    """Convert images (C, Z, Y, X) of source and target into a sample of tensors."""
+    return {"source": torch.from_numpy(source), "target": torch.from_numpy(target)}
 
 
-def _random_spec(rng: np.random.Generator, *, constant_optics: bool) -> MovieSpec:
+def _random_spec(rng: np.random.Generator, planes: int, *, constant_optics: bool) -> MovieSpec:
     """Choose random cells and optics from wide ranges."""
-    cells = {
+    stack = {"planes": planes, "plane_spacing": np.exp(rng.uniform(np.log(1), np.log(4)))} if planes > 1 else {}
+    cells = stack | {
         "shape": (SIMULATED_SIZE, SIMULATED_SIZE),
         "frames": _MOVIE_LENGTH,
         "seed": int(rng.integers(2**31)),
@@ -153,21 +164,23 @@ def _quantise_phase(phase: Image, rng: np.random.Generator) -> Image:
 def _degrade_stains(stains: Image, rng: np.random.Generator) -> Image:
     """Add out-of-focus haze, blur and camera noise to stains."""
     blur, noise, haze = rng.uniform(0, 1.2), rng.uniform(0, 0.08), rng.uniform(0, 0.2)
-    hazy = stains + haze * gaussian_filter(stains, (0, 12, 12))
-    return gaussian_filter(hazy, (0, blur, blur)) + noise * rng.standard_normal(stains.shape, np.float32)
+    hazy = stains + haze * gaussian_filter(stains, (0, 0, 12, 12))
+    return gaussian_filter(hazy, (0, 0, blur, blur)) + noise * rng.standard_normal(stains.shape, np.float32)
 
 
 def _normalise(image: Image, rng: np.random.Generator) -> Image:
     """Normalise each channel to mean 0 and standard deviation 1, with random errors as between real fields."""
-    mean, std = image.mean(axis=(1, 2), keepdims=True), image.std(axis=(1, 2), keepdims=True)
+    mean, std = image.mean(axis=(1, 2, 3), keepdims=True), image.std(axis=(1, 2, 3), keepdims=True)
     gain = np.exp(rng.normal(0, 0.15, mean.shape))
     return np.asarray((image - mean) / (std + 1e-6) * gain + rng.normal(0, 0.1, mean.shape), np.float32)
 
 
-def _random_patch(pair: tuple[Image, Image], patch: int, rng: np.random.Generator) -> tuple[Image, Image]:
+def _random_patch(pair: tuple[Image, Image], depth: int, patch: int, rng: np.random.Generator) -> tuple[Image, Image]:
     """Cut the same random patch from both images, with a random rotation by 90 degrees and a random flip."""
     y, x = rng.integers(0, SIMULATED_SIZE - patch + 1, 2)
     turns, step = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
-    cut = (np.rot90(image[:, y : y + patch, x : x + patch], turns, (1, 2))[:, :, ::step] for image in pair)
+    z = int(rng.integers(depth)) if depth > 1 else 0  # the images have 2 depth - 1 planes
+    box = (slice(None), slice(z, z + depth), slice(y, y + patch), slice(x, x + patch))
+    cut = (np.rot90(image[box], turns, (2, 3))[..., ::step] for image in pair)
     first, second = (np.ascontiguousarray(image) for image in cut)
     return first, second

@@ -76,8 +76,8 @@ def test_the_right_part_of_a_single_image_is_held_out(tmp_path):
     found = find_fields(open_store(path), SELECTION)
     assert [region.columns for region in found.train] == [(0, 32)]
     assert [region.columns for region in found.held_out] == [(32, 48)]
-    assert found.read(found.held_out[0]).shape == (2, 32, 16)
-    np.testing.assert_array_equal(found.read(found.train[0]), movie(frames=1)[0, :, 0, :, :32])
+    assert found.read(found.held_out[0]).shape == (2, 1, 32, 16)
+    np.testing.assert_array_equal(found.read(found.train[0]), movie(frames=1)[0, :, :, :, :32])
 
 
 def test_single_image_that_is_too_narrow_is_refused(tmp_path):

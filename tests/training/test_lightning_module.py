@@ -20,6 +20,7 @@ def test_a_channel_that_is_zero_everywhere_gives_finite_gradients(staining_modul
 
 def test_learning_rate_warms_up_and_decays_to_zero(staining_module):
     network = staining_module(
+        "UNeXt2_2D",
         {"in_channels": 1, "out_channels": 1, "encoder_blocks": [1, 1], "dims": [4, 8], "stem_kernel_size": [1, 2, 2],
          "in_stack_depth": 1, "decoder_conv_blocks": 1},
         loss=(1.0, 0.0, 0.0), rate=1e-3, steps=100, targets=("Nuclei",), metadata={},
