@@ -28,7 +28,7 @@ class _Text(NamedTuple):
 
 
 LEAD = (
-    "A network has stained a label-free movie: it predicts fluorescence from the phase, one frame at a time. "
+    "A network has stained a label-free movie: it predicts fluorescence from the phase, each frame by itself. "
     "Because it does not see the neighbouring frames, its stain flickers. The methods below make the stain "
     "steady over time; each is scored by how much flicker it leaves, and by what it does to the cells."
 )
