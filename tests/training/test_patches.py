@@ -112,7 +112,7 @@ def test_sources_are_normalised_by_field_and_targets_over_all_fields(patches_mod
         assert batch["source"].std() == pytest.approx(1, abs=0.1)
     region, scale = fields.held_out[0], fields.target_statistics["Nuclei"]
     expected = (fields.read(region)[1] - scale.center) / scale.scale
-    np.testing.assert_allclose(held_out[0]["target"][0, 0, 0], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(held_out[0]["target"][0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_sources_are_normalised_by_percentiles(patches_module, store):
