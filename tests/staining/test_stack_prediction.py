@@ -51,13 +51,13 @@ def expected(checkpoint: Path, volume: np.ndarray, *, planes: range | None = Non
     return np.stack([image() for _, image in sorted(images.items()) if image], axis=1)
 
 
-def test_each_volume_is_normalised_by_its_own_statistics(stain: Any, tmp_path: Path, checkpoint: Path) -> None:
+def test_each_volume_is_normalised_by_its_own_statistics(stain: Any, tmp_path: Path, stack_checkpoint: Path) -> None:
     data = stacks(size=(48, 48)) * np.float32([1, 3, 0.5])[:, None, None, None, None] + 7
     movie = write_image(tmp_path / "in.zarr", data)
     options = ("--methods", "raw", "--normalization", "mean_std", "--statistics-over", "timepoint")
     assert stain(movie, *options) == 0
     normal = np.stack([(volume - volume.mean()) / volume.std() for volume in data])
-    raw = np.stack([expected(checkpoint, volume) for volume in normal])
+    raw = np.stack([expected(stack_checkpoint, volume) for volume in normal])
     np.testing.assert_allclose(pixels(tmp_path / "out", "raw"), raw, atol=1e-3)
 
 
