@@ -46,7 +46,7 @@ LESS = {
         "--round",
         "2",
         "--patch",
-        "176",
+        "192",
         "--batch-size",
         "1",
         "--size",
