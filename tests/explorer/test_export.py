@@ -114,7 +114,7 @@ def test_pixels_unlike_those_of_the_training_are_told(
 ) -> None:
     checkpoint = tmp_path / "tiny.ckpt"
     shutil.copy(tiny_checkpoint, checkpoint)
-    units = {axis: "micrometer" for axis in "zyx"}
+    units = dict.fromkeys("zyx", "micrometer")
     path = write_image(tmp_path / "in.zarr", phase(2, (40, 52)), scale=(1, 1, 1, 0.5, 0.5), units=units)
     position = open_store(path).position("fov")
     assert Inspector(str(checkpoint), device="cpu").pixel_size_note(position) is None

@@ -200,34 +200,38 @@ def test_invalid_frames_stay_invalid(stain: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stacks", "size", "movie", "message"),
+    ("options", "movie", "message"),
     [
         (
-            False,
-            None,
+            {"size": None},
             0.5,
-            'planes.ckpt was trained with is not known; state it in planes.ckpt.json beside it, as {"pi',
+            "planes.ckpt was trained with is not known; state it in planes.ckpt.json beside it, as {",
         ),
-        (False, (None, SIZE, SIZE), 1.0, "in.zarr along y, x is not known; state it in the metadata of the movie, as"),
-        (False, (None, SIZE, SIZE), 8.5 * SIZE, "the pixels of the movie are 2.125 um and those of the network 0.25"),
+        ({}, 1.0, "in.zarr along y, x is not known; state it in the metadata of the movie, as the scale"),
         (
-            True,
-            (None, SIZE, SIZE),
+            {},
+            8.5 * SIZE,
+            "the pixels of the movie are 2.125 um and those of the network 0.25 um; at most a factor of 8",
+        ),
+        (
+            {"stacks": True, "size": (None, SIZE, SIZE)},
             0.5,
             "is not known, only ? x 0.25 x 0.25 um (z, y, x); state it in stacks.ckpt.json",
         ),
     ],
 )
 def test_what_cannot_be_resampled_is_an_error(
-    stain: Any, tmp_path: Path, caplog: Any, stacks: bool, size: Any, movie: float, message: str
+    stain: Any, tmp_path: Path, caplog: Any, options: Any, movie: float, message: str
 ) -> None:
     seen = write(tmp_path / "in.zarr", smooth_movie(planes=8, size=(24, 36)), movie)
-    assert stain(seen, "--resample", stacks=stacks, size=size) == 2
+    assert stain(seen, "--resample", **options) == 2
     assert message in caplog.text
-    caplog.clear()
-    if not (stacks or size is None or movie > 1):
-        assert stain(seen, stacks=stacks, size=size, output="plain") == 0
-        assert "trained with pixels" not in caplog.text
+
+
+@pytest.mark.parametrize(("size", "movie"), [(None, 0.5), ((None, SIZE, SIZE), 1.0)])
+def test_nothing_is_said_of_unknown_sizes(stain: Any, tmp_path: Path, caplog: Any, size: Any, movie: float) -> None:
+    assert stain(write(tmp_path / "in.zarr", smooth_movie(size=(24, 36)), movie), size=size) == 0
+    assert "trained with pixels" not in caplog.text
 
 
 def test_unknown_distance_of_planes(stain: Any, tmp_path: Path, caplog: Any) -> None:
