@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from support.stores import phase, write_image
 from image_translation.cli.commands import main
 from image_translation.errors import DataError, UsageError
 from image_translation.explorer.export import make_plan, write_inspection
+from image_translation.explorer.inspector import Inspector
 from image_translation.explorer.options import InspectOptions
+from image_translation.omezarr.store import open_store
 
 STAGES = ["stem", "encoder 1", "encoder 2", "decoder 1", "head"]
 
@@ -104,3 +107,21 @@ def test_several_positions_or_planes_need_a_choice(tiny_checkpoint: Path, tmp_pa
     path = write_image(tmp_path / "deep.zarr", np.repeat(phase(2, (40, 52)), 2, axis=2))
     with pytest.raises(UsageError, match="--z all: only one plane can be inspected"):
         make_plan(InspectOptions(str(tiny_checkpoint), str(path), tmp_path / "out", z="all", device="cpu"))
+
+
+def test_pixels_unlike_those_of_the_training_are_told(
+    tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = tmp_path / "tiny.ckpt"
+    shutil.copy(tiny_checkpoint, checkpoint)
+    units = dict.fromkeys("zyx", "micrometer")
+    path = write_image(tmp_path / "in.zarr", phase(2, (40, 52)), scale=(1, 1, 1, 0.5, 0.5), units=units)
+    position = open_store(path).position("fov")
+    assert Inspector(str(checkpoint), device="cpu").pixel_size_note(position) is None
+    Path(f"{checkpoint}.json").write_text('{"pixel_size": [null, 0.25, 0.25]}')
+    note = Inspector(str(checkpoint), device="cpu").pixel_size_note(position)
+    assert note
+    assert "trained with pixels of 0.25 x 0.25 um (y, x), and those of the movie are 0.5 x 0.5 um (y, x)" in note
+    assert "smooth --resample" in note
+    make_plan(InspectOptions(str(checkpoint), str(path), tmp_path / "out", device="cpu"))
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [note]

@@ -95,6 +95,9 @@ def test_sidecar_overrides_registry(
         ({"pixel_size": [0.2, 0.1, float("nan")]}, "as pixel_size"),
         ({"pixel_size": [0.2, 0.1, True]}, "as pixel_size"),
         ({"pixel_size": ["a", "b", "c"]}, "as pixel_size"),
+        ({"pixel_size": [0.2, None, 0.1]}, "as pixel_size; .* null for z if it is unknown"),
+        ({"pixel_size_um": -0.1}, "-0.1 as pixel_size_um; it must be a positive number"),
+        ({"pixel_size_um": [0.1]}, "as pixel_size_um"),
         ({"format": 2}, "not in format 1"),
         ([], "not in format 1"),
     ],
@@ -113,6 +116,18 @@ def test_pixel_size_is_read_from_the_metadata(network_class: Any, save: Save) ->
     path = save(state)
     Path(f"{path}.json").write_text('{"pixel_size": [0.25, 0.108, 0.108]}')
     assert read_spec(path)[0].pixel_size == (0.25, 0.108, 0.108)
+    Path(f"{path}.json").write_text('{"pixel_size": [null, 0.1, 0.11]}')
+    assert read_spec(path)[0].pixel_size == (None, 0.1, 0.11)
+
+
+def test_pixel_size_of_a_training_is_that_in_y_and_x(network_class: Any, save: Save) -> None:
+    state = random_weights(network_class, SMALL)
+    path = save(state, image_translation={"pixel_size_um": 0.325})
+    assert read_spec(path)[0].pixel_size == (None, 0.325, 0.325)
+    assert read_spec(save(state, image_translation={"pixel_size_um": None}))[0].pixel_size is None
+    path = save(state, image_translation={"pixel_size_um": 0.325})
+    Path(f"{path}.json").write_text('{"pixel_size": [0.5, 0.3, 0.3]}')  # says more, so that z can be added
+    assert read_spec(path)[0].pixel_size == (0.5, 0.3, 0.3)
 
 
 def test_sidecar_that_is_not_json_is_refused(network_class: Any, save: Save) -> None:

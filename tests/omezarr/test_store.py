@@ -261,6 +261,10 @@ def test_pixel_sizes_are_finite_and_positive(size: float, unit: str, expected: f
     level = Level("0", (1.0, 1.0, 1.0, size, size), (0.0,) * 5, (1, 1, 1, 4, 4))
     position = Position("fov", Path(), AXES, {"x": unit}, (level,), ("Phase",), {}, np.dtype(np.uint8), zarr_format=2)
     assert position.pixel_size == expected
+    level = Level("0", (1.0, 1.0, size, 0.5, 0.25), (0.0,) * 5, (1, 1, 1, 4, 4))
+    units = {"z": unit, "y": "micrometer", "x": "nanometer"}
+    position = Position("fov", Path(), AXES, units, (level,), ("Phase",), {}, np.dtype(np.uint8), zarr_format=2)
+    assert position.voxel_size == (expected, 0.5, None)
 
 
 @pytest.mark.parametrize("file", [".zattrs", "0/.zarray", "0/3/0/0/0/0"])
