@@ -9,7 +9,7 @@ Start with `plan`, then `run`.
 - `run`: train, or resume a training
 - `fields`, `simulated_fields`: images of a store, their split and statistics; simulated images
 - `patches`, `augmentation`: Lightning data modules and patch sampler; transforms from fields to patches
-- `lightning_module`: network, loss, learning rate, checkpoint metadata
+- `lightning_module`, `stack_loss`: network, learning rate, checkpoint metadata; loss of stacks
 - `callbacks`, `output_directory`: progress bar, history, checkpoints; lock, resumption and replacement of results
 """
 

@@ -9,6 +9,7 @@ from torchmetrics.functional import pearson_corrcoef
 from viscy.translation.engine import MixedLoss, VSUNet
 
 from image_translation.network.metadata import METADATA_KEY
+from image_translation.training.stack_loss import StackLoss
 
 LOSS, HELD_OUT_LOSS, PEARSON, RATE = "loss/train", "loss/validation", "pearson", "rate"
 
@@ -53,10 +54,11 @@ class StainingModule(VSUNet):  # type: ignore[misc]  # VisCy is not typed
         metadata: Mapping[str, Any],
     ) -> None:
         l1, l2, ms_dssim = loss
+        loss_class = StackLoss if model_config["in_stack_depth"] > 1 else MixedLoss
         super().__init__(
             architecture,
             model_config | ({"pretraining": False} if architecture == "UNeXt2_2D" else {}),
-            loss_function=MixedLoss(l1_alpha=l1, l2_alpha=l2, ms_dssim_alpha=ms_dssim),
+            loss_function=loss_class(l1_alpha=l1, l2_alpha=l2, ms_dssim_alpha=ms_dssim),
             lr=rate,
         )
         replace_response_norms(self.model)

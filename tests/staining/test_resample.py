@@ -221,7 +221,7 @@ def test_invalid_frames_stay_invalid(stain: Any, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_resampled_is_an_error(
-    stain: Any, tmp_path: Path, caplog: Any, options: Any, movie: float, message: str
+    stain: Any, tmp_path: Path, caplog: Any, *, options: Any, movie: float, message: str
 ) -> None:
     seen = write(tmp_path / "in.zarr", smooth_movie(planes=8, size=(24, 36)), movie)
     assert stain(seen, "--resample", **options) == 2

@@ -23,6 +23,17 @@ def plate(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def stacks(tmp_path_factory):
+    """Five fields of one frame of four planes; the target is the inverted source of the plane below."""
+    movies = {}
+    for number in range(5):
+        coarse = np.random.default_rng(number).normal(size=(1, 1, 5, 4, 4))
+        image = np.kron(coarse, np.ones((1, 1, 1, 16, 16))).astype(np.float32)
+        movies[f"A/{number + 1}/0"] = np.concatenate([image[:, :, 1:], 5000 - 1000 * image[:, :, :-1]], axis=1)
+    return write_plate(tmp_path_factory.mktemp("data") / "s.zarr", movies, channels=CHANNELS)
+
+
+@pytest.fixture(scope="session")
 def options_at(plate):
     """Options for a training of three short rounds into a directory."""
     return lambda output: TrainOptions(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,6 +165,72 @@ def test_each_plane_is_a_separate_image(tmp_path):
     found = find_fields(open_store(path), FieldSelection(**vars(SELECTION) | {"z": "all"}))
     assert len(found.train) + len(found.held_out) == 15
     assert {region.frame for region in found.held_out} == {4}
+
+
+def stacks(regions):
+    return [(region.frame, region.plane, region.depth) for region in regions]
+
+
+@pytest.mark.parametrize(
+    ("z", "first_planes"), [("all", [0, 1, 2]), ("1:5", [1, 2]), ("middle", [1]), ("0", [0]), ("4", [2])]
+)
+def test_stacks_are_all_adjacent_planes_of_a_frame_or_those_around_one(tmp_path, z, first_planes):
+    data = movie(frames=5, planes=5)
+    path = write_image(tmp_path / "m.zarr", data, channels=CHANNELS)
+    found = find_fields(open_store(path), FieldSelection(**vars(SELECTION) | {"z": z, "depth": 3}))
+    assert stacks(found.train) == [(frame, plane, 3) for frame in range(4) for plane in first_planes]
+    assert stacks(found.held_out) == [(4, plane, 3) for plane in first_planes]
+    last = found.train[-1]
+    np.testing.assert_array_equal(found.read(last), data[3, :, last.plane : last.plane + 3])
+
+
+def test_stacks_with_an_invalid_plane_are_left_out(tmp_path, caplog):
+    data = movie(frames=6, planes=5)
+    data[2, 1, 1] = 0.0
+    data[4, 0, 2] = np.nan
+    path = write_image(tmp_path / "m.zarr", data, channels=CHANNELS)
+    selection = FieldSelection(**vars(SELECTION) | {"z": "all", "depth": 3})
+    found = find_fields(open_store(path), selection)
+    assert "2 of 30 images are left out" in caplog.text
+    regions = stacks((*found.train, *found.held_out))
+    assert [plane for frame, plane, _ in regions if frame == 2] == [2]
+    assert not [plane for frame, plane, _ in regions if frame == 4]
+    assert len(regions) == 4 * 3 + 1
+    data[:, 0, 2] = np.nan
+    path = write_image(tmp_path / "n.zarr", data, channels=CHANNELS)
+    with pytest.raises(
+        DataError, match=r"no 3 adjacent planes of a frame are valid in all of Phase3D, Nuclei; use a sm"
+    ):
+        find_fields(open_store(path), selection)
+
+
+def test_statistics_of_stacks_count_each_plane_once(tmp_path):
+    path = write_image(tmp_path / "m.zarr", movie(frames=6, planes=5), channels=CHANNELS)
+    planes = FieldSelection(**vars(SELECTION) | {"z": "all"})
+    single, stack = (find_fields(open_store(path), replace(planes, depth=depth)) for depth in (1, 3))
+    assert stack.target_statistics == single.target_statistics
+    assert stack.source_statistics == single.source_statistics
+    assert stack.sha256 != single.sha256
+
+
+def test_columns_of_a_single_stack_are_held_out(tmp_path):
+    path = write_image(tmp_path / "m.zarr", movie(frames=1, planes=4), channels=CHANNELS)
+    found = find_fields(open_store(path), FieldSelection(**vars(SELECTION) | {"z": "all", "depth": 3}))
+    assert {region.columns for region in found.train} == {(0, 32)}
+    assert found.read(found.held_out[1]).shape == (2, 3, 32, 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 6}, r"--stack 6: .* has only 5 planes; use a smaller stack, or train on single planes"),
+        ({"depth": 3, "z": "1:3"}, "--z 1:3: 2 planes, fewer than in a stack of --stack 3"),
+    ],
+)
+def test_too_few_planes_for_a_stack_are_refused(tmp_path, changes, message):
+    path = write_image(tmp_path / "m.zarr", movie(frames=6, planes=5), channels=CHANNELS)
+    with pytest.raises(UsageError, match=message):
+        find_fields(open_store(path), FieldSelection(**vars(SELECTION) | {"z": "all"} | changes))
 
 
 def test_unknown_channel_is_refused_with_a_list_of_the_channels(plate):

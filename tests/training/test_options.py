@@ -30,6 +30,9 @@ VALID = TrainOptions("simulated", ("Phase3D",), ("Nuclei",), Path("no/such/place
         ({"patch": 200}, "--patch 200: must be a multiple of 16"),
         ({"patch": 288}, "--patch 288: simulated fields have only 256 pixels"),
         ({"patch": 160}, "--patch 160: MS-DSSIM has five scales and needs patches of at least 176"),
+        ({"stack": 1}, "--stack 1: must be 2 planes or more; leave it out for single planes"),
+        ({"stack": 5, "patch": 208}, "--patch 208: must be a multiple of 32 pixels with --stack"),
+        ({"stack": 5, "patch": 160}, "--patch 160: MS-DSSIM has five scales and needs patches of at least 192"),
         ({"rate": 0.0}, "--rate 0: must lie between 0 and 1"),
         ({"loss": (0.0, 0.0, 0.0)}, "--loss 0 0 0: weights"),
         ({"loss": (1.0, -1.0, 0.0)}, "--loss 1 -1 0: weights"),
@@ -61,6 +64,13 @@ def test_steps_are_rounded_up_to_complete_rounds(steps, round_steps, expected):
 
 def test_small_patches_are_allowed_without_ms_dssim():
     replace(VALID, patch=64, loss=(0.5, 0.5, 0.0)).check()
+
+
+def test_stacks_are_in_the_request_only_where_they_are_asked_for():
+    assert "stack" not in VALID.request()
+    assert VALID.request()["z"] == "middle"
+    stacks = replace(VALID, stack=5).request()
+    assert (stacks["stack"], stacks["z"]) == (5, "all")
 
 
 def test_command_line_has_the_defaults_of_the_options(monkeypatch):

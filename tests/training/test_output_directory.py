@@ -73,12 +73,23 @@ def test_training_with_other_images_is_not_resumed(options, fields, earlier):
         find_resumable(options, fields)
 
 
+def test_options_that_are_only_in_the_earlier_request_are_named(options, fields):
+    options.output.mkdir()
+    prepare(replace(options, stack=5), fields)
+    (options.output / BEST).touch()
+    with pytest.raises(UsageError, match=r"other options \(z was 'all', stack was 5\); choose"):
+        find_resumable(options, fields)
+
+
 def test_training_with_other_options_is_only_replaced_with_overwrite(options, fields, earlier):
     before = names(earlier)
     other = replace(options, rate=1e-4)
     for function in (find_resumable, prepare):
         with pytest.raises(UsageError, match=r"contains a training with other options \(rate was 0.003\); choose"):
             function(other, fields)
+    stacks = replace(options, stack=5)
+    with pytest.raises(UsageError, match=r"other options \(z was 'middle', stack was None\); choose"):
+        find_resumable(stacks, fields)
     assert find_resumable(replace(other, overwrite=True), fields) is None
     assert names(earlier) == before
     assert prepare(replace(other, overwrite=True), fields) is None

@@ -43,7 +43,12 @@ def data_module(patches_module, store, **changes):
     fields = find_fields(
         open_store(store),
         FieldSelection(
-            options.source, options.target, patch=options.patch, normalization=options.normalization or "mean_std"
+            options.source,
+            options.target,
+            patch=options.patch,
+            z=options.planes,
+            depth=options.depth,
+            normalization=options.normalization or "mean_std",
         ),
     )
     return patches_module.StoreDataModule(fields, options)
@@ -111,8 +116,8 @@ def test_sources_are_normalised_by_field_and_targets_over_all_fields(patches_mod
         assert abs(batch["source"].mean()) < 0.1
         assert batch["source"].std() == pytest.approx(1, abs=0.1)
     region, scale = fields.held_out[0], fields.target_statistics["Nuclei"]
-    expected = (fields.read(region)[1] - scale.center) / scale.scale
-    np.testing.assert_allclose(held_out[0]["target"][0, 0], expected, rtol=1e-4, atol=1e-4)
+    expected = (fields.read(region)[1, 0] - scale.center) / scale.scale
+    np.testing.assert_allclose(held_out[0]["target"][0, 0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_sources_are_normalised_by_percentiles(patches_module, store):
@@ -162,6 +167,62 @@ def test_simulated_data_have_the_shape_of_the_network_input(patches_module, tmp_
     assert batch["target"].shape == (2, 2, 1, 64, 64)
     held_out = next(iter(data.val_dataloader()))
     assert held_out["source"].shape == (1, 1, 1, 256, 256)
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory):
+    """Five fields of one frame of four planes; the target is the source times 1, 2, 3 or 4, by plane."""
+    movies, gain = {}, np.arange(1, 5, dtype=np.float32).reshape(1, 1, 4, 1, 1)
+    for number in range(5):
+        coarse = np.random.default_rng(number).uniform(1, 2, size=(1, 1, 1, 12, 14))
+        image = np.kron(coarse, np.ones((1, 1, 4, 8, 8))).astype(np.float32)
+        movies[f"A/{number + 1}/0"] = np.concatenate([image, gain * image], axis=1)
+    return write_plate(tmp_path_factory.mktemp("data") / "s.zarr", movies, channels=CHANNELS)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "weak", "strong"])
+def test_planes_of_a_stack_are_augmented_alike_and_stay_in_order(patches_module, stacks, augmentation):
+    data = data_module(patches_module, stacks, stack=3, augmentation=augmentation)
+    scale = find_fields(
+        open_store(stacks), FieldSelection(CHANNELS[:1], CHANNELS[1:], z="all", depth=3)
+    ).target_statistics["Nuclei"]
+    lowest = set()
+    for batch in batches(data):
+        assert batch["source"].shape == batch["target"].shape == (4, 1, 3, 32, 32)
+        target = batch["target"].numpy() * scale.scale + scale.center
+        for patch in target[:, 0]:
+            first = int(np.round(1 / (patch[1] / patch[0] - 1).mean()))
+            lowest.add(first)
+            for number, plane in enumerate(patch):
+                np.testing.assert_allclose(plane, patch[0] * (first + number) / first, rtol=1e-3)
+        if augmentation != "strong":  # whose noise differs between planes
+            source = batch["source"]
+            assert torch.equal(source, source[:, :, :1].expand_as(source))
+    assert lowest == {1, 2}
+
+
+def test_stacks_depend_on_seed_and_number_only(patches_module, stacks):
+    expected = list(batches(data_module(patches_module, stacks, stack=2, augmentation="strong")))
+    loader = data_module(patches_module, stacks, stack=2, augmentation="strong").train_dataloader()
+    loader.sampler.set_epoch(2)
+    for batch, same in zip(loader, expected[4:], strict=True):
+        assert all(torch.equal(batch[side], same[side]) for side in same)
+    other = next(batches(data_module(patches_module, stacks, stack=2, augmentation="strong", seed=1)))
+    assert not torch.equal(other["source"], expected[0]["source"])
+
+
+def test_validation_stacks_are_cropped_to_multiples_of_the_stride(patches_module, stacks):
+    held_out = list(data_module(patches_module, stacks, stack=3).val_dataloader())
+    assert [tuple(batch["source"].shape) for batch in held_out] == [(1, 1, 3, 96, 96)] * 2
+
+
+def test_simulated_stacks_have_the_shape_of_the_network_input(patches_module, tmp_path):
+    options = TrainOptions("simulated", CHANNELS[:1], ("Nuclei", "Membrane"), tmp_path, patch=64, loss=(1.0, 0.0, 0.0))
+    data = patches_module.SimulatedDataModule(replace(options, stack=3, steps=2, round_steps=1, batch_size=2))
+    fields = data.train_dataloader().dataset
+    assert fields[0][0]["source"].shape == (1, 3, 64, 64)
+    assert fields[0][0]["target"].shape == (2, 3, 64, 64)
+    assert next(iter(data.val_dataloader()))["source"].shape == (1, 1, 3, 256, 256)
 
 
 def rounds(sampler, count):

@@ -8,6 +8,7 @@ from support.checkpoints import SMALL_ARCHITECTURE
 
 from image_translation.errors import DataError, UsageError
 from image_translation.network.fcmae import FCMAE
+from image_translation.network.viscy_networks import UNeXt2Architecture, infer_viscy_architecture, make_viscy_network
 from image_translation.training.plan import make_plan
 
 
@@ -51,7 +52,7 @@ def test_channels_of_the_initial_checkpoint_must_match(options, tiny_checkpoint)
         make_plan(replace(given, source=("Phase3D", "Nuclei"), target=("Membrane",)))
 
 
-def test_only_networks_of_single_planes_are_trained_further(options, tmp_path):
+def test_only_networks_that_take_the_planes_of_the_training_are_trained_further(options, tmp_path):
     depth = replace(SMALL_ARCHITECTURE, in_stack_depth=5, stem_kernel_size=(5, 4, 4))
     networks = {"stack": FCMAE(depth), "pools": FCMAE(replace(SMALL_ARCHITECTURE, head_conv=True))}
     weights = {name: network.state_dict() for name, network in networks.items()}
@@ -64,9 +65,19 @@ def test_only_networks_of_single_planes_are_trained_further(options, tmp_path):
         torch.save({key: weight + 0.01 for key, weight in state.items()}, tmp_path / f"{name}.pt")
     (tmp_path / "u_net.pt.json").write_text('{"residual": false, "task": "reg"}', encoding="utf-8")
     given = replace(options, data="simulated", target=("Nuclei", "Membrane"))
-    with pytest.raises(UsageError, match="takes stacks of 5 planes, and the training is on single planes"):
+    with pytest.raises(
+        UsageError, match="takes stacks of 5 planes, and the training is on single planes; use --stack 5"
+    ):
         make_plan(replace(given, initial=str(tmp_path / "stack.pt")))
-    with pytest.raises(UsageError, match="a Unet2d; only networks of VisCy's FullyConvolutionalMAE are trained"):
+    with pytest.raises(UsageError, match="takes stacks of 5 planes, and the training is on stacks of 3; use"):
+        make_plan(replace(given, initial=str(tmp_path / "stack.pt"), stack=3))
+    with pytest.raises(UsageError, match="takes single planes, and the training is on stacks of 5; leave out"):
+        make_plan(replace(given, initial=str(tmp_path / "pools.pt"), stack=5, head_pool=True))
+    plan = make_plan(replace(given, initial=str(tmp_path / "stack.pt"), stack=5))
+    assert (plan.architecture, plan.model_config["in_stack_depth"]) == ("UNeXt2_2D", 5)
+    with pytest.raises(
+        UsageError, match="a Unet2d; only networks of VisCy's FullyConvolutionalMAE and UNeXt2 are trained further"
+    ):
         make_plan(replace(given, initial=str(tmp_path / "u_net.pt")))
     with pytest.raises(UsageError, match="--head-pool"):
         make_plan(replace(given, initial=str(tmp_path / "pools.pt")))
@@ -77,8 +88,26 @@ def test_only_networks_of_single_planes_are_trained_further(options, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("size", "stack", "stem"),
+    [("small", 5, 5), ("small", 10, 5), ("small", 15, 15), ("small", 2, 2), ("full", 15, 5), ("full", 7, 7)],
+)
+def test_network_for_stacks_is_one_that_is_recognised_by_its_weights(options, tmp_path, size, stack, stem):
+    plan = make_plan(replace(options, data="simulated", stack=stack, size=size))
+    assert plan.architecture == "UNeXt2"
+    assert plan.model_config["stem_kernel_size"] == (stem, 4, 4)
+    assert plan.model_config["head_pool"] is True
+    published = {"backbone": "convnextv2_tiny", "decoder_conv_blocks": 2, "head_expansion_ratio": 4}
+    assert (plan.model_config.items() >= published.items()) is (size == "full")
+    architecture = UNeXt2Architecture(**plan.model_config)
+    weights = make_viscy_network(tmp_path, architecture).state_dict()
+    found = infer_viscy_architecture(tmp_path, "UNeXt2", dict(weights), {"head_pool": True})
+    assert found == architecture
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"stack": 5}, "--stack 5: .* has only 1 plane; use a smaller stack, or train on single planes"),
         ({"device": "cuda:9"}, "--device cuda:9: not available"),
         ({"precision": "fp16"}, "not supported on the CPU"),
         ({"target": ("DAPI",)}, "has no channel DAPI"),

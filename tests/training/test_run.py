@@ -153,13 +153,15 @@ def test_training_from_a_checkpoint_stops_early_without_improvement(train, optio
 
 
 @pytest.mark.slow
-def test_training_on_simulated_fields_in_both_directions(train, options):
+@pytest.mark.parametrize("stack", [None, 2])
+def test_training_on_simulated_fields_in_both_directions(train, options, stack):
     for source, target in ((("Phase3D",), ("Nuclei", "Membrane")), (("Nuclei", "Membrane"), ("Phase3D",))):
         output = options.output / target[0]
         result = train(
             replace(
                 options,
                 data="simulated",
+                stack=stack,
                 source=source,
                 target=target,
                 steps=1,
@@ -170,6 +172,69 @@ def test_training_on_simulated_fields_in_both_directions(train, options):
         )
         assert np.isfinite(result.history[0][f"pearson/{target[0]}"])
         assert "not for research" in read_spec(result.best)[0].description
+
+
+@pytest.mark.slow
+def test_network_for_stacks_is_trained_resumed_and_used(
+    train, staining_module, options, stacks, *, tmp_path, monkeypatch, caplog
+):
+    given = replace(options, data=str(stacks), stack=3, steps=4, output=tmp_path / "whole")
+    whole = train(given)
+    step, taken = staining_module.training_step, []
+
+    def interrupted(network, batch, number):
+        taken.append(number)
+        if len(taken) > 3:
+            raise KeyboardInterrupt
+        return step(network, batch, number)
+
+    stopped = replace(given, output=tmp_path / "stopped")
+    with monkeypatch.context() as patched:
+        patched.setattr(staining_module, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(stopped)
+    assert [row["step"] for row in history(stopped.output)] == ["2.0"]
+    train(stopped)
+    assert equal(load_weights(stopped.output / "last.ckpt"), load_weights(whole.best.with_name("last.ckpt")))
+
+    stored = torch.load(whole.best, weights_only=True)["hyper_parameters"]
+    assert (stored["architecture"], stored["model_config"]["head_pool"]) == ("UNeXt2", True)
+    spec, state = read_spec(whole.best)
+    assert (spec.architecture.in_stack_depth, spec.architecture.out_stack_depth) == (3, 3)
+    assert (spec.input_channels, spec.output_channels) == (("Phase3D",), ("Nuclei",))
+    assert (spec.normalization, spec.supplied, spec.notes) == ("mean_std", (), ())
+    build_network(spec, state)
+    further = train(
+        replace(given, initial=str(whole.best), steps=1, round_steps=1, rate=1e-9, output=tmp_path / "more")
+    )
+    after = load_weights(further.best)
+    assert all(torch.allclose(after[name], weight, atol=1e-6) for name, weight in load_weights(whole.best).items())
+
+    caplog.clear()
+    command = [
+        "smooth",
+        "-c",
+        whole.best,
+        "-m",
+        stacks,
+        "-o",
+        tmp_path / "o",
+        "--methods",
+        "raw",
+        "--position",
+        "A/1/0",
+    ]
+    assert main(list(map(str, command))) == 0
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert open_store(tmp_path / "o" / "raw.ome.zarr").position("A/1/0").shape == (1, 1, 4, 64, 64)
+
+
+@pytest.mark.slow
+def test_network_for_stacks_learns_from_adjacent_planes(train, options, stacks):
+    result = train(
+        replace(options, data=str(stacks), stack=2, steps=60, round_steps=60, augmentation="weak", batch_size=4)
+    )
+    assert result.history[-1]["pearson/Nuclei"] > 0.6  # half the planes show nothing of their target
 
 
 def test_training_ends_with_an_error_if_the_loss_is_nan(train, staining_module, options, monkeypatch):

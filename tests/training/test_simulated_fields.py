@@ -9,8 +9,8 @@ from image_translation.training.simulated_fields import SimulatedFields, Simulat
 PHASE, STAINS = ("Phase3D",), ("Nuclei", "Membrane")
 
 
-def patches(source=PHASE, target=STAINS, *, seed=0, batch_size=4, patch=64, pool=2):
-    fields = SimulatedFields(source, target, seed=seed, cache_size=pool + 1)
+def patches(source=PHASE, target=STAINS, *, seed=0, batch_size=4, patch=64, pool=2, depth=1):
+    fields = SimulatedFields(source, target, seed=seed, cache_size=pool + 1, depth=depth)
     return SimulatedPatches(fields, batch_size=batch_size, patch=patch, pool=pool, seed=seed)
 
 
@@ -66,8 +66,8 @@ def test_sources_are_approximately_normalised():
     fields = SimulatedFields(STAINS, PHASE, seed=5, cache_size=4)
     for number in range(4):
         source = fields[number][0]
-        assert np.abs(source.mean(axis=(1, 2))).max() < 0.5
-        assert np.abs(np.log(source.std(axis=(1, 2)))).max() < 0.7
+        assert np.abs(source.mean(axis=(1, 2, 3))).max() < 0.5
+        assert np.abs(np.log(source.std(axis=(1, 2, 3)))).max() < 0.7
 
 
 def test_validation_set_contains_the_first_fields():
@@ -75,4 +75,27 @@ def test_validation_set_contains_the_first_fields():
     validation_set = SimulatedValidationSet(fields, 2)
     assert len(validation_set) == 2
     assert validation_set[1]["source"].shape == (1, 1, 256, 256)
-    np.testing.assert_array_equal(validation_set[1]["target"][:, 0], fields[1][1])
+    np.testing.assert_array_equal(validation_set[1]["target"], fields[1][1])
+
+
+def test_patches_of_stacks_are_cut_at_all_heights_of_a_field():
+    data = patches(depth=3, pool=1, batch_size=40, patch=64)
+    field = SimulatedFields(PHASE, STAINS, seed=0, cache_size=2, depth=3)[0][1]
+    assert field.shape == (2, 5, 256, 256)
+    lowest = []
+    for number in range(20):
+        (sample,) = data[number]
+        assert sample["source"].shape == (1, 3, 64, 64)
+        found = [
+            z for z in range(3)
+            if np.isin(sample["target"][:, 0].numpy(), field[:, z]).all()
+            and np.isin(sample["target"][:, 2].numpy(), field[:, z + 2]).all()
+        ]  # fmt: skip
+        lowest += found[:1]
+    assert len(lowest) == 20
+    assert {*lowest} == {0, 1, 2}
+
+
+def test_validation_stacks_are_the_middle_planes():
+    fields = SimulatedFields(PHASE, STAINS, seed=0, cache_size=4, depth=3)
+    np.testing.assert_array_equal(SimulatedValidationSet(fields, 2)[1]["target"], fields[1][1][:, 1:4])
