@@ -103,7 +103,8 @@ def make_plan(options: TrainOptions) -> TrainingPlan:
             ),
         )  # fmt: skip
         metadata |= _store_metadata(options, store.path.name, fields)
-        _log.info("%d images to train on, %d held out", len(fields.train), len(fields.held_out))
+        what = f"stacks of {options.stack} planes" if options.stack else "images"
+        _log.info("%d %s to train on, %d held out", len(fields.train), what, len(fields.held_out))
     find_resumable(options, fields)
     if initial:
         architecture = initial[0].architecture

@@ -153,15 +153,13 @@ def test_training_from_a_checkpoint_stops_early_without_improvement(train, optio
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stack", [None, 2])
-def test_training_on_simulated_fields_in_both_directions(train, options, stack):
+def test_training_on_simulated_fields_in_both_directions(train, options):
     for source, target in ((("Phase3D",), ("Nuclei", "Membrane")), (("Nuclei", "Membrane"), ("Phase3D",))):
         output = options.output / target[0]
         result = train(
             replace(
                 options,
                 data="simulated",
-                stack=stack,
                 source=source,
                 target=target,
                 steps=1,
@@ -174,12 +172,19 @@ def test_training_on_simulated_fields_in_both_directions(train, options, stack):
         assert "not for research" in read_spec(result.best)[0].description
 
 
+@pytest.fixture(scope="module")
+def trained_on_stacks(train, options_at, stacks, tmp_path_factory):
+    """Options and result of a training of two rounds on stacks of 3 planes."""
+    output = tmp_path_factory.mktemp("stacks") / "out"
+    given = replace(options_at(output), data=str(stacks), stack=3, steps=4)
+    return given, train(given)
+
+
 @pytest.mark.slow
-def test_network_for_stacks_is_trained_resumed_and_used(
-    train, staining_module, options, stacks, *, tmp_path, monkeypatch, caplog
+def test_training_on_stacks_resumes_to_the_same_weights(
+    train, staining_module, trained_on_stacks, tmp_path, monkeypatch
 ):
-    given = replace(options, data=str(stacks), stack=3, steps=4, output=tmp_path / "whole")
-    whole = train(given)
+    given, whole = trained_on_stacks
     step, taken = staining_module.training_step, []
 
     def interrupted(network, batch, number):
@@ -197,6 +202,10 @@ def test_network_for_stacks_is_trained_resumed_and_used(
     train(stopped)
     assert equal(load_weights(stopped.output / "last.ckpt"), load_weights(whole.best.with_name("last.ckpt")))
 
+
+@pytest.mark.slow
+def test_checkpoint_of_a_training_on_stacks_can_be_used(train, trained_on_stacks, stacks, tmp_path, caplog):
+    given, whole = trained_on_stacks
     stored = torch.load(whole.best, weights_only=True)["hyper_parameters"]
     assert (stored["architecture"], stored["model_config"]["head_pool"]) == ("UNeXt2", True)
     spec, state = read_spec(whole.best)
@@ -234,7 +243,9 @@ def test_network_for_stacks_learns_from_adjacent_planes(train, options, stacks):
     result = train(
         replace(options, data=str(stacks), stack=2, steps=60, round_steps=60, augmentation="weak", batch_size=4)
     )
-    assert result.history[-1]["pearson/Nuclei"] > 0.6  # half the planes show nothing of their target
+    # Half the planes have their source in the stack, so that at most the square root of a half can be reached, and
+    # nothing by a network that sees single planes.
+    assert result.history[-1]["pearson/Nuclei"] > 0.4
 
 
 def test_training_ends_with_an_error_if_the_loss_is_nan(train, staining_module, options, monkeypatch):
