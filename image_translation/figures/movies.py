@@ -20,6 +20,7 @@ from image_translation.figures.style import (
     add_scale_bar,
     add_text,
     display_window,
+    display_windows,
     frame_locator,
     show_image,
     style_axes,
@@ -45,7 +46,7 @@ def combined_figure(
 ) -> Figure:
     """Show movies in rows: an overview of the middle frame, and a close-up of every frame that follows a cell.
 
-    All movies but the phase share one display window.
+    All movies but the phase share one display window; see `style.display_windows`.
 
     Parameters
     ----------
@@ -72,20 +73,25 @@ def combined_figure(
     sides = (min(side, height), min(side, width))
     names = [*(["phase"] if phase is not None else []), *images]
     grid = _overview_grid(len(names), len(labels) + bool(change), height / width, sides[0] / sides[1])
-    window, middle = display_window(images.values()), len(labels) // 2
+    window, windows = display_windows({name: [stack] for name, stack in images.items()})
+    middle = len(labels) // 2
     change_window = (0.0, display_window(change.values())[1]) if change else (0.0, 1.0)
     for row, name in enumerate(names):
         is_phase = phase is not None and row == 0
         stack = phase if phase is not None and row == 0 else images[name]
-        display = (display_window([stack]), PHASE_CMAP) if is_phase else (window, STAIN_CMAP)
+        display = (display_window([stack]), PHASE_CMAP) if is_phase else (windows[name], STAIN_CMAP)
+        own_scale = not is_phase and windows[name] != window
         panels = [grid.add_panel(row, column) for column in range(len(labels) + 1)]
-        shown = show_image(panels[0], stack[middle], *display)
+        overview = show_image(panels[0], stack[middle], *display)
+        if not own_scale:
+            shown = overview  # what the colour bar is for
         for axes, image, (y, x) in zip(panels[1:], stack, corners, strict=True):
             show_image(axes, image[y : y + sides[0], x : x + sides[1]], *display)
         if name in change:
             changes = show_image(grid.add_panel(row, len(labels) + 1), change[name], change_window, CHANGE_CMAP)
         _draw_box(panels[0], corners, middle, sides)
-        panels[0].set_ylabel(name, **PLAIN_TEXT, fontweight=_weight(name), labelpad=3)
+        label = f"{name},\nown scale" if own_scale else name
+        panels[0].set_ylabel(label, **PLAIN_TEXT, fontweight=_weight(name), labelpad=3)
         if row == 0:
             panels[0].set_title(f"field, {labels[middle]}", **PLAIN_TEXT)
             for axes, label in zip(panels[1:], labels, strict=True):
@@ -123,14 +129,17 @@ def kymograph_figure(
     """
     figure = Figure((FIGURE_WIDTH, 2.8), layout="constrained")
     panels = figure.subplots(1, len(images), squeeze=False, sharex=True, sharey=True)[0]
-    window = display_window(images.values())
+    window, windows = display_windows({name: [image] for name, image in images.items()})
     longest = max(len(image) for image in images.values())
     scale = pixel_size or 1.0
     for axes, (method, image) in zip(panels, images.items(), strict=True):
         padded = np.pad(image, ((0, longest - len(image)), (0, 0)), constant_values=np.nan)
         extent = (-0.5 * scale, (image.shape[1] - 0.5) * scale, first_frame + longest - 0.5, first_frame - 0.5)
-        shown = show_image(axes, padded, window, STAIN_CMAP, aspect="auto", extent=extent)
-        axes.set_title(method, **PLAIN_TEXT, fontweight=_weight(method))
+        panel = show_image(axes, padded, windows[method], STAIN_CMAP, aspect="auto", extent=extent)
+        own_scale = windows[method] != window
+        if not own_scale:
+            shown = panel  # what the colour bar is for
+        axes.set_title(f"{method}, own scale" if own_scale else method, **PLAIN_TEXT, fontweight=_weight(method))
         style_axes(axes)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
     figure.supxlabel(f"position along a line ({'µm' if pixel_size else 'pixels'})", fontsize=TEXT_SIZE)

@@ -22,6 +22,7 @@ from image_translation.figures.style import (
     PanelGrid,
     add_scale_bar,
     display_window,
+    display_windows,
     show_image,
 )
 
@@ -68,7 +69,8 @@ def orthogonal_figure(
 ) -> Figure:
     """Show movies side by side at one time: XY, YZ beside it and XZ below it, with lines where they cut each other.
 
-    All movies but the phase share one display window, percentiles of all their sections. Planes are drawn as thick as
+    All movies but the phase share one display window, percentiles of all their sections; see
+    `style.display_windows`. Planes are drawn as thick as
     their distance, so that all sections have the scale of XY. The first plane is at the left of YZ and the top of XZ.
 
     Parameters
@@ -92,15 +94,19 @@ def orthogonal_figure(
     depth, height = next(iter(views.values())).yz.shape
     width = next(iter(views.values())).xy.shape[1]
     layout = _lay_out(len(views), (depth * z_spacing, height, width))
-    window = display_window(part for one in sections.values() for part in one.parts)
+    window, windows = display_windows({name: list(one.parts) for name, one in sections.items()})
     for number, (name, one) in enumerate(views.items()):
-        display = (display_window(one.parts), PHASE_CMAP) if one is phase else (window, STAIN_CMAP)
+        display = (display_window(one.parts), PHASE_CMAP) if one is phase else (windows[name], STAIN_CMAP)
+        own_scale = one is not phase and windows[name] != window
         panels = layout.add_view(number)
         z, y, x = voxel
-        shown = _show(panels.xy, one.xy, (y, x), display)
+        section = _show(panels.xy, one.xy, (y, x), display)
+        if not own_scale:
+            shown = section  # what the colour bar is for
         _show(panels.yz, one.yz.T, (y, z), display, label=False)
         _show(panels.xz, one.xz, (z, x), display, label=False)
-        panels.xy.set_title(name, **PLAIN_TEXT, fontweight="bold" if name == RECOMMENDED else "normal")
+        title = f"{name}, own scale" if own_scale else name
+        panels.xy.set_title(title, **PLAIN_TEXT, fontweight="bold" if name == RECOMMENDED else "normal")
         if number == 0:
             panels.xy.set_ylabel(f"XY, {plane}", **PLAIN_TEXT, labelpad=3)
             offset: dict[str, Any] = {

@@ -5,7 +5,7 @@ Figures are at most 180 mm wide, with text of 7 to 9 points. The palette of the 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -30,6 +30,7 @@ PLAIN_TEXT: dict[str, Any] = {"fontsize": TEXT_SIZE, "parse_math": False}  # nam
 PHASE_CMAP, STAIN_CMAP = "gray", "magma"
 MISSING: dict[str, Any] = {"facecolor": "0.93", "edgecolor": "0.7", "hatch": "////", "linewidth": 0}
 DISPLAY_PERCENTILES = (0.5, 99.8)
+_OTHER_UNIT = 2.0  # ratio of spreads from which the truth is evidently in another unit than a prediction
 RECOMMENDED = "motion"
 
 
@@ -90,6 +91,27 @@ def display_window(stacks: Iterable[NDArray[np.float32]]) -> tuple[float, float]
         return 0.0, 1.0
     low, high = np.percentile(values, DISPLAY_PERCENTILES)
     return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def display_windows(
+    movies: Mapping[str, Sequence[NDArray[np.float32]]],
+) -> tuple[tuple[float, float], dict[str, tuple[float, float]]]:
+    """Return the display window that movies share, and that of each one, by name.
+
+    They are the same, but for a truth in evidently another unit, as that of a network which was trained on normalised
+    targets: if the spread of its pixels differs from that of all others by more than a factor of two, it has its own.
+    """
+    others = [image for name, images in movies.items() if name != TRUTH for image in images]
+    everything = [image for images in movies.values() for image in images]
+    if TRUTH not in movies or not others:
+        shared = display_window(everything)
+        return shared, dict.fromkeys(movies, shared)
+    predicted, truth = display_window(others), display_window(movies[TRUTH])
+    ratio = (truth[1] - truth[0]) / (predicted[1] - predicted[0])
+    if 1 / _OTHER_UNIT <= ratio <= _OTHER_UNIT:
+        shared = display_window(everything)
+        return shared, dict.fromkeys(movies, shared)
+    return predicted, dict.fromkeys(movies, predicted) | {TRUTH: truth}
 
 
 def show_image(
