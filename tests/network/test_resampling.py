@@ -98,7 +98,7 @@ def test_pixels_that_differ_too_much_are_an_error(axis, size):
     [
         (8, 0.5, 0.25, 15),  # 14 steps
         (15, 0.25, 0.5, 8),
-        (10, 0.3, 0.1, 28),  # 27 steps, but for rounding
+        (5, 2.1, 0.3, 29),  # 28 steps, but for rounding
         (8, 0.3, 0.25, 10),  # 8.4 steps: enclosed by 9
         (8, 0.25, 0.7, 4),  # 2.5 steps: enclosed by 3
         (1, 0.5, 0.25, 1),
