@@ -76,6 +76,8 @@ class Fields:
         In micrometres; None unless all positions have the same one.
     sha256
         SHA-256 checksum of samples of all images, which changes with the data.
+    plane_distance
+        In micrometres; None unless all positions have the same one.
     """
 
     positions: Mapping[str, Position]
@@ -86,6 +88,7 @@ class Fields:
     target_statistics: Mapping[str, Statistics]
     pixel_size: float | None
     sha256: str
+    plane_distance: float | None = None
 
     def read(self, region: ImageRegion) -> NDArray[np.float32]:
         """Read all channels of a region, (C, Z, Y, X) float32, without normalisation."""
@@ -183,8 +186,9 @@ def find_fields(store: Store, selection: FieldSelection) -> Fields:
         held_out,
         {name: _source_statistics(positions[name], selection) for name in used},
         {channel: normalize.estimate(values, "mean_std") for channel, values in samples.items()},
-        _pixel_size(positions.values()),
+        _common(position.pixel_size for position in positions.values()),
         digest.hexdigest(),
+        _common(position.voxel_size[0] for position in positions.values()),
     )
 
 
@@ -308,9 +312,9 @@ def _encode(region: ImageRegion) -> bytes:
     return f"Window({content})".encode()
 
 
-def _pixel_size(positions: Iterable[Position]) -> float | None:
-    sizes = {position.pixel_size for position in positions}
-    return sizes.pop() if len(sizes) == 1 else None
+def _common(sizes: Iterable[float | None]) -> float | None:
+    different = set(sizes)
+    return different.pop() if len(different) == 1 else None
 
 
 def _to_json(statistics: Statistics) -> dict[str, float]:

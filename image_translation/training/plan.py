@@ -196,8 +196,11 @@ def _store_metadata(options: TrainOptions, name: str, fields: Fields) -> dict[st
     statistics = {
         channel: {"mean": found.center, "std": found.scale} for channel, found in fields.target_statistics.items()
     }
+    side, distance = fields.pixel_size, fields.plane_distance
     return {
-        "pixel_size_um": fields.pixel_size,
+        "pixel_size_um": side,
+        # Only stacks say at which distance their planes are.
+        **({"pixel_size": [distance, side, side]} if options.stack and side and distance else {}),
         "description": (
             f"{_direction(options)}, trained on {name}; unit: one standard deviation of the training data."
         ),

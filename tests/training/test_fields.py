@@ -248,3 +248,4 @@ def test_pixel_size_is_read_from_the_store(tmp_path):
     options = {"channels": CHANNELS, "units": micrometres, "scale": (1, 1, 1, 0.25, 0.25)}
     path = write_image(tmp_path / "m.zarr", movie(frames=6), **options)
     assert find_fields(open_store(path), SELECTION).pixel_size == 0.25
+    assert find_fields(open_store(path), SELECTION).plane_distance is None

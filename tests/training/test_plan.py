@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from support.checkpoints import SMALL_ARCHITECTURE
+from support.stores import write_image
 
 from image_translation.errors import DataError, UsageError
 from image_translation.network.fcmae import FCMAE
@@ -23,6 +25,18 @@ def test_plan_of_a_store(options):
     assert plan.metadata["output_channels"] == ["Nuclei"]
     assert plan.metadata["data_sha256"] == plan.fields.sha256
     assert not options.output.exists()
+
+
+@pytest.mark.parametrize(("stack", "expected"), [(3, [2.5, 0.25, 0.25]), (None, None)])
+def test_distance_of_planes_is_in_the_metadata_of_stacks_only(options, tmp_path, stack, expected):
+    data = np.random.default_rng(0).normal(size=(6, 2, 4, 32, 64)).astype(np.float32)
+    micrometres = dict.fromkeys("zyx", "micrometer")
+    path = write_image(
+        tmp_path / "m.zarr", data, channels=("Phase3D", "Nuclei"), units=micrometres, scale=(1, 1, 2.5, 0.25, 0.25)
+    )
+    metadata = make_plan(replace(options, data=str(path), stack=stack)).metadata
+    assert metadata["pixel_size_um"] == 0.25
+    assert metadata.get("pixel_size") == expected
 
 
 def test_plan_of_simulated_fields(options):
