@@ -198,8 +198,8 @@ def _find_references(options: EvaluationOptions, raw: Store) -> _References:
     phase = open_store(options.phase) if options.phase else None
     given, same = truth is not None, dict(options.same)
     source = stored_request(raw).get("input", {})
-    path = Path(source.get("movie", ""))
-    if (truth is None or phase is None) and source and path.exists():
+    path = Path(source["movie"]) if source.get("movie") else None
+    if (truth is None or phase is None) and path and path.exists():
         movie = open_store(path)
         _log.info("the prediction was made from %s, which is used for what is not given", path)
         return _References(truth or movie, phase or movie, options.channel or source.get("channel"), given, same)

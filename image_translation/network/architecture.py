@@ -86,15 +86,13 @@ class Architecture:
         return self.stem_kernel_size[-1]
 
     @property
-    def finest_channels(self) -> int:
-        """Number of channels of the widest of the stages at the resolution of the stem, on which memory depends."""
-        depth, ratio = self.in_stack_depth, 4 * self.head_conv_expansion_ratio
-        last = (
-            (depth + 2) * self.in_channels * ratio
-            if self.head_conv
-            else depth * self.out_channels * self.stem_stride**2
-        )
-        return max(self.dims[0], last)
+    def values_per_pixel(self) -> float:
+        """Estimate of the values that the layers hold at once, per pixel in y and x of an image, on a CPU."""
+        depth, ratio, outputs = self.in_stack_depth, self.head_conv_expansion_ratio, self.out_channels
+        if not self.head_conv:
+            return stage_values(max(self.dims[0], depth * outputs * self.stem_stride**2), self.stem_stride)
+        last = stage_values(max(self.dims[0], (depth + 2) * self.in_channels * 4 * ratio), self.stem_stride)
+        return max(last, head_values(self.in_channels * ratio, 4 * outputs * ratio, depth))
 
     @property
     def head_pool(self) -> bool | None:
@@ -109,6 +107,16 @@ class Architecture:
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of VisCy's class."""
         return asdict(self)
+
+
+def stage_values(channels: int, stride: int) -> float:
+    """Return the values of a stage of blocks per pixel of the image: of four times the channels, about three times."""
+    return 12 * channels / stride**2
+
+
+def head_values(channels: int, outputs: int, depth: int) -> float:
+    """Return the values of a 3 x 3 x 3 convolution at half the resolution, with the patches that it multiplies."""
+    return (27 * channels + outputs) * depth / 4
 
 
 def select_network_weights(path: Path, state: StateDict) -> tuple[Name, StateDict]:

@@ -16,7 +16,15 @@ import torch
 from torch import nn
 
 from image_translation.errors import DataError
-from image_translation.network.architecture import Name, Shapes, count, require_head_pool, weight_shapes
+from image_translation.network.architecture import (
+    Name,
+    Shapes,
+    count,
+    head_values,
+    require_head_pool,
+    stage_values,
+    weight_shapes,
+)
 from image_translation.network.checkpoint import StateDict
 
 _HEAD_FACTOR = 4  # by which the head of `UNeXt2` enlarges its features, whatever the stem
@@ -88,9 +96,11 @@ class UNeXt2Architecture:
         return self.stem_kernel_size[-1]
 
     @property
-    def finest_channels(self) -> int:
-        """Number of channels of the widest of the stages at the resolution of the stem, on which memory depends."""
-        return max(self.dims[0], (self.out_stack_depth + 2) * self.out_channels * 4 * self.head_expansion_ratio)
+    def values_per_pixel(self) -> float:
+        """Estimate of the values that the layers hold at once, per pixel in y and x of an image, on a CPU."""
+        depth, width = self.out_stack_depth, self.out_channels * self.head_expansion_ratio
+        last = stage_values(max(self.dims[0], (depth + 2) * 4 * width), self.stem_stride)
+        return max(last, head_values(width, 4 * width, depth))
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of VisCy's class."""
@@ -143,9 +153,9 @@ class UNetArchitecture:
         return 1
 
     @property
-    def finest_channels(self) -> int:
-        """Number of channels of the finest stages, on which memory depends."""
-        return self.dims[0] * self.in_stack_depth
+    def values_per_pixel(self) -> float:
+        """Estimate of the values that the layers hold at once, per pixel in y and x of an image, on a CPU."""
+        return stage_values(self.dims[0] * self.in_stack_depth, 1)
 
     @property
     def head_pool(self) -> None:

@@ -94,14 +94,19 @@ class Position:
 
     @property
     def voxel_size(self) -> tuple[float | None, float | None, float | None]:
-        """Distance of planes, and height and width of a pixel, in micrometres; None where unknown, as `pixel_size`."""
+        """Distance of planes, and height and width of a pixel, in micrometres; None where unknown, as `pixel_size`.
+
+        A distance of exactly 1 is believed of several planes if height and width are known.
+        """
         scale = dict(zip(AXES, self.levels[0].scale, strict=True))
 
-        def known(axis: str) -> float | None:
+        def known(axis: str, *, one: bool = False) -> float | None:
             size = scale[axis]
-            return size if self.units.get(axis) == "micrometer" and 0 < size < math.inf and size != 1 else None
+            valid = self.units.get(axis) == "micrometer" and 0 < size < math.inf and (one or size != 1)
+            return size if valid else None
 
-        return known("z"), known("y"), known("x")
+        y, x = known("y"), known("x")
+        return known("z", one=self.shape[2] > 1 and y is not None and x is not None), y, x
 
     @property
     def chunks(self) -> tuple[int, ...]:

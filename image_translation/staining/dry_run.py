@@ -74,8 +74,7 @@ def _memory(plan: Plan) -> int:
     # What the network sees, and what is made of its prediction, the larger of the two.
     pixels = max(math.prod(grid.shape[1:]), math.prod(grid.network_shape[1:]))
     batch = plan.options.batch_size or 1
-    # The widest activations have four times the channels of the finest stages; about three of them coexist.
-    activations = 12 * architecture.finest_channels * batch / architecture.stem_stride**2
+    activations = batch * architecture.values_per_pixel
     channels, image = architecture.out_channels, plan.images(RAW)[plan.series[0].position.name]
     together = max(len(numbers) for numbers in plane_groups(plan))
     planes = together * plane_bytes(plan, image)

@@ -267,6 +267,14 @@ def test_pixel_sizes_are_finite_and_positive(size: float, unit: str, expected: f
     assert position.voxel_size == (expected, 0.5, None)
 
 
+@pytest.mark.parametrize(("planes", "width", "expected"), [(5, 0.25, 1.0), (1, 0.25, None), (5, 1.0, None)])
+def test_planes_may_be_one_micrometre_apart(planes: int, width: float, expected: float | None) -> None:
+    level = Level("0", (1.0, 1.0, 1.0, width, width), (0.0,) * 5, (1, 1, planes, 4, 4))
+    units = dict.fromkeys("zyx", "micrometer")
+    position = Position("fov", Path(), AXES, units, (level,), ("Phase",), {}, np.dtype(np.uint8), zarr_format=2)
+    assert position.voxel_size[0] == expected
+
+
 @pytest.mark.parametrize("file", [".zattrs", "0/.zarray", "0/3/0/0/0/0"])
 def test_only_regular_files_are_read(tmp_path: Path, file: str) -> None:
     path = write_image(tmp_path / "m.ome.zarr", phase(5))
