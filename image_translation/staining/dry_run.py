@@ -13,6 +13,7 @@ from image_translation.staining.stream import AHEAD
 from image_translation.temporal.registration import METHOD as REGISTRATION_METHOD
 
 BYTES_PER_VALUE = 4
+_FRAGMENTATION = 1.3  # memory of large stacks on a CPU, where freed memory is kept, against the sum of the arrays
 
 
 def describe(plan: Plan) -> str:
@@ -85,7 +86,7 @@ def _memory(plan: Plan) -> int:
     inputs = 2 * plan.window.in_depth * batch + batch
     waiting = batch + 2 * AHEAD + (image.frames_per_shard - 1) * len(image.planes)
     outputs = plan.window.out_depth * (3 * batch + 1) + waiting
-    images = activations + inputs * architecture.in_channels + outputs * channels
+    images = _FRAGMENTATION * (activations + inputs * architecture.in_channels + outputs * channels)
     return max(int(images * pixels * BYTES_PER_VALUE), planes)
 
 
