@@ -235,7 +235,9 @@ def test_nothing_is_said_of_unknown_sizes(stain: Any, tmp_path: Path, caplog: An
 
 
 def test_unknown_distance_of_planes(stain: Any, tmp_path: Path, caplog: Any) -> None:
-    seen = write(tmp_path / "in.zarr", smooth_movie(planes=8, size=(24, 36)), SIZE, 1.0)
+    in_plane = {axis: UNITS[axis] for axis in "yx"}
+    volumes = smooth_movie(planes=8, size=(24, 36))
+    seen = write_image(tmp_path / "in.zarr", volumes, scale=(30, 1, 1, SIZE, SIZE), units=in_plane)
     assert stain(seen, "--resample", stacks=True) == 2
     assert "in.zarr along z is not known" in caplog.text
     caplog.clear()
