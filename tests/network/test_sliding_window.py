@@ -1,5 +1,6 @@
 """Prediction of stacks by a window that is slid along z."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,18 @@ def noise(depth: int, shape: tuple[int, int] = (32, 40)) -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(size=(1, depth, *shape)).astype(np.float32)
 
 
+@pytest.fixture
+def tracked_metadata() -> Iterator[None]:
+    """Let MONAI remember how it padded, which trainings turn off for the whole process and VisCy relies on."""
+    from monai.data import get_track_meta, set_track_meta
+
+    earlier = get_track_meta()
+    set_track_meta(True)
+    yield
+    set_track_meta(earlier)
+
+
+@pytest.mark.usefixtures("tracked_metadata")
 @pytest.mark.parametrize("tta", [False, True])
 def test_prediction_is_that_of_viscy(network_class: Any, tta: bool) -> None:
     from viscy.translation.engine import AugmentedPredictionVSUNet
