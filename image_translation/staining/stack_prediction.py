@@ -71,14 +71,24 @@ def predict_stacks(
     on_frames(output.first * len(plan.series))
     frames = plan.series[0].frames
     numbers = range(frames.start + output.first, frames.stop)
-    kept = [number for number in numbers if earlier and number in earlier.frames]
-    for number in kept:
-        assert earlier is not None  # noqa: S101 - for the type checker
-        for series in plan.series:
-            output.write(number, series.z, earlier.read(number, series.plane))
-            on_frames(1)
-    _predict(plan, sorted(set(numbers) - set(kept)), statistics, output, predictor=predictor, on_frames=on_frames)
+    any_seen = False
+    # In the order of the frames: the progress is the number of leading frames on disk.
+    for kept, run in groupby(numbers, lambda number: earlier is not None and number in earlier.frames):
+        if earlier is None or not kept:
+            any_seen |= _predict(plan, list(run), statistics, output, predictor=predictor, on_frames=on_frames)
+            continue
+        for number in run:
+            for series in plan.series:
+                output.write(number, series.z, earlier.read(number, series.plane))
+                on_frames(1)
     output.finish()
+    if any_seen and not output.first and not output.any_valid:
+        depth = plan.spec.architecture.in_stack_depth
+        raise DataError(
+            f"the network gave no finite image of {plan.series[0].position.path}: check its planes for extreme values, "
+            f"and whether enough consecutive ones are valid, for it takes stacks of {depth}; "
+            "--normalization, --precision, and the checkpoint"
+        )
 
 
 def _predict(
@@ -89,8 +99,14 @@ def _predict(
     *,
     predictor: Callable[[], Predictor],
     on_frames: Callable[[int], object],
-) -> None:
-    """Predict some volumes: one thread reads planes ahead, the calling one runs the network, and one writes."""
+) -> bool:
+    """Predict some volumes: one thread reads planes ahead, the calling one runs the network, and one writes.
+
+    Returns
+    -------
+    bool
+        Whether a plane was valid.
+    """
     window, first = plan.window, plan.series[0]
     assert window is not None  # noqa: S101 - the caller has looked
     planes, grid = [series.z for series in plan.series], plan.grid(first.position)
@@ -124,8 +140,6 @@ def _predict(
             on_frames(1)
 
     places = [(number, z) for number in numbers for z in sources]
-    if not places:
-        return
     batch_size = predictor().batch_size((len(first.inputs), window.in_depth, *size))
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         writing: deque[Future[None]] = deque()
@@ -146,12 +160,7 @@ def _predict(
                 f"plane {z} of frame {number} of {first.position.path} was blank when it was read, and has pixels now; "
                 "is its disk or network share connected all the time? Repeat the command to stain this position anew"
             )
-    if not output.any_valid and len(blank) < len(numbers) * len(grid.seen(sources)):
-        raise DataError(
-            f"the network gave no finite image of {first.position.path}: check its planes for extreme values, and "
-            f"whether enough consecutive ones are valid, for it takes stacks of {window.in_depth}; --normalization, "
-            "--precision, and the checkpoint"
-        )
+    return len(blank) < len(numbers) * len(grid.seen(sources))
 
 
 def _to_movie(grid: Resampling, parts: Sequence[tuple[Pending | None, float]]) -> Pending | None:

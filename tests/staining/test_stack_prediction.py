@@ -187,6 +187,29 @@ def test_frames_that_are_appended_are_predicted_alone(stain: Any, tmp_path: Path
     np.testing.assert_array_equal(pixels(tmp_path / "out", "raw"), pixels(tmp_path / "whole", "raw"))
 
 
+@pytest.mark.parametrize("changed", [0, 2])
+def test_a_frame_that_has_changed_among_others_is_predicted_anew(stain: Any, tmp_path: Path, changed: int) -> None:
+    data = stacks(5)
+    movie = write_image(tmp_path / "in.zarr", data)
+    assert stain(movie, *OPTIONS) == 0
+    data[changed, 0, 3] += 1
+    write_image(tmp_path / "in.zarr", data)
+    assert stain(movie, *OPTIONS) == 0
+    assert stain(movie, *OPTIONS, output="whole") == 0
+    for method in ("raw", "window"):
+        np.testing.assert_array_equal(pixels(tmp_path / "out", method), pixels(tmp_path / "whole", method))
+
+
+def test_a_frame_that_is_spoiled_among_others_that_are_kept_is_no_error(stain: Any, tmp_path: Path) -> None:
+    data = stacks(5)
+    movie = write_image(tmp_path / "in.zarr", data)
+    assert stain(movie, *OPTIONS) == 0
+    data[0, 0, 4] = 0  # in every stack of 5 of its 8 planes
+    write_image(tmp_path / "in.zarr", data, keep_zero_chunks=True)
+    assert stain(movie, *OPTIONS) == 0
+    assert np.isnan(pixels(tmp_path / "out", "raw")).all((1, 2, 3, 4)).tolist() == [True] + 4 * [False]
+
+
 def test_a_change_of_a_plane_around_the_selected_one_is_noticed(stain: Any, tmp_path: Path) -> None:
     data = stacks()
     movie = write_image(tmp_path / "in.zarr", data)
