@@ -1,3 +1,11 @@
+from .api.evaluation import evaluate as evaluate
+from .api.inspection import inspect as inspect
+from .api.live import stain_live as stain_live
+from .api.networks import load_network as load_network
+from .api.smoothing import smooth as smooth
+from .api.stained_movie import StainedMovie as StainedMovie
+from .api.staining import stain as stain
+from .api.staining import stain_frames as stain_frames
 from .errors import DataError as DataError
 from .errors import ImageTranslationError as ImageTranslationError
 from .errors import UsageError as UsageError

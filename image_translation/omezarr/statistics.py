@@ -12,7 +12,6 @@ from image_translation import normalize
 from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
 from image_translation.normalize import grid_sample
-from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.store import Position, Store
 
 SAMPLED_FRAMES = 32
@@ -114,7 +113,7 @@ def dataset_statistics(
 
 def stored_dataset_statistics(store: Store, channel: str, method: normalize.Method) -> normalize.Statistics | None:
     """Return the statistics of all positions that the root of a store holds, or all its positions alike; else None."""
-    found = normalize.from_metadata(read_attributes(store.path), channel, method, "dataset")
+    found = normalize.from_metadata(store.attributes, channel, method, "dataset")
     if found is not None:
         return found
 

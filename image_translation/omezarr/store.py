@@ -205,6 +205,11 @@ class Store:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
 
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """All attributes of the root group; a ``DataError`` if they cannot be read."""
+        return read_attributes(self.path)
+
     def position(self, name: str) -> Position:
         """Open a position by its name.
 

@@ -67,6 +67,11 @@ class ArrayStore(Store):
 
     image: Position | None = None  # never None; a default, because those of `Store` have one
 
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Attributes of the root group: none."""
+        return {}
+
     def position(self, name: str) -> Position:  # noqa: ARG002 - as of `Store`
         """Return the position."""
         if self.image is None:

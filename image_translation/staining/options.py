@@ -159,6 +159,13 @@ class SmoothOptions(Inference):
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the options alone show that the run cannot be done."""
+        self.check_values()
+        self._check_scheduler()
+        data.locate(self.checkpoint, kind="checkpoint")
+        self._check_output(data.locate(self.movie, kind="movie").resolve())
+
+    def check_values(self) -> None:
+        """Raise a ``UsageError`` if a value is not allowed, whatever checkpoint, movie and output are."""
         unknown = [method for method in self.methods if method not in METHODS]
         if unknown or not self.methods:
             raise UsageError(
@@ -172,9 +179,6 @@ class SmoothOptions(Inference):
             raise UsageError(f"--statistics-window {self.statistics_window}: must be odd, 1 or more")
         if self.statistics_over:
             self.check_statistics_window(self.statistics_over)
-        self._check_scheduler()
-        data.locate(self.checkpoint, kind="checkpoint")
-        self._check_output(data.locate(self.movie, kind="movie").resolve())
 
     def check_statistics_window(self, over: Over) -> None:
         """Raise a ``UsageError`` if statistics over something have no window."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from image_translation import normalize
 from image_translation.normalize import Statistics
-from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.frame_statistics import (
     FrameStatistics,
     stored_timepoint_statistics,
@@ -180,4 +179,4 @@ def still_stored(plan: Plan, name: str, result: Position, frames: frozenset[int]
 
 def _root(plan: Plan) -> Mapping[str, Any] | None:
     """Return the attributes of the root of a store of several positions."""
-    return None if plan.store.layout == "fov" else read_attributes(plan.store.path)
+    return None if plan.store.layout == "fov" else plan.store.attributes

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from image_translation import data, normalize
 from image_translation.errors import DataError, UsageError
 from image_translation.metrics.rows import RAW
+from image_translation.network.checkpoint import StateDict
 from image_translation.network.devices import resolve_device, resolve_precision
 from image_translation.network.loading import ModelSpec, read_spec
 from image_translation.network.pixel_size import describe_mismatch
@@ -172,13 +173,19 @@ class Plan:
         return groups
 
 
-def make_plan(options: SmoothOptions) -> Plan:
+def make_plan(
+    options: SmoothOptions, *, store: Store | None = None, network: tuple[ModelSpec, StateDict] | None = None
+) -> Plan:
     """Check options against their movie and their checkpoint.
 
     Parameters
     ----------
     options
         Options that have passed their own ``check``.
+    store
+        The movie, if it is open already or no file: then ``options.movie`` is its name only.
+    network
+        Description and weights of the checkpoint, if they have been read.
 
     Returns
     -------
@@ -192,8 +199,8 @@ def make_plan(options: SmoothOptions) -> Plan:
     DataError
         If the movie or the checkpoint cannot be read.
     """
-    checkpoint, path = data.resolve_checkpoint(options.checkpoint), data.resolve(options.movie, kind="movie")
-    store = open_store(path)
+    checkpoint = network[0].path if network else data.resolve_checkpoint(options.checkpoint)
+    store = store or open_store(data.resolve(options.movie, kind="movie"))
     names, action = store.select(options.positions, options.skip), f"opening {options.movie}"
     positions, unreadable = _map_positions(store.position, names, {}, action)
     for position in positions.values():
@@ -201,8 +208,9 @@ def make_plan(options: SmoothOptions) -> Plan:
             select_channel(position, name)
         select_planes(position, options.z or MIDDLE)
     resolve_precision(options.precision, resolve_device(options.device))
-    _log.info("reading the checkpoint %s", options.checkpoint)
-    spec, weights = read_spec(checkpoint, head_pool=options.head_pool)
+    if network is None:
+        _log.info("reading the checkpoint %s", options.checkpoint)
+    spec, weights = network or read_spec(checkpoint, head_pool=options.head_pool)
     spec = spec.with_output_channels(options.output_channels) if options.output_channels else spec
     if spec.architecture.in_channels > 1 and (options.statistics_over or spec.statistics_over or "fov") != "fov":
         raise UsageError(
@@ -221,7 +229,7 @@ def make_plan(options: SmoothOptions) -> Plan:
     series = tuple(one for found, *_ in inspected.values() for one in found)
     if all(one.blank for one in series):
         raise DataError(
-            f"{path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
+            f"{store.path} has no valid frame: all are zero, constant, or hold pixels that are not finite, "
             f"in the channel {series[0].position.channels[series[0].channel]}"
         )
     options = replace(options, methods=_usable_methods(series, options))

@@ -145,7 +145,7 @@ def _finish_stores(
     plan: Plan, unfinished: Sequence[str], results: Sequence[SeriesResult], journal: Journal
 ) -> list[Row]:
     """Write the metrics and the metadata of plates into the journal's directory; return the metrics."""
-    _warn(plan, results)
+    warn_of_results(plan, results)
     rows = [row for result in results for row in result.rows]
     write_csv(rows, journal.directory / METRICS)
     if plan.store.layout != "fov":
@@ -229,7 +229,7 @@ def write_figures(
     figures.write_figures(plan, stores, results, directory, on_frames=on_frames)
 
 
-def _warn(plan: Plan, results: Sequence[SeriesResult]) -> None:
+def warn_of_results(plan: Plan, results: Sequence[SeriesResult]) -> None:
     """Log, once a run, what the user should know about the results."""
     for note in plan.spec.notes:
         _log.warning("%s", note)

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def predict_stacks(
     # In the order of the frames: the progress is the number of leading frames on disk.
     for kept, run in groupby(numbers, lambda number: earlier is not None and number in earlier.frames):
         if earlier is None or not kept:
-            any_seen |= _predict(plan, list(run), statistics, output, predictor=predictor, on_frames=on_frames)
+            any_seen |= predict_volumes(plan, list(run), statistics, output, predictor=predictor, on_frames=on_frames)
             continue
         for number in run:
             for series in plan.series:
@@ -91,16 +92,41 @@ def predict_stacks(
         )
 
 
-def _predict(
+class VolumeOutput(Protocol):
+    """Where predicted volumes go."""
+
+    def write_pending(self, number: int, z: int, pending: Pending | None) -> None:
+        """Take a plane of a frame, by its index in the movie: what waits for it; None if it is NaN."""
+
+    def forget(self) -> None:
+        """Forget everything that was taken."""
+
+
+def predict_volumes(
     plan: Plan,
     numbers: Sequence[int],
     statistics: Sequence[FrameStatistics],
-    output: "_RawVolumes",
+    output: VolumeOutput,
     *,
     predictor: Callable[[], Predictor],
     on_frames: Callable[[int], object],
 ) -> bool:
     """Predict some volumes: one thread reads planes ahead, the calling one runs the network, and one writes.
+
+    Parameters
+    ----------
+    plan
+        The part of the plan that concerns the position.
+    numbers
+        Numbers of the frames.
+    statistics
+        Statistics to normalise each input channel by.
+    output
+        Takes the planes, in another thread.
+    predictor
+        Returns the network.
+    on_frames
+        Called with the number of planes of frames that the output has taken.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """The way of a frame: read, normalised, predicted in a batch, and handed to the writer of its series.
 
-Three threads work side by side: one reads ahead, the calling one runs the network, and one filters, scores and writes.
+`predict` reads ahead in a thread and runs the network in the calling one; `stain` filters, scores and writes what comes
+of it in a third.
 """
 
 from collections import deque
@@ -30,6 +31,34 @@ AHEAD = 2  # batches that are read ahead of the one in the network, and that may
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A frame of one series with its raw prediction.
+
+    Attributes
+    ----------
+    member
+        Index of the series in its group.
+    raw
+        Raw prediction (C, Y, X), with the phase that it was made from; invalid, and NaN, if the phase is.
+    phase
+        Normalised input (C, Y, X).
+    truth
+        True stains (C, Y, X), in the order of the prediction, if the movie has them.
+    pixels
+        Fingerprint of the pixels that were read.
+    complete
+        Whether all chunks were there.
+    """
+
+    member: int
+    raw: Frame
+    phase: Frame
+    truth: Frame | None
+    pixels: str
+    complete: bool
 
 
 def stain(
@@ -69,64 +98,98 @@ def stain(
     stops = [frames.start + writer.predicted for writer in writers]  # of the predictions on disk
     available = earlier.frames if earlier else frozenset[int]()
     unfinished = any(number not in available for number in range(min(stops), frames.stop))
-    grid = plan.grid(group[0].position)
+
+    def known(member: int, number: int) -> Frame | None:
+        if number < stops[member]:
+            return writers[member].read_raw(number)
+        if earlier and number in available:
+            return prediction(number, earlier.read(number, group[member].plane))
+        return None
+
+    def write(batch: list[Prediction]) -> int:
+        for member, writer in enumerate(writers):
+            own = [one for one in batch if one.member == member]
+            for one in own:
+                writer.note(one.phase, one.pixels, complete=one.complete)
+            writer.add([one.raw for one in own], [one.truth for one in own if one.truth is not None])
+        for writer in writers:
+            writer.settle()
+        return len(batch)
+
+    with ThreadPoolExecutor(1) as writing_thread:
+        writing: deque[Future[int]] = deque()
+        for batch in predict(plan, group, statistics, predictor=predictor if unfinished else None, known=known):
+            writing.append(writing_thread.submit(write, batch))
+            while len(writing) > AHEAD:
+                on_frames(writing.popleft().result())
+        while writing:
+            on_frames(writing.popleft().result())
+    return [writer.finish(statistics[0].overall) for writer in writers]
+
+
+def predict(
+    plan: Plan,
+    group: Sequence[Series],
+    statistics: Sequence[FrameStatistics],
+    *,
+    predictor: Callable[[], Predictor] | None,
+    known: Callable[[int, int], Frame | None] = lambda *_: None,
+) -> Iterator[list[Prediction]]:
+    """Predict the frames of some series of one position, in batches; they are read ahead in another thread.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    group
+        Series of one position with the same frames.
+    statistics
+        Statistics to normalise each input channel by.
+    predictor
+        Returns the network; None if all frames are known.
+    known
+        Returns the prediction of a frame by the index of its series in the group and its number, or None if it is to be
+        predicted; called in the order of the frames.
+
+    Yields
+    ------
+    list of Prediction
+        Those of the next frame or frames, ordered by frame and then by series.
+    """
+    frames, grid = group[0].frames, plan.grid(group[0].position)
     shape = (len(group[0].inputs), *grid.network_shape[1:])
-    batch_size = predictor().batch_size(shape) if unfinished else AHEAD
-    in_flight = predictor().in_flight if unfinished else 0
+    batch_size = predictor().batch_size(shape) if predictor else AHEAD
+    in_flight = predictor().in_flight if predictor else 0
 
     def load(batch: range) -> list[_Item]:
         return [load_one(*divmod(place, len(group))) for place in batch]
 
     def load_one(number: int, member: int) -> _Item:
-        series, known = group[member], None
-        if number < stops[member]:
-            known = writers[member].read_raw(number)
-        elif earlier and number in available:
-            known = prediction(number, earlier.read(number, series.plane))
-        position = series.position
+        series, position = group[member], group[member].position
+        own = known(member, number)
         planes = [position.read(number, channel, series.z) for channel in series.channels]
         inputs, truth = np.stack(planes[: len(series.inputs)]), planes[len(series.inputs) :]
         is_registered = isinstance(position, RegisteredPosition)
         frame = _phase(inputs, number, statistics)
         return _Item(
             member=member,
-            known=known,
+            known=own,
             phase=frame,
-            seen=grid.to_network(frame.data) if frame.valid and unfinished else None,
+            seen=grid.to_network(frame.data) if frame.valid and predictor else None,
             truth=_truth(truth, number) if truth else None,
             pixels=pixels_of(position, series.channels, number, series.z) if is_registered else of_pixels(planes),
             complete=_is_complete(plan, series, number),
         )
 
-    def write(batch: list[_Item], stained: list[Frame]) -> int:
-        for member, writer in enumerate(writers):
-            own = [(item, frame) for item, frame in zip(batch, stained, strict=True) if item.member == member]
-            truth = [item.truth for item, _ in own if item.truth is not None]
-            for item, _ in own:
-                writer.note(item.phase, item.pixels, complete=item.complete)
-            writer.add([frame for _, frame in own], truth)
-        for writer in writers:
-            writer.settle()
-        return len(batch)
-
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writing_thread:
-        started: deque[tuple[list[_Item], Callable[[], list[Frame]]]] = deque()
-        writing: deque[Future[int]] = deque()
-
-        def hand_over(in_network: int, in_writer: int) -> None:
-            """Pass predictions on to the writers until only so many batches are left in the network and in them."""
-            while len(started) > in_network:
-                batch, stained = started.popleft()
-                writing.append(writing_thread.submit(write, batch, stained()))
-            while len(writing) > in_writer:
-                on_frames(writing.popleft().result())
-
-        places = range(frames.start * len(group), frames.stop * len(group))
+    places = range(frames.start * len(group), frames.stop * len(group))
+    with ThreadPoolExecutor(1) as reader:
+        started: deque[Callable[[], list[Prediction]]] = deque()
         for batch in ahead(reader, load, _batches(places, batch_size), AHEAD):
-            started.append((batch, _start(batch, predictor, plan, grid)))
-            hand_over(in_flight, AHEAD)
-        hand_over(0, 0)
-    return [writer.finish(statistics[0].overall) for writer in writers]
+            started.append(_start(batch, predictor, plan, grid))
+            while len(started) > in_flight:
+                yield started.popleft()()
+        while started:
+            yield started.popleft()()
 
 
 @dataclass(frozen=True)
@@ -183,29 +246,30 @@ def _truth(planes: Sequence[NDArray[Any]], number: int) -> Frame:
 
 
 def _start(
-    batch: list[_Item], predictor: Callable[[], Predictor], plan: Plan, grid: Resampling
-) -> Callable[[], list[Frame]]:
-    """Start to predict a batch; the function that is returned waits for its raw predictions, with their phase."""
+    batch: list[_Item], predictor: Callable[[], Predictor] | None, plan: Plan, grid: Resampling
+) -> Callable[[], list[Prediction]]:
+    """Start to predict a batch; the function that is returned waits for its raw predictions."""
     # Always whole batches, so that a resumed run computes the same numbers.
     images = [item.seen for item in batch if item.seen is not None]
     unknown = any(item.known is None for item in batch)
-    predicted = predictor().start(images) if images and unknown else None
+    predicted = predictor().start(images) if predictor and images and unknown else None
     shape = (len(plan.spec.output_channels), *batch[0].phase.data.shape[1:])
 
-    def finish() -> list[Frame]:
-        predictions = iter(predicted() if predicted else [])
-        frames = []
+    def finish() -> list[Prediction]:
+        images = iter(predicted() if predicted else [])
+        results = []
         for item in batch:
             number, valid = item.phase.index, item.phase.valid
-            image = next(predictions, None) if valid else None
+            image = next(images, None) if valid else None
             if item.known is not None:
                 frame = item.known
             elif image is None:
                 frame = Frame(number, np.full(shape, np.nan, np.float32), valid=False)
             else:
                 frame = prediction(number, grid.to_movie(image))
-            frames.append(replace(frame, phase=item.phase.data[0]))
-        return frames
+            raw = replace(frame, phase=item.phase.data[0])
+            results.append(Prediction(item.member, raw, item.phase, item.truth, item.pixels, item.complete))
+        return results
 
     return finish
 

@@ -185,7 +185,7 @@ def perform(task: Task, predictor: Callable[[], Predictor], on_frames: Callable[
     _check_blank_frames(task, plan, finished, progress)
     for method in task.unfinished:
         path = image_path(task.stores[method], task.name)
-        _finish_image(plan, method, path, finished, statistics=inputs, registration=registration)
+        finish_method(plan, method, path, finished, statistics=inputs, registration=registration)
     progress.finish()
 
 
@@ -257,15 +257,32 @@ def _check_blank_frames(task: Task, plan: Plan, results: Sequence[SeriesResult],
                 )
 
 
-def _finish_image(
+def finish_method(
     plan: Plan,
     method: str,
     path: Path,
     results: Sequence[SeriesResult],
     *,
     statistics: Sequence[FrameStatistics],
-    registration: Registration | None,
+    registration: Registration | None = None,
 ) -> None:
+    """Add display windows and provenance to the image of a method.
+
+    Parameters
+    ----------
+    plan
+        The part of the plan that concerns the position.
+    method
+        Name of the method.
+    path
+        Directory of the image.
+    results
+        Results of all series.
+    statistics
+        Statistics that each input channel was normalised by.
+    registration
+        How the position was registered, if it was.
+    """
     (image,) = plan.images(method).values()
     ends = {"min": min, "max": max, "start": min, "end": max}
     windows = [

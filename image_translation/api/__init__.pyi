@@ -1,0 +1,13 @@
+from .evaluation import Scores as Scores
+from .evaluation import evaluate as evaluate
+from .inspection import Inspection as Inspection
+from .inspection import inspect as inspect
+from .live import stain_live as stain_live
+from .networks import Network as Network
+from .networks import load_network as load_network
+from .smoothing import smooth as smooth
+from .stained_movie import StainedMovie as StainedMovie
+from .staining import StainedFrame as StainedFrame
+from .staining import StainedFrames as StainedFrames
+from .staining import stain as stain
+from .staining import stain_frames as stain_frames
