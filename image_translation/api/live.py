@@ -14,7 +14,7 @@ from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
 from image_translation.metrics.rows import RAW
 from image_translation.normalize import Method, Statistics
-from image_translation.staining.methods import SMOOTHING
+from image_translation.staining.options import make_filter
 from image_translation.staining.writer import prediction
 
 FIRST_FRAMES = 8
@@ -69,9 +69,7 @@ def stain_live(
         depth = spec.architecture.in_stack_depth
         raise UsageError(f"{spec.path.name} takes stacks of {depth} planes; live, only single planes can be stained")
     methods = (smooth,) if isinstance(smooth, str) else tuple(smooth or ())
-    for method in methods:
-        if method not in SMOOTHING:
-            raise UsageError(f"there is no method {method!r}; choose from {', '.join(SMOOTHING)}")
+    filters = {name: make_filter(name) for name in methods}
     if first_frames < 1:
         raise UsageError(f"first_frames {first_frames}: must be 1 or more")
     images = _checked(iter(frames), spec.architecture.in_channels)
@@ -83,7 +81,6 @@ def stain_live(
             by_channel, following = _estimate(images, method, first_frames)
         else:
             by_channel, following = [given] * spec.architecture.in_channels, images
-        filters = {name: SMOOTHING[name].make() for name in methods}
         for index, image in enumerate(following):
             raw = _predict(index, image, by_channel, network)
             yield StainedFrame(RAW, index, 0, raw.data, raw.valid)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation.errors import UsageError
-from image_translation.staining.methods import RECOMMENDED, SMOOTHING
+from image_translation.staining.methods import RECOMMENDED
+from image_translation.staining.options import make_filter
 from image_translation.temporal.filter import apply
 
 FROM_PHASE = ("motion", "causal")
@@ -49,30 +50,25 @@ def smooth(
         If the method or a parameter is unknown, the shapes do not fit, the phase is missing, or there are too few valid
         frames.
     """
-    if method not in SMOOTHING:
-        raise UsageError(f"there is no method {method!r}; choose one of {', '.join(SMOOTHING)}")
-    known = SMOOTHING[method].options
-    if unknown := [name for name in parameters if name not in known]:
-        raise UsageError(f"{method} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
+    needed = make_filter(method, **parameters).min_frames
     movie = _five_axes(np.asarray(stain))
     n_frames, _, depth, *size = movie.shape
     phases = None if phase is None else _phase(np.asarray(phase), (n_frames, depth, *size))
     if phases is None and method in FROM_PHASE:
         raise UsageError(f"{method} follows the motion in the phase; give the phase, or choose savgol")
-    finite: NDArray[np.bool_] = np.isfinite(movie).all(axis=(1, 3, 4))
-    usable: NDArray[Any] = finite if valid is None else _valid(np.asarray(valid), (n_frames, depth))
+    finite: Any = np.isfinite(movie).all(axis=(1, 3, 4))
+    usable: Any = finite if valid is None else _valid(np.asarray(valid), (n_frames, depth))
     if phases is not None and method in FROM_PHASE:
         usable = usable & np.isfinite(phases).all(axis=(2, 3))
     planes = []
     for z in range(depth):
-        temporal_filter = SMOOTHING[method].make(**parameters)
-        if usable[:, z].any() and usable[:, z].sum() < temporal_filter.min_frames:
+        if 0 < usable[:, z].sum() < needed:
             raise UsageError(
-                f"{method} needs {temporal_filter.min_frames} valid frames, and there are {usable[:, z].sum()} of "
-                f"{n_frames}; choose a smaller window or another method"
+                f"{method} needs {needed} valid frames, and there are {usable[:, z].sum()} of {n_frames}; choose a "
+                "smaller window or another method"
             )
         own = None if phases is None else phases[:, z]
-        planes.append(apply(temporal_filter, movie[:, :, z], usable[:, z].tolist(), phase=own))
+        planes.append(apply(make_filter(method, **parameters), movie[:, :, z], usable[:, z].tolist(), phase=own))
     smoothed = np.stack(planes, axis=2)
     return smoothed.reshape(len(smoothed), *np.shape(stain)[1:])
 

@@ -129,6 +129,12 @@ class StainedMovie:
         return scale if self._has_z else (*scale[:2], *scale[3:])
 
     @property
+    def statistics(self) -> tuple[float, float]:
+        """Centre and scale that the phase was normalised by, of all frames together; for `stain_live`."""
+        overall = self._statistics[0].overall
+        return overall.center, overall.scale
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """How the raw result came about, as JSON values: checkpoint, normalisation, versions of libraries."""
         return provenance(self.plan, RAW)

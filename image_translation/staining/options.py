@@ -210,3 +210,20 @@ class SmoothOptions(Inference):
         for name in (*(f"{method}.ome.zarr" for method in METHODS), "figures", ".partial"):
             if output / name in (movie, *movie.parents):
                 raise UsageError(f"-o {self.output}: would replace the movie {movie}; choose another directory")
+
+
+def make_filter(method: str, **parameters: int) -> TemporalFilter:
+    """Return a new filter by the name of its method, with the defaults of `SmoothOptions`.
+
+    Raises
+    ------
+    UsageError
+        If the method or a parameter is unknown, or has a value that is not allowed.
+    """
+    if method not in SMOOTHING:
+        raise UsageError(f"there is no method {method!r}; choose one of {', '.join(SMOOTHING)}")
+    known = options_of(method)
+    if unknown := [name for name in parameters if name not in known]:
+        raise UsageError(f"{method} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
+    defaults = {field.name: field.default for field in fields(SmoothOptions)}
+    return SMOOTHING[method].make(**{name: defaults[option] for name, option in known.items()} | parameters)

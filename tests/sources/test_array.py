@@ -11,32 +11,32 @@ from image_translation.sources import store_array
 MOVIE = np.arange(4 * 2 * 3 * 5 * 6, dtype=np.uint16).reshape(4, 2, 3, 5, 6)
 
 
-def test_every_plane_is_read_from_its_place():
+def test_every_plane_is_read_from_its_place() -> None:
     position = store_array(MOVIE).position("fov")
     assert position.shape == MOVIE.shape
     np.testing.assert_array_equal(position.read(3, 1, 2), MOVIE[3, 1, 2])
 
 
 @pytest.mark.parametrize(("index", "axes"), [((slice(None), 0, 0), "tyx"), ((slice(None), slice(None), 0), "tcyx")])
-def test_the_number_of_dimensions_tells_the_axes(index, axes):
+def test_the_number_of_dimensions_tells_the_axes(index, axes) -> None:
     position = store_array(MOVIE[index]).position("fov")
     assert position.axes == tuple(axes)
     np.testing.assert_array_equal(position.read(2, 0, 0), MOVIE[2, 0, 0])
 
 
-def test_axes_can_be_given():
+def test_axes_can_be_given() -> None:
     position = store_array(MOVIE[:, 0], axes="TZYX").position("fov")
     assert position.shape == (4, 1, 3, 5, 6)
     np.testing.assert_array_equal(position.read(1, 0, 2), MOVIE[1, 0, 2])
 
 
-def test_xarray_names_its_axes():
+def test_xarray_names_its_axes() -> None:
     position = store_array(xr.DataArray(MOVIE[:, 0], dims=("time", "z", "y", "x"))).position("fov")
     assert position.shape == (4, 1, 3, 5, 6)
     np.testing.assert_array_equal(position.read(1, 0, 2), MOVIE[1, 0, 2])
 
 
-def test_dask_computes_only_the_planes_that_are_read():
+def test_dask_computes_only_the_planes_that_are_read() -> None:
     computed = []
 
     def plane(block_info=None):
@@ -49,7 +49,7 @@ def test_dask_computes_only_the_planes_that_are_read():
     assert computed == [2]
 
 
-def test_sizes_and_channels_are_those_given():
+def test_sizes_and_channels_are_those_given() -> None:
     store = store_array(MOVIE, channels=["Phase3D", "DNA"], pixel_size=(2, 0.5, 0.25), interval=300)
     position = store.position("fov")
     assert position.channels == ("Phase3D", "DNA")
@@ -73,12 +73,12 @@ def test_sizes_and_channels_are_those_given():
         (xr.DataArray(MOVIE[:, 0, 0], dims=("frame", "y", "x")), {}, "do not fit"),
     ],
 )
-def test_what_does_not_fit_is_refused(array, given, message):
+def test_what_does_not_fit_is_refused(array, given, message) -> None:
     with pytest.raises(UsageError, match=message):
         store_array(array, name="my array", **given)
 
 
-def test_an_array_that_fails_is_an_error_of_the_data():
+def test_an_array_that_fails_is_an_error_of_the_data() -> None:
     class Broken:
         shape, dtype = (2, 5, 6), np.dtype("uint8")
 
