@@ -12,24 +12,13 @@ from typing import Any
 import pooch
 import pytest
 import torch
-from support.checkpoints import STACK_ARCHITECTURE, save_network
+from support.checkpoints import NO_VISCY, SMALL_ARCHITECTURE, STACK_ARCHITECTURE, save_network
 from support.fetch_site import Site
 from support.loopback_server import LoopbackServer
 from support.published import check_cache
 
 from image_translation.data import http
 from image_translation.network.loading import ModelSpec, build_network, read_spec
-
-TINY_CONFIG = {
-    "in_channels": 1,
-    "out_channels": 2,
-    "encoder_blocks": [1, 1],
-    "dims": [8, 16],
-    "stem_kernel_size": [1, 2, 2],
-    "in_stack_depth": 1,
-    "decoder_conv_blocks": 1,
-    "pretraining": False,
-}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,43 +36,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def network_class() -> Any:
     """VisCy's network, whose import takes many seconds."""
+    pytest.importorskip("viscy", reason=NO_VISCY)
     from viscy.unet.networks.fcmae import FullyConvolutionalMAE
 
     return FullyConvolutionalMAE
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(network_class: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a random network, phase -> nuclei and membrane, stride 4, with metadata. Do not write to it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = network_class(**TINY_CONFIG)
-        for weight in network.parameters():  # the initial biases and response norms are zero, which hides mistakes
-            weight.data += 0.1 * torch.randn_like(weight)
-    path = tmp_path_factory.mktemp("checkpoints") / "tiny.ckpt"
-    content = {
-        "epoch": 3,
-        "global_step": 40,
-        "pytorch-lightning_version": "2.5.0",
-        "state_dict": {f"model.{name}": weight for name, weight in network.state_dict().items()},
-        "loops": {},
-        "callbacks": {},
-        "optimizer_states": [],
-        "lr_schedulers": [],
-        "image_translation": {
-            "format": 1,
-            "normalization": "mean_std",
-            "input_channels": ["Phase3D"],
-            "output_channels": ["Nuclei", "Membrane"],
-            "description": "a random network for tests",
-        },
+    metadata = {
+        "normalization": "mean_std",
+        "input_channels": ["Phase3D"],
+        "output_channels": ["Nuclei", "Membrane"],
+        "description": "a random network for tests",
     }
-    torch.save(content, path)
+    path = save_network(tmp_path_factory.mktemp("checkpoints") / "tiny.ckpt", SMALL_ARCHITECTURE, metadata=metadata)
+    content = {"epoch": 3, "global_step": 40, "pytorch-lightning_version": "2.5.0"}
+    lists = {"loops": {}, "callbacks": {}, "optimizer_states": [], "lr_schedulers": []}
+    torch.save(torch.load(path, weights_only=True) | content | lists, path)
     return path
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_checkpoint: Path, network_class: Any) -> tuple[ModelSpec, torch.nn.Module]:
+def tiny_model(tiny_checkpoint: Path) -> tuple[ModelSpec, torch.nn.Module]:
     """The description and the network of `tiny_checkpoint`."""
     spec, state = read_spec(tiny_checkpoint)
     return spec, build_network(spec, state)

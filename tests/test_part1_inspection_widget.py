@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
@@ -438,7 +437,7 @@ def test_script(environment: dict[str, str], plate: Path) -> None:
     assert "Traceback" not in failed.stderr
 
 
-def test_app_run_from_python(network_class: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+def test_app_run_from_python(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, environment[CACHE_VARIABLE])
     from image_translation.part1_inspection_widget import app
 

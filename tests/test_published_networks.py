@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.checkpoints import save_network
+from support.checkpoints import NO_VISCY, save_network
 from support.runs import pixels
 
 from image_translation.cli.commands import main
@@ -39,6 +39,7 @@ def checkpoint(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     path = tmp_path_factory.mktemp("checkpoints") / f"{request.param}.ckpt"
     metadata = {"normalization": "median_iqr", "input_channels": ["Phase3D"], "output_channels": ["Nuclei", "Membrane"]}
     if request.param == "vscyto3d_unext2":
+        pytest.importorskip("viscy", reason=NO_VISCY)
         from viscy.unet.networks.unext2 import UNeXt2
 
         with torch.random.fork_rng():

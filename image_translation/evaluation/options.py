@@ -6,9 +6,7 @@ from pathlib import Path
 
 from image_translation import data
 from image_translation.errors import UsageError
-
-TRACKING = {"laptrack": "laptrack", "py-ctcmetrics": "ctc_metrics"}
-"""Packages of the extra ``tracking``, and the modules that they provide."""
+from image_translation.extras import require_extra
 
 METRICS, SCORE_CARD, SCORES = "metrics.csv", "score_card.csv", "scores.csv"
 
@@ -79,12 +77,8 @@ class EvaluationOptions:
             raise UsageError(f"--every {self.every}: must be 1 or more")
         if self.segmenter == "cellpose" and find_spec("cellpose") is None:
             raise UsageError("--segmenter cellpose: is not installed; install it with uv pip install cellpose")
-        if self.tracking and (missing := [name for name, module in TRACKING.items() if find_spec(module) is None]):
-            raise UsageError(
-                f"--tracking: needs the packages {' and '.join(TRACKING)}, and {' and '.join(missing)} "
-                f"{'are' if missing[1:] else 'is'} not installed: uv sync --extra tracking, or "
-                "pip install -e '.[tracking]'"
-            )
+        if self.tracking:
+            require_extra("--tracking", "tracking")
         of_truth = {
             "--same": self.same,
             "--objects": self.objects is not None and not self.tracking,

@@ -118,6 +118,7 @@ class Inspector:
         device: str = "auto",
     ) -> None:
         self.spec, self._weights = loading.read_spec(data.resolve_checkpoint(checkpoint), head_pool=head_pool)
+        self.spec.require_libraries()
         self._device = resolve_device(device)
         self.normalization: normalize.Method = normalization or self.spec.normalization or normalize.DEFAULT_METHOD
         self._statistics: dict[tuple[str, int | None, int, str], Statistics] = {}

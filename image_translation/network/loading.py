@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from image_translation.errors import DataError, UsageError
+from image_translation.extras import require_extra
 from image_translation.network.architecture import (
     COUNTERS,
     Architecture,
@@ -90,6 +91,11 @@ class ModelSpec:
     def stride(self) -> int:
         """Height and width of the input must be multiples of this number of pixels."""
         return self.architecture.stride
+
+    def require_libraries(self) -> None:
+        """Raise a `UsageError` if libraries that the network runs through are not installed."""
+        if not isinstance(self.architecture, Architecture):
+            require_extra(f"{self.path}: its {self.architecture.name}", "train")
 
     def with_output_channels(self, names: tuple[str, ...]) -> "ModelSpec":
         """Return the description with other names of the predicted channels; ``UsageError`` if they do not fit."""
@@ -197,7 +203,10 @@ def build_network(spec: ModelSpec, state: StateDict) -> torch.nn.Module:
     ------
     DataError
         If weights are missing, unexpected, or of another shape.
+    UsageError
+        If libraries that the network runs through are not installed.
     """
+    spec.require_libraries()
     architecture = spec.architecture
     if isinstance(architecture, Architecture):
         with torch.device("meta"):  # allocates and initialises nothing

@@ -5,12 +5,12 @@ No store is opened and no network is loaded here, so that a mistyped argument is
 
 import re
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.extras import require_extra
 from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
 from image_translation.normalize import Method, Over, Source
@@ -195,11 +195,7 @@ class SmoothOptions(Inference):
                 f"--scheduler {self.scheduler}: must be local:N, N processes on this machine, or the address of a Dask "
                 "scheduler such as tcp://10.0.0.5:8786"
             )
-        if find_spec("distributed") is None:
-            raise UsageError(
-                f"--scheduler {self.scheduler}: needs Dask, which is not installed: uv sync --extra cluster, or "
-                "pip install -e '.[cluster]'"
-            )
+        require_extra(f"--scheduler {self.scheduler}", "cluster")
 
     def _check_output(self, movie: Path) -> None:
         require_directory(self.output)

@@ -211,6 +211,7 @@ def make_plan(
     if network is None:
         _log.info("reading the checkpoint %s", options.checkpoint)
     spec, weights = network or read_spec(checkpoint, head_pool=options.head_pool)
+    spec.require_libraries()
     spec = spec.with_output_channels(options.output_channels) if options.output_channels else spec
     if spec.architecture.in_channels > 1 and (options.statistics_over or spec.statistics_over or "fov") != "fov":
         raise UsageError(

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.extras import require_extra
 from image_translation.files import require_directory
 from image_translation.normalize import METHODS, Method
 
@@ -195,6 +196,7 @@ class TrainOptions:
         elif self.positions or self.validation:
             raise UsageError(f"--position and --validation: {SIMULATED} data have no positions; leave them out")
         require_directory(self.output)
+        require_extra("train", "train")
 
     def _check_channels(self) -> None:
         for flag, names in (("--source", self.source), ("--target", self.target)):

@@ -76,10 +76,10 @@ def test_a_scheduler_is_a_number_of_processes_or_an_address(
 def test_a_scheduler_without_dask(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("image_translation.staining.options.find_spec", lambda name: None)
+    monkeypatch.setattr("image_translation.extras.find_spec", lambda name: None)
     arguments = ["smooth", "-c", "demo_ckpt", "-m", "demo_movie", "-o", str(tmp_path), "--scheduler", "local:2"]
     assert main(arguments) == 2
-    assert "needs Dask, which is not installed: uv sync --extra cluster" in caplog.text
+    assert "--scheduler local:2 needs distributed, which is not installed: uv sync --extra cluster" in caplog.text
 
 
 def test_help_shows_every_option_and_default(

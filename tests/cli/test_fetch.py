@@ -6,7 +6,6 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -236,9 +235,7 @@ def test_a_dry_run_fetches_nothing(server: LoopbackServer, tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
-def test_every_command_accepts_names(
-    server: LoopbackServer, tmp_path: Path, tiny_checkpoint: Path, network_class: Any
-) -> None:
+def test_every_command_accepts_names(server: LoopbackServer, tmp_path: Path, tiny_checkpoint: Path) -> None:
     from support.stores import phase, write_image
 
     store = write_image(tmp_path / "m.ome.zarr", phase(5, (48, 48)))

@@ -9,8 +9,8 @@ from scipy.ndimage import center_of_mass, label
 from support.cells import CHANNELS, CellMovie, cells_movie
 from support.stores import write_image
 
+from image_translation import extras
 from image_translation.cli.commands import main
-from image_translation.evaluation import options as options_module
 from image_translation.metrics.rows import AGREEMENT_WITH_RAW, TRACK_METRICS, read_csv
 
 FRAMES = 6
@@ -169,11 +169,9 @@ def test_stills_have_no_tracks(tmp_path: Path, cells: CellMovie, caplog: pytest.
 def test_a_missing_extra_is_one_line(
     stores: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options_module, "find_spec", lambda name: None if name == "laptrack" else find_spec(name))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "laptrack" else find_spec(name))
     assert evaluate(stores) == 2
-    assert "--tracking: needs the packages laptrack and py-ctcmetrics, and laptrack is not installed: uv sync" in (
-        caplog.text
-    )
+    assert "--tracking needs laptrack, which is not installed: uv sync --extra tracking" in caplog.text
     assert "pip install -e '.[tracking]'" in caplog.text
     assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == ["ERROR"]
     assert "\n" not in caplog.records[-1].message

@@ -35,6 +35,7 @@ SMALL_ARCHITECTURE = Architecture(
 )
 STACK_ARCHITECTURE = replace(SMALL_ARCHITECTURE, stem_kernel_size=(5, 2, 2), in_stack_depth=5)
 Save = Callable[..., Path]
+NO_VISCY = "VisCy is not installed: the extra train brings it"
 
 
 def save_network(

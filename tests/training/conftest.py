@@ -1,14 +1,22 @@
 """Fixtures: a small store to train on, options for it, and functions that import VisCy."""
 
 import importlib
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from support.checkpoints import NO_VISCY
 from support.stores import write_plate
 
 from image_translation.training.options import TrainOptions
 
 CHANNELS = ("Phase3D", "Nuclei")
+
+
+def pytest_pycollect_makemodule():
+    """Skip these tests, which import Lightning, where it is not installed."""
+    if find_spec("viscy") is None:
+        pytest.skip(NO_VISCY)
 
 
 @pytest.fixture(scope="session")
