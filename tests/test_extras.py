@@ -19,7 +19,7 @@ REMEDY = "uv sync --extra train, or pip install -e '.[train]'"
 
 
 def names(requirements: list[str]) -> set[str]:
-    return {re.split(r"[<>=;\[ ]", requirement)[0] for requirement in requirements}
+    return {re.split(r"[<>=;\[ ]", one)[0] for one in requirements if isinstance(one, str)}
 
 
 @pytest.fixture

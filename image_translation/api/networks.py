@@ -126,7 +126,7 @@ def load_network(
     Raises
     ------
     UsageError
-        If there is no such checkpoint or device.
+        If there is no such checkpoint or device, or the network needs libraries that are not installed.
     DataError
         If the file is no checkpoint of a network that is known.
     """
@@ -134,6 +134,7 @@ def load_network(
         "device": device, "precision": precision, "batch_size": batch_size, "tta": tta, "backend": backend,
     }  # fmt: skip
     spec, weights = read_spec(data.resolve_checkpoint(os.fspath(checkpoint)), head_pool=head_pool)
+    spec.require_libraries()
     return Network(spec, weights, Inference(**options))
 
 
