@@ -1,8 +1,8 @@
 """Build hook: the description on the package index, whose readers have no files beside it.
 
 A link of README.md to a file of the repository works in the repository only. Where the address of the repository is
-known, from the environment variable `IMAGE_TRANSLATION_REPOSITORY`, which the release workflow sets, such links are made
-absolute, at the tag of the version; elsewhere only their text is left, and pictures are left out. No link is dead.
+known, from the environment variable `IMAGE_TRANSLATION_REPOSITORY`, which the release workflow sets, such links are
+made absolute, at the tag of the version; elsewhere only their text is left, and pictures are left out. No link is dead.
 """
 
 import os

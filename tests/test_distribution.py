@@ -21,7 +21,8 @@ ADDRESS = "https://example.org/someone/image_translation"
 @pytest.fixture(scope="module")
 def hook() -> ModuleType:
     spec = util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
