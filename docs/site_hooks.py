@@ -115,34 +115,32 @@ def exports(directory: Path) -> dict[str, str]:
 
 def reference_index() -> str:
     """Return the page of the names that `image_translation` exports itself, with the list of packages."""
-    lines = [
-        "# image_translation",
-        "",
-        "::: image_translation",
-        "    options: {show_root_heading: false, show_root_toc_entry: false, members: false}",
-        "",
-    ]
-    lines += ["| package | its job |", "|---|---|"]
+    table = ["| package | its job |", "|---|---|"]
     for name in packages():
         docstring = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))) or ""
-        lines.append(f"| [`{name}`]({name}.md) | {docstring.partition(chr(10))[0]} |")
-    return "\n".join([*lines, *(f"\n::: image_translation.{name}" for name in sorted(exports(PACKAGE)))])
+        table.append(f"| [`{name}`]({name}.md) | {docstring.splitlines()[0]} |")
+    return "\n\n".join(
+        ["# image_translation", _description("image_translation"), "\n".join(table), *map(_entry, exports(PACKAGE))]
+    )
 
 
 def package_page(package: str) -> str:
     """Return the page of a package: what it is for, and the names that it exports."""
     path = f"image_translation.{package}"
-    above = exports(PACKAGE)
-    names = exports(PACKAGE / package)
-    lines = [
-        f"---\ntitle: {package}\n---",
-        f"# {path}",
-        "",
-        f"::: {path}",
-        "    options: {show_root_heading: false, show_root_toc_entry: false, members: false}",
-    ]
-    elsewhere = sorted(name for name in names if above.get(name) == names[name])
+    names, above = exports(PACKAGE / package), exports(PACKAGE)
+    elsewhere = [name for name in names if above.get(name) == names[name]]
+    blocks = [f"---\ntitle: {package}\n---\n\n# {path}", _description(path)]
     if elsewhere:
         links = ", ".join(f"[`{name}`][image_translation.{name}]" for name in elsewhere)
-        lines += ["", f"Also exported by `image_translation` itself, and described there: {links}."]
-    return "\n".join([*lines, *(f"\n::: {path}.{name}" for name in sorted(set(names) - set(elsewhere)))])
+        blocks.append(f"Also exported by `image_translation` itself, and described there: {links}.")
+    blocks += [_entry(name, path) for name in names if name not in elsewhere]
+    return "\n\n".join(blocks)
+
+
+def _description(path: str) -> str:
+    options = "{show_root_heading: false, show_root_toc_entry: false, members: false}"
+    return f"::: {path}\n    options: {options}"
+
+
+def _entry(name: str, path: str = "image_translation") -> str:
+    return f"::: {path}.{name}"
