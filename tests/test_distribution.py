@@ -1,5 +1,6 @@
-"""What is published: the files of the source distribution, and a description without dead links."""
+"""What is published: the files of both distributions, a description without dead links, and what GitHub reads."""
 
+import os
 import re
 import tomllib
 from importlib import util
@@ -112,3 +113,29 @@ def test_citations_are_complete() -> None:
         assert {"type", "title", "authors", "notes"} <= set(reference)
         assert {"doi", "url", "identifiers"} & set(reference), reference["title"]
         assert {"year", "url"} & set(reference), reference["title"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda path: path.name)
+def test_what_github_reads_is_complete(path: Path) -> None:
+    """Forms ask for something, and workflows run scripts that exist, with no more rights than they state."""
+    content = yaml.safe_load(path.read_text())
+    if path.parent.name == "ISSUE_TEMPLATE":
+        assert {"name", "description", "body"} <= set(content)
+        identifiers = [field["id"] for field in content["body"]]
+        assert len(set(identifiers)) == len(identifiers)
+        assert any(field.get("validations", {}).get("required") for field in content["body"])
+        return
+    assert "permissions" in content
+    for job in content["jobs"].values():
+        assert "timeout-minutes" in job
+        for step in job["steps"]:
+            for script in re.findall(r"\.ci/\S+", step.get("run", "")):
+                assert os.access(ROOT / script, os.X_OK), script
+
+
+def test_the_pythons_that_are_stated_are_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stated = {line.rpartition(" ")[2] for line in project["classifiers"] if re.search(r":: 3\.\d+$", line)}
+    workflows = "".join(path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    assert {version for version in stated if version not in workflows} == set()
+    assert min(stated, key=lambda version: int(version[2:])) in project["requires-python"]
