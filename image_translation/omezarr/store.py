@@ -288,7 +288,7 @@ def open_store(path: Path) -> Store:
     """
     if not path.exists():
         raise UsageError(
-            f"the movie {path} does not exist; give the directory of an OME-Zarr store (-m MOVIE.ome.zarr)"
+            f"the movie {path} does not exist; give an OME-Zarr store (-m MOVIE.ome.zarr) or TIFF files (-m MOVIE.tif)"
         )
     ome = read_ome_attributes(path)
     if "multiscales" in ome:

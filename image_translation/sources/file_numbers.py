@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from pathlib import Path
 
@@ -108,13 +108,13 @@ def _require_all(keys: dict[tuple[int, ...], Path], values: Sequence[Sequence[in
     if missing:
         lacking = next(key for key in product(*values) if key not in keys)
         raise UsageError(
-            f"{missing} files of {where} are missing: there are {' x '.join(str(len(each)) for each in values)} numbers, "
-            f"and {len(keys)} files; the first that is missing has the numbers {', '.join(map(str, lacking))}"
+            f"{missing} files of {where} are missing: there are {' x '.join(str(len(each)) for each in values)} "
+            f"numbers, and {len(keys)} files; the first that is missing has the numbers {', '.join(map(str, lacking))}"
         )
 
 
 def _warn_of_gaps(numbers: Sequence[int], where: Path) -> None:
-    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(numbers)]
     if len(set(steps)) > 1:
         gap = next(n for n, step in enumerate(steps) if step > min(steps))
         _log.warning(

@@ -9,7 +9,7 @@ from image_translation.omezarr.store import Store, open_store
 from image_translation.sources.movie_metadata import MovieMetadata
 
 _ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
-_TIFF_SUFFIXES = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff")
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 NOTHING = MovieMetadata()
 
@@ -59,9 +59,9 @@ def tiff_files(path: Path) -> list[Path]:
     if path.is_dir():
         if any((path / name).exists() for name in _ZARR_FILES):
             return []
-        found = [child for child in path.iterdir() if child.name.lower().endswith(_TIFF_SUFFIXES)]
+        found = [child for child in path.iterdir() if child.name.lower().endswith(TIFF_SUFFIXES)]
     elif path.exists():
-        found = [path] if _is_tiff(path) or path.name.lower().endswith(_TIFF_SUFFIXES) else []
+        found = [path] if _is_tiff(path) or path.name.lower().endswith(TIFF_SUFFIXES) else []
     elif glob.has_magic(str(path)):
         found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 - of an absolute or relative pattern
         if not found:
@@ -73,6 +73,11 @@ def tiff_files(path: Path) -> list[Path]:
         if not _is_tiff(file):
             raise DataError(f"{file} is no TIFF file, whatever its name says")
     return files
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a movie, or a file that matches a pattern, exists."""
+    return path.exists() or any(glob.iglob(str(path)))  # noqa: PTH207 - of an absolute or relative pattern
 
 
 def _is_tiff(path: Path) -> bool:

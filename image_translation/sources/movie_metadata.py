@@ -68,3 +68,13 @@ class MovieMetadata:
             interval=float(interval) if isinstance(interval, int | float) else None,
             pixel_size=tuple(sizes) if isinstance(sizes, list) else None,
         )
+
+
+def parse_pixel_size(text: str) -> tuple[float, ...]:
+    """Parse micrometres such as ``0.325``, or ``2,0.325,0.325`` for z, y and x; a ``UsageError`` if it is neither."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r:.40}: give a number of micrometres, or Y,X, or Z,Y,X, such as 2,0.325,0.325"
+        ) from error

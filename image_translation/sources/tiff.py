@@ -76,13 +76,13 @@ def open_tiff(path: Path, files: Sequence[Path], given: MovieMetadata) -> ArrayS
     array = TiffArray(planes, axes)
     metadata = _merge(path, planes.metadata, given)
     channels = metadata.channels if len(set(metadata.channels)) == len(metadata.channels) == array.shape[1] else ()
-    known = metadata.pixel_size[0 if metadata.pixel_size[0] else 1 :]
+    sizes = [size for size in metadata.pixel_size if size]
     store = store_array(
         array,
         name=str(path),
         axes="".join(AXES),
         channels=channels,
-        pixel_size=known if all(known) else None,
+        pixel_size=sizes if all(metadata.pixel_size[1:]) else None,
         interval=metadata.interval,
     )
     return replace(store, path=path, kind="TIFF")
@@ -91,7 +91,7 @@ def open_tiff(path: Path, files: Sequence[Path], given: MovieMetadata) -> ArrayS
 def _planes(path: Path, files: Sequence[Path], axes: str | None) -> Planes:
     if len(files) == 1:
         return TiffPlanes(files[0])
-    first = TiffPlanes(sorted(files)[0])
+    first = TiffPlanes(min(files))
     if first.all_files >= {file.resolve() for file in files}:
         return first  # an OME-TIFF in several files
     own = None if axes is None else axes.upper()[: len(axes) - len(first.shape)]
@@ -136,12 +136,13 @@ def _merge(path: Path, stated: TiffMetadata, given: MovieMetadata) -> TiffMetada
         values = given.pixel_size * 2 if len(given.pixel_size) == 1 else given.pixel_size
         sizes[-len(values) :] = values
         if any(_differ(old, new) for old, new in zip(stated.pixel_size, sizes, strict=True)):
-            both = (", ".join("unknown" if size is None else f"{size:g}" for size in each) for each in (sizes, stated.pixel_size))
+            both = (
+                ", ".join("unknown" if size is None else f"{size:g}" for size in each)
+                for each in (sizes, stated.pixel_size)
+            )
             _log.warning("%s: the pixel size %s (z, y, x, in micrometres) is taken, and the file says %s", path, *both)
     if _differ(stated.interval, given.interval):
-        _log.warning(
-            "%s: --interval %g seconds is taken, and the file says %g", path, given.interval, stated.interval
-        )
+        _log.warning("%s: --interval %g seconds is taken, and the file says %g", path, given.interval, stated.interval)
     z, y, x = sizes
     return TiffMetadata((z, y, x), given.interval or stated.interval, stated.channels)
 

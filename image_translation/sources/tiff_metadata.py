@@ -6,8 +6,9 @@ OME-TIFF says it in XML, ImageJ in a text of its own; plain TIFF does not.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -57,7 +58,7 @@ def read_metadata(tif: "TiffFile") -> TiffMetadata:
 
 def parse_ome(text: str) -> TiffMetadata:
     """Parse OME-XML, of the first image that has pixels."""
-    root = ElementTree.fromstring(text)  # noqa: S314 - expat limits the expansion of entities
+    root = ET.fromstring(text)  # noqa: S314 - expat limits the expansion of entities
     pixels = next((element for element in root.iter() if _name(element) == "Pixels"), None)
     if pixels is None:
         return TiffMetadata()
@@ -105,8 +106,8 @@ def _names_of_labels(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(names) if len(set(names)) == count else ()
 
 
-def _interval_of_planes(pixels: ElementTree.Element) -> float | None:
-    """Return the mean interval between the times of the planes, if they are regular; some microscopes state no other."""
+def _interval_of_planes(pixels: ET.Element) -> float | None:
+    """Return the mean interval between the times of planes, if they are regular; some writers state no other."""
     times: dict[int, float] = {}
     for element in pixels:
         plane = element.attrib
@@ -119,13 +120,11 @@ def _interval_of_planes(pixels: ElementTree.Element) -> float | None:
         return None
     ordered = [times[number] for number in range(len(times))]
     mean = (ordered[-1] - ordered[0]) / (len(ordered) - 1)
-    steps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(ordered)]
     return mean if mean > 0 and max(abs(step - mean) for step in steps) <= _IRREGULAR * mean else None
 
 
-def _convert(
-    value: Any, unit: Any, default: str, *, units: Mapping[str, float], zero: bool = False
-) -> float | None:
+def _convert(value: Any, unit: Any, default: str, *, units: Mapping[str, float], zero: bool = False) -> float | None:
     """Return a positive length or time in the common unit; None if it is none, or its unit is not known."""
     name = str(default if unit is None else unit).strip()
     factor = units.get(name, units.get(name.lower()))
@@ -137,6 +136,6 @@ def _convert(
     return number * factor if factor and least and number < math.inf else None
 
 
-def _name(element: ElementTree.Element) -> str:
+def _name(element: ET.Element) -> str:
     """Return the name of an element without its namespace."""
     return element.tag.rpartition("}")[2]

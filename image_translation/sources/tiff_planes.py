@@ -133,7 +133,9 @@ class TiffPlanes:
                 raise DataError(f"{self.path} holds no image")
             if len(found) > 1:
                 listed = "; ".join(f"{one.name or number!r}: {_describe(one)}" for number, one in enumerate(found))
-                raise UsageError(f"{self.path} holds {len(found)} images ({listed}); save the movie as a file by itself")
+                raise UsageError(
+                    f"{self.path} holds {len(found)} images ({listed}); save the movie as a file by itself"
+                )
             self._require_pages(found[0], pages)
             return tif, found[0]
 
