@@ -45,8 +45,8 @@ def add_movie_metadata(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--axes", metavar="TYX",
-        help="one letter for each dimension of the file, in its order: T, C or Z, and Y, X; for a folder of files, what "
-        "the files are comes first",
+        help="one letter for each dimension of the file, in its order: T, C or Z, and Y, X; for a folder of files, "
+        "what the files are comes first",
     )  # fmt: skip
     group.add_argument("--interval", type=float, metavar="SECONDS", help="between frames")
     group.add_argument(

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--movie",
         type=parse_name_or_path,
         required=True,
-        help="OME-Zarr store, TIFF file, folder or quoted pattern of TIFF files, or a name such as demo_movie (see fetch)",
+        help="OME-Zarr store, TIFF file, folder or quoted pattern of TIFF files, or a name such as demo_movie",
     )
     group.add_argument(
         "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for the results"

@@ -106,7 +106,7 @@ class TiffPlanes:
         _, series = self._opened
         if not series.is_multifile:
             return [self.path]
-        page = series.pages[int(np.ravel_multi_index(index, self.shape[:-2]))]
+        page: Any = series.pages[int(np.ravel_multi_index(index, self.shape[:-2]))]
         return [Path(page.parent.filehandle.path)]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -148,8 +148,8 @@ class TiffPlanes:
                 raise DataError(f"{self.path} is incomplete: {missing} of its {count} pages are missing")
             if not series.is_multifile and stored != count:
                 raise DataError(
-                    f"{self.path} has {stored} pages, and its OME metadata tell of {count}; save it again, for instance "
-                    "with Fiji, or give a file that was not cropped or cut"
+                    f"{self.path} has {stored} pages, and its OME metadata tell of {count}; save it again, for "
+                    "instance with Fiji"
                 )
         plane = math.prod(series.shape[-2:]) * series.dtype.itemsize
         if plane > MAX_BLOCK_BYTES:

@@ -301,8 +301,8 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
         _log.warning("%s", text)
     if lacking and (shape := series[0].position.shape)[0] == 1 < shape[2]:
         text = (
-            "1 frame, %d planes: if the planes are frames, store them along the axis t, or name it with --axes TYX if the "
-            "movie is a TIFF; else --z all stains all planes"
+            "1 frame, %d planes: if the planes are frames, store them along the axis t, or name it with --axes TYX if "
+            "the movie is a TIFF; else --z all stains all planes"
         )
         _log.warning(text, shape[2])
     return tuple(method for method in options.methods if method not in lacking)
