@@ -25,7 +25,7 @@ with app.setup(hide_code=True):
     from image_translation.explorer.perturbation import PERTURBATIONS
     from image_translation.explorer.presets import CROP_SIZES, default_channels, parse_presets
     from image_translation.frame import Crop
-    from image_translation.omezarr.store import open_store
+    from image_translation.sources.movie import open_movie
 
     MANY_FRAMES = 24  # number from which on change is measured only when the button is pressed
 
@@ -90,9 +90,9 @@ def _(checkpoint_controls):
 
 
 @app.cell(hide_code=True)
-def _(fetch_movie, movie):
+def _(fetch_movie, movie, presets):
     with page.stop_on_error(), page.fetching(movie, fetch_movie):
-        store = open_store(data.resolve(movie, kind="movie"))
+        store = open_movie(data.resolve(movie, kind="movie"), presets.metadata_of(movie))
     return (store,)
 
 

@@ -185,9 +185,8 @@ def stain_frames(
         If the movie or the checkpoint cannot be read; also while iterating.
     """
     _require_known(options)
-    name, store = open_movie(
-        movie, ArrayDescription(axes=axes, channels=channels, pixel_size=pixel_size, interval=interval)
-    )
+    description = ArrayDescription(axes=axes, channels=channels, pixel_size=pixel_size, interval=interval)
+    name, store = open_movie(movie, description)
     network = as_network(checkpoint, **{key: options[key] for key in OF_NETWORK if key in options})
     methods = (smooth,) if isinstance(smooth, str) else tuple(smooth or ())
     chosen = SmoothOptions(
@@ -200,6 +199,7 @@ def stain_frames(
         methods=tuple(dict.fromkeys((RAW, *methods))),
         normalization=normalization,
         head_pool=options.get("head_pool"),
+        **vars(description.metadata),
         **{field.name: getattr(network.inference, field.name) for field in fields(network.inference)},
         **{key: value for key, value in options.items() if key not in OF_NETWORK},
     )
@@ -227,7 +227,8 @@ def stain(
     ----------
     movie
         NumPy, dask, zarr or xarray array, of integers or floating-point numbers: (T, Y, X), (T, C, Y, X) or (T, C, Z,
-        Y, X), or with the axes named; or the path of an OME-Zarr store, or a name such as ``demo_movie``.
+        Y, X), or with the axes named; or the path of an OME-Zarr store, a TIFF file, a folder or a pattern of TIFF files, or a
+        name such as ``demo_movie``.
     checkpoint
         Path, a name such as ``demo_ckpt``, or a network from `load_network`, which is not loaded again.
     channel
@@ -243,8 +244,8 @@ def stain(
         that it raises stops the work.
     **options
         ``position``: name of the position of a plate. ``z``: plane, range ``"10:30"``, ``"middle"`` or ``"all"``.
-        ``axes``, ``channels``, ``pixel_size`` (micrometres), ``interval`` (seconds): what an array does not say, see
-        `ArrayDescription`. ``device``, ``precision``, ``batch_size``, ``tta``, ``backend``, ``head_pool``: see
+        ``axes``, ``channels``, ``pixel_size`` (micrometres), ``interval`` (seconds): what an array or a TIFF file does
+        not say, see `ArrayDescription`. ``device``, ``precision``, ``batch_size``, ``tta``, ``backend``, ``head_pool``: see
         `load_network`. ``frames``, ``window``, ``savgol_window``, ``savgol_polyorder``, ``median_window``,
         ``motion_window``, ``causal_lag``, ``output_channels``, ``z_pad``, ``z_reversed``, ``resample``, ``statistics``,
         ``statistics_over``, ``statistics_window``: as of ``image-translation smooth``.

@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from image_translation.errors import UsageError
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -34,6 +36,22 @@ def add_positions(group: argparse._ActionsContainer, purpose: str = "", default:
     """Add ``--position``, which may be repeated."""
     text = f"position or pattern such as 'B/*/0'{purpose}; may be repeated; {default} if not given"
     group.add_argument("--position", dest="positions", action="append", default=[], metavar="NAME", help=text)
+
+
+def add_movie_metadata(parser: argparse.ArgumentParser) -> None:
+    """Add ``--axes``, ``--interval`` and ``--pixel-size``, of movies in TIFF files."""
+    group = parser.add_argument_group(
+        "movie", "What TIFF files do not say, or say wrong. An OME-Zarr store states it itself."
+    )
+    group.add_argument(
+        "--axes", metavar="TYX",
+        help="one letter for each dimension of the file, in its order: T, C or Z, and Y, X; for a folder of files, "
+        "what the files are comes first",
+    )  # fmt: skip
+    group.add_argument("--interval", type=float, metavar="SECONDS", help="between frames")
+    group.add_argument(
+        "--pixel-size", type=_pixel_size, metavar="MICROMETRES", help="width of a pixel, or Y,X, or Z,Y,X"
+    )
 
 
 def add_device(group: argparse._ActionsContainer) -> None:
@@ -74,6 +92,15 @@ def parse_name_or_path(text: str) -> str:
         advice = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 or a locale such as LC_ALL=C.UTF-8"
         raise argparse.ArgumentTypeError(f"{text!a} is not valid in the encoding {encoding}; {advice}")
     return text
+
+
+def _pixel_size(text: str) -> tuple[float, ...]:
+    from image_translation.sources.movie_metadata import parse_pixel_size
+
+    try:
+        return parse_pixel_size(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parse_frames(text: str) -> tuple[int | None, int | None]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from image_translation.cli.arguments import add_overwrite, add_positions, collect, parse_path
+from image_translation.cli.arguments import add_movie_metadata, add_overwrite, add_positions, collect, parse_path
 from image_translation.cli.program import announce, say
 
 
@@ -23,10 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth",
         type=parse_path,
         metavar="STORE",
-        help="true stains, in channels of the same names as the prediction's",
+        help="true stains, in channels of the same names as the prediction's; OME-Zarr or TIFF",
     )
     group.add_argument(
-        "--phase", type=parse_path, metavar="STORE", help="the label-free movie; shows how the cells move"
+        "--phase",
+        type=parse_path,
+        metavar="STORE",
+        help="the label-free movie, OME-Zarr or TIFF; shows how the cells move",
     )
     add_positions(group)
     group.add_argument(
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pair frames, planes and pixels by their numbers, where the coordinate transformations of the stores are "
         "wrong",
     )
+    add_movie_metadata(parser)
     group = parser.add_argument_group("against the truth, image by image")
     group.add_argument(
         "--same", nargs="+", type=_same, default=[], metavar="PREDICTED=TRUE",

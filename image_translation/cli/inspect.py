@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from image_translation.cli.arguments import (
     add_device,
     add_head_pool,
+    add_movie_metadata,
     add_overwrite,
     collect,
     parse_frames,
@@ -34,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CKPT",
         help="VisCy checkpoint, or a name; optional without -o",
     )
-    group.add_argument("-m", "--movie", type=parse_name_or_path, help="OME-Zarr store, or a name; optional without -o")
+    group.add_argument(
+        "-m", "--movie", type=parse_name_or_path,
+        help="OME-Zarr store, TIFF file, folder or quoted pattern of TIFF files, or a name; optional without -o",
+    )  # fmt: skip
     group.add_argument(
         "-o", "--output", type=parse_path, metavar="DIR",
         help="write figures and a table into this directory, instead of opening a page in the browser",
@@ -58,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames over which the change of each stage is measured; 8 from --time on if not given",
     )  # fmt: skip
     group.add_argument("--stage", metavar="NAME", help="show the components of a stage one by one, such as 'encoder 2'")
+    add_movie_metadata(parser)
     group = parser.add_argument_group("network")
     group.add_argument(
         "--normalization", choices=["median_iqr", "mean_std", "percentiles", "none"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from image_translation.cli.arguments import (
     add_device,
     add_head_pool,
+    add_movie_metadata,
     add_overwrite,
     add_positions,
     collect,
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--movie",
         type=parse_name_or_path,
         required=True,
-        help="OME-Zarr store, or a name such as demo_movie (see fetch)",
+        help="OME-Zarr store, TIFF file, folder or quoted pattern of TIFF files, or a name such as demo_movie",
     )
     group.add_argument(
         "-o", "--output", required=True, type=parse_path, metavar="DIR", help="directory for the results"
@@ -85,6 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take the jitter of the stage out of the movie first, which moves phase and stain alike; stops if the "
         "frames do not show that it is the stage that moves",
     )  # fmt: skip
+
+    add_movie_metadata(parser)
 
     # Literal defaults and choices: --help does not wait for the filters, and a test compares them with the options.
     group = parser.add_argument_group("smoothing")

@@ -5,6 +5,7 @@ import argparse
 from image_translation.cli.arguments import (
     add_device,
     add_head_pool,
+    add_movie_metadata,
     add_overwrite,
     add_positions,
     collect,
@@ -18,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     group = parser.add_argument_group("what")
     group.add_argument(
-        "data", type=parse_name_or_path, metavar="DATA", help="OME-Zarr store or name with all channels, or 'simulated'"
-    )
+        "data", type=parse_name_or_path, metavar="DATA",
+        help="OME-Zarr store, TIFF file, folder or quoted pattern of TIFF files, or a name, with all channels; or "
+        "'simulated'",
+    )  # fmt: skip
     group.add_argument("--source", nargs="+", required=True, metavar="NAME", help="channels to predict from")
     group.add_argument("--target", nargs="+", required=True, metavar="NAME", help="channels to predict")
     group.add_argument(
@@ -38,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--z", help="planes: an index, START:STOP, 'middle' or 'all'; middle if not given, and all with --stack"
     )
+
+    add_movie_metadata(parser)
 
     group = parser.add_argument_group("network")
     group.add_argument(

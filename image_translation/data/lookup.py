@@ -1,5 +1,6 @@
 """Look up datasets and checkpoints by name or path; fetch the former into the cache."""
 
+import glob
 import logging
 import os
 from collections.abc import Iterator
@@ -123,7 +124,8 @@ def locate(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) ->
     Parameters
     ----------
     name_or_path
-        Existing path, name, or ``NAME/PART`` for a path inside a dataset. An existing path takes precedence.
+        Existing path, pattern of existing files such as ``FOLDER/*.tif``, name, or ``NAME/PART`` for a path inside a
+        dataset. An existing path takes precedence.
     kind
         Required kind of a name: "checkpoint" or "movie".
 
@@ -135,7 +137,7 @@ def locate(name_or_path: str | os.PathLike[str], *, kind: Kind | None = None) ->
     Raises
     ------
     UsageError
-        If it is neither an existing path nor a name, or the name is of another kind.
+        If it is neither an existing path nor a name, the name is of another kind, or a pattern matches nothing.
     """
     path = _local(name_or_path)
     if path:
@@ -240,12 +242,16 @@ def checkpoint_facts(checksum: str) -> CheckpointMetadata | None:
 
 
 def _local(name_or_path: str | os.PathLike[str]) -> Path | None:
-    """Return the path if it exists on this machine, else None."""
+    """Return the path if it exists on this machine, or is a pattern of files that do; else None."""
     path = Path(name_or_path)
     with suppress(RuntimeError):  # ~ of an unknown user
         path = path.expanduser()
     if not path.exists():
-        return None
+        if not glob.has_magic(str(path)):
+            return None
+        if not any(glob.iglob(str(path))):  # noqa: PTH207 - of an absolute or relative pattern
+            raise UsageError(f"{os.fspath(name_or_path)}: no file matches this pattern")
+        return path
     if str(name_or_path) in names():
         _log.info("%s: using this local path, not the registry entry of the same name", path.absolute())
     return path

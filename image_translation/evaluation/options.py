@@ -7,12 +7,13 @@ from pathlib import Path
 from image_translation import data
 from image_translation.errors import UsageError
 from image_translation.extras import require_extra
+from image_translation.sources.movie_metadata import MovieMetadata
 
 METRICS, SCORE_CARD, SCORES = "metrics.csv", "score_card.csv", "scores.csv"
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
+class EvaluationOptions(MovieMetadata):
     """Options of an evaluation; see ``image-translation evaluate --help``.
 
     Attributes
@@ -45,6 +46,8 @@ class EvaluationOptions:
         Directory for tables and figures; None writes none.
     overwrite
         Replace existing tables.
+    axes, interval, pixel_size
+        What `truth` and `phase` do not say if they are TIFF; see ``movie_metadata.MovieMetadata``.
     """
 
     predictions: tuple[Path, ...]
@@ -73,6 +76,7 @@ class EvaluationOptions:
                 data.locate(path, kind="movie")
             except UsageError as error:
                 raise UsageError(f"{what} {error}") from error
+        self.check_metadata()
         if self.every < 1:
             raise UsageError(f"--every {self.every}: must be 1 or more")
         if self.segmenter == "cellpose" and find_spec("cellpose") is None:

@@ -23,7 +23,9 @@ from image_translation.evaluation.predictions import find_predictions, split_raw
 from image_translation.evaluation.registered import as_predicted, warn_if_otherwise, warn_if_unregistered
 from image_translation.metrics.rows import RAW, TRUTH
 from image_translation.omezarr.selection import select_channel
-from image_translation.omezarr.store import Position, Store, open_store
+from image_translation.omezarr.store import Position, Store
+from image_translation.sources.movie import is_there, open_movie
+from image_translation.sources.movie_metadata import MovieMetadata
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +152,7 @@ def _is_over_time(options: EvaluationOptions, predictions: Mapping[str, Store]) 
 
 def _pairs(options: EvaluationOptions, predictions: Mapping[str, Store]) -> Iterator[Pair]:
     """Yield the images of all predictions that have a truth."""
-    truth = open_store(options.truth) if options.truth else None
+    truth = open_movie(options.truth, options.metadata) if options.truth else None
     if truth is None:
         return
     known = {channel for store in predictions.values() for channel in store.position(store.names[0]).channels}
@@ -194,13 +196,13 @@ class _References:
 
 def _find_references(options: EvaluationOptions, raw: Store) -> _References:
     """Open truth and phase: as named in the options, else the movie that the raw prediction was made from."""
-    truth = open_store(options.truth) if options.truth else None
-    phase = open_store(options.phase) if options.phase else None
+    truth = open_movie(options.truth, options.metadata) if options.truth else None
+    phase = open_movie(options.phase, options.metadata) if options.phase else None
     given, same = truth is not None, dict(options.same)
     source = stored_request(raw).get("input", {})
     path = Path(source["movie"]) if source.get("movie") else None
-    if (truth is None or phase is None) and path and path.exists():
-        movie = open_store(path)
+    if (truth is None or phase is None) and path and is_there(path):
+        movie = open_movie(path, MovieMetadata.from_json(source))
         _log.info("the prediction was made from %s, which is used for what is not given", path)
         return _References(truth or movie, phase or movie, options.channel or source.get("channel"), given, same)
     return _References(truth, phase, options.channel, given, same)

@@ -28,7 +28,8 @@ from image_translation.metrics.rows import (
     write_csv,
 )
 from image_translation.omezarr.selection import select_channel
-from image_translation.omezarr.store import open_store
+from image_translation.sources.movie import is_there, open_movie
+from image_translation.sources.movie_metadata import MovieMetadata
 
 BOXES = "scores.png"
 
@@ -101,9 +102,10 @@ class _Sources:
         self._store, self._channel = None, plan.options.channel
         self._requests = {name: stored_request(store) for name, store in plan.predictions.items()}
         stated: Mapping[str, Any] = next(iter(self._requests.values())).get("input", {})
+        given = plan.options.metadata if plan.options.phase else MovieMetadata.from_json(stated)
         path = plan.options.phase or Path(stated.get("movie", ""))
-        if path.name and path.exists():
-            self._store = open_store(path)
+        if path.name and is_there(path):
+            self._store = open_movie(path, given)
             self._channel = plan.options.channel or stated.get("channel")
 
     def read(self, pair: Pair, field: Field) -> NDArray[np.float32] | None:

@@ -21,8 +21,9 @@ from image_translation.figures.stages import change_figure
 from image_translation.figures.tiles import comparison_figure, overview_figure
 from image_translation.network.devices import resolve_device
 from image_translation.omezarr.selection import select_frames, select_planes
-from image_translation.omezarr.store import Position, open_store
+from image_translation.omezarr.store import Position
 from image_translation.progress_bar import ProgressBar
+from image_translation.sources.movie import open_movie
 
 DPI = 200
 
@@ -86,7 +87,7 @@ def make_plan(options: InspectOptions) -> InspectionPlan:
         The movie or the checkpoint cannot be read, or a frame is blank.
     """
     resolve_device(options.device)  # before anything is downloaded or read
-    store = open_store(data.resolve(options.movie, kind="movie"))
+    store = open_movie(data.resolve(options.movie, kind="movie"), options.metadata)
     names = store.select([options.position] if options.position else [])
     if len(names) > 1:
         raise UsageError(f"{store.path} has {len(names)} positions; choose one with --position, such as {names[0]}")

@@ -8,6 +8,7 @@ from image_translation.errors import UsageError
 from image_translation.files import require_directory
 from image_translation.frame import Crop, check_frame_range
 from image_translation.normalize import Method
+from image_translation.sources.movie_metadata import MovieMetadata
 
 OVERVIEW, COMPARISON, CHANGE, STAGE, TABLE = (
     "overview.png", "comparison.png", "change.png", "stage.png", "features.csv",
@@ -15,7 +16,7 @@ OVERVIEW, COMPARISON, CHANGE, STAGE, TABLE = (
 
 
 @dataclass(frozen=True)
-class InspectOptions:
+class InspectOptions(MovieMetadata):
     """Options of the inspection of a network; see ``image-translation inspect --help``.
 
     Attributes
@@ -44,6 +45,8 @@ class InspectOptions:
         As for ``smooth``.
     overwrite
         Replace existing files.
+    axes, interval, pixel_size
+        What a TIFF movie does not say; see ``movie_metadata.MovieMetadata``.
     """
 
     checkpoint: str
@@ -65,6 +68,7 @@ class InspectOptions:
     def check(self) -> None:
         """Raise a ``UsageError`` if the options alone show that the inspection is impossible."""
         check_frame_range(self.frames)
+        self.check_metadata()
         data.locate(self.checkpoint, kind="checkpoint")
         data.locate(self.movie, kind="movie")
         require_directory(self.output)

@@ -25,6 +25,7 @@ OVERVIEW, STAGE, COMPARE, FLICKER = "Overview", "A stage", "Compare", "Flicker"
 PATH_OPTION = "a path on this machine"
 LARGE_IMAGE = 2**18  # values of an image from which on a spinner is shown while the network runs
 CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
+MOVIE_SUFFIXES = (".tif", ".tiff")  # of files; OME-Zarr stores are directories
 
 
 class PageState:
@@ -180,8 +181,8 @@ def source_controls(kind: Kind, initial: str) -> mo.ui.dictionary:
             "path": mo.ui.text(value="" if is_name else initial, placeholder="path", full_width=True),
             "browser": mo.ui.file_browser(
                 _VisiblePath.cwd(),
-                selection_mode="directory" if kind == "movie" else "file",
-                filetypes=() if kind == "movie" else CHECKPOINT_SUFFIXES,
+                selection_mode=("directory", "file") if kind == "movie" else "file",
+                filetypes=MOVIE_SUFFIXES if kind == "movie" else CHECKPOINT_SUFFIXES,
                 multiple=False,
                 restrict_navigation=False,
             ),

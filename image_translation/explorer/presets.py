@@ -12,6 +12,7 @@ from image_translation.errors import DataError, UsageError
 from image_translation.figures.region_of_interest import highest_contrast_region
 from image_translation.frame import Crop, parse_crop
 from image_translation.normalize import METHODS, Method, is_valid
+from image_translation.sources.movie_metadata import MovieMetadata, parse_pixel_size
 
 if TYPE_CHECKING:
     from image_translation.network.loading import ModelSpec
@@ -25,7 +26,7 @@ LABEL_FREE = ("phase", "brightfield", "bf", "dic", "trans")
 
 
 @dataclass(frozen=True)
-class Presets:
+class Presets(MovieMetadata):
     """Initial values of the controls; None and empty tuples are replaced by defaults that fit the movie.
 
     Attributes
@@ -48,6 +49,8 @@ class Presets:
         See `devices.resolve_device`.
     head_pool
         Whether the network's head pools, where the checkpoint does not say it.
+    axes, interval, pixel_size
+        What the movie does not say if it is TIFF; see ``movie_metadata.MovieMetadata``.
     """
 
     checkpoint: str = "demo_ckpt"
@@ -65,6 +68,7 @@ class Presets:
 
     def check(self) -> None:
         """Raise a ``UsageError`` if checkpoint or movie is no path or known name, or the device is not available."""
+        self.check_metadata()
         data.locate(self.checkpoint, kind="checkpoint")
         data.locate(self.movie, kind="movie")
         if self.device not in {"auto", "cpu"}:  # which are always there
@@ -76,12 +80,18 @@ class Presets:
         """Return command-line arguments of the notebook, from which `parse_presets` makes the same presets."""
         values = vars(self) | {"crop": self.crop and ",".join(map(str, self.crop))}
         channels, head_pool = [f"--channel={name}" for name in values.pop("channels")], values.pop("head_pool")
+        values = {name: value for name, value in values.items() if name not in vars(MovieMetadata())}
+        channels += self.metadata.to_arguments()
         switches = [] if head_pool is None else [f"--head-pool={'yes' if head_pool else 'no'}"]
         return [f"--{name}={value}" for name, value in values.items() if value is not None] + switches + channels
 
     def head_pool_of(self, checkpoint: str) -> bool | None:
         """Return whether the head of a network pools, which is known of the given checkpoint only."""
         return self.head_pool if checkpoint == self.checkpoint else None
+
+    def metadata_of(self, movie: str) -> MovieMetadata:
+        """Return what is said of a movie, which is so of the given one only."""
+        return self.metadata if movie == self.movie else MovieMetadata()
 
     def initial_position(self, names: Sequence[str]) -> str:
         """Return the given position if a movie has it, else its first one."""
@@ -170,6 +180,9 @@ def parse_presets(arguments: Sequence[str]) -> Presets:
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--channel", dest="channels", nargs="+", action="extend")
     parser.add_argument("--crop", type=parse_crop)
+    parser.add_argument("--axes")
+    parser.add_argument("--interval", type=float)
+    parser.add_argument("--pixel-size", type=parse_pixel_size)
     parser.add_argument("--normalization", choices=METHODS)
     parser.add_argument("--head-pool", choices=("yes", "no"))
     given = vars(parser.parse_args(arguments))

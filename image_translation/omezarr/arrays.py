@@ -23,6 +23,10 @@ MAX_BLOCK_BYTES = 4 * 2**30  # of a chunk, shard or plane; tensorstore aborts th
 CACHED_LAYERS = 4
 MAX_CACHE_BYTES = 2 * 2**30  # a larger chunk is decoded again for each of its planes
 _METADATA_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+OTHER_FORMATS = (
+    "a movie can also be a TIFF file, a folder of TIFF files, or a pattern of them in quotes; convert other formats "
+    "(ND2, CZI, LIF, Micro-Manager, AVI, MP4) as 'Get your data in' of the README says"
+)
 UNKNOWN_CODEC = re.compile(
     r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
     r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
@@ -165,14 +169,13 @@ def _require_regular_metadata(path: Path) -> None:
 def _describe_missing_group(path: Path) -> str:
     if not path.exists():
         return f"{path} does not exist, though the metadata of its store list it"
-    convert = "convert other formats, for instance with bioformats2raw"
     if path.is_file():
         zipped = zipfile.is_zipfile(path)
-        advice = f"unpack it: python -m zipfile -e {path} {path.with_suffix('')}" if zipped else convert
+        advice = f"unpack it: python -m zipfile -e {path} {path.with_suffix('')}" if zipped else OTHER_FORMATS
         return f"{path} is a file; an OME-Zarr store is a directory; {advice}"
     if any((path / name).exists() for name in (".zarray", "zarr.json")):
         return f"{path} is a Zarr array, one resolution level of an image; give the path of the image: {path.parent}"
-    return f"{path} is not an OME-Zarr store (it contains no .zgroup or zarr.json); {convert}"
+    return f"{path} is not an OME-Zarr store (it contains no .zgroup or zarr.json); {OTHER_FORMATS}"
 
 
 @contextmanager

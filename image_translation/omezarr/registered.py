@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -71,23 +72,40 @@ class RegisteredPosition(Position):
     ----------
     registration
         The shifts.
+    source
+        The image, of whichever format.
     order
         Order of the splines: 3, or 0 for labels, which have no values between them.
     """
 
     registration: Registration
+    source: Position
     order: int = 3
+
+    @property
+    def stored(self) -> Position:
+        """The image as its pixels are stored."""
+        return self.source
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of a chunk, along T, C, Z, Y, X."""
+        return self.source.chunks
+
+    def chunk_files(self, t: int, channel: int, z: int) -> list[Path]:
+        """Return the files of a plane as `Position.chunk_files` does."""
+        return self.source.chunk_files(t, channel, z)
 
     def labels(self, name: str) -> Position | None:
         """Open a label image as `Position.labels` does, registered as this image is."""
-        found = super().labels(name)
+        found = self.source.labels(name)
         if found is None:
             return None
         return register(found, replace(self.registration, channels=found.channels), order=0)
 
     def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
         """Read one plane as `Position.read` does, registered; planes that are displaced are float32 or float64."""
-        image = super().read(t, channel, z)
+        image = self.source.read(t, channel, z)
         shift = self.registration.shift(t)
         if not any(shift) or self.channels[channel] not in self.registration.channels or not normalize.is_valid(image):
             return image
@@ -118,7 +136,7 @@ def displace(image: NDArray[Any], shift: tuple[float, float], *, order: int = 3)
 def register(position: Position, registration: Registration, *, order: int = 3) -> Position:
     """Return an image as it is read when registered."""
     known = {field.name: getattr(position, field.name) for field in fields(Position)}
-    return RegisteredPosition(**known, registration=registration, order=order)
+    return RegisteredPosition(**known, registration=registration, source=position, order=order)
 
 
 def stored_registration(position: Position) -> Registration | None:

@@ -169,6 +169,11 @@ class Position:
             self._files.require_array()
         return image
 
+    @property
+    def stored(self) -> "Position":
+        """The image as its pixels are stored, which `omezarr.registered` displaces."""
+        return self
+
     def chunk_files(self, t: int, channel: int, z: int) -> list[Path]:
         """Return the files of the chunks of one plane; a file is missing if its chunk holds the fill value only."""
         return self._files.of_plane(self._index(t, channel, z))
@@ -209,6 +214,11 @@ class Store:
     def attributes(self) -> Mapping[str, Any]:
         """All attributes of the root group; a ``DataError`` if they cannot be read."""
         return read_attributes(self.path)
+
+    @property
+    def description(self) -> str:
+        """Format and layout, for messages."""
+        return f"OME-Zarr {self.version}, {self.layout}"
 
     def position(self, name: str) -> Position:
         """Open a position by its name.
@@ -278,7 +288,7 @@ def open_store(path: Path) -> Store:
     """
     if not path.exists():
         raise UsageError(
-            f"the movie {path} does not exist; give the directory of an OME-Zarr store (-m MOVIE.ome.zarr)"
+            f"the movie {path} does not exist; give an OME-Zarr store (-m MOVIE.ome.zarr) or TIFF files (-m MOVIE.tif)"
         )
     ome = read_ome_attributes(path)
     if "multiscales" in ome:

@@ -28,6 +28,7 @@ class ArrayPosition(Position):
     ----------
     array
         Array with the axes of the position, indexed by integers; dask, zarr and xarray arrays are read plane by plane.
+        If it has a method ``plane_files``, that returns the files of a plane by its index.
     """
 
     array: Any
@@ -50,9 +51,10 @@ class ArrayPosition(Position):
                 f"cannot read frame {t}, channel {channel}, plane {z} of {self.path}: {first_line(error)}"
             ) from error
 
-    def chunk_files(self, t: int, channel: int, z: int) -> list[Path]:  # noqa: ARG002 - as of `Position`
-        """Return no files: whether pixels have changed, only they themselves tell."""
-        return []
+    def chunk_files(self, t: int, channel: int, z: int) -> list[Path]:
+        """Return the files of a plane, none if there are none: then only the pixels tell whether they have changed."""
+        find = getattr(self.array, "plane_files", None)
+        return list(find(self._index(t, channel, z))) if find else []
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,17 @@ class ArrayStore(Store):
     ----------
     image
         Its position.
+    kind
+        What it is, such as ``TIFF``.
     """
 
     image: Position | None = None  # never None; a default, because those of `Store` have one
+    kind: str = "array"
+
+    @property
+    def description(self) -> str:
+        """What it is, for messages."""
+        return self.kind
 
     @property
     def attributes(self) -> Mapping[str, Any]:

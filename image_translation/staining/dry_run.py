@@ -42,7 +42,7 @@ def describe(plan: Plan) -> str:
         ("", f"{source} -> {', '.join(spec.output_channels)}"),
         ("normalization", f"{describe_normalization(plan)} ({source_of_method})"),
         ("registration", REGISTRATION_METHOD if options.register else "none"),
-        ("movie", f"{plan.store.path} (OME-Zarr {plan.store.version}, {plan.store.layout})"),
+        ("movie", f"{plan.store.path} ({plan.store.description})"),
         ("positions", f"{len(names)}: {shown}"),
         ("frames", f"{len(first.frames)} of {first.position.shape[0]}, each of {height} x {width} pixels"),
         ("planes", f"{_ranges(plan.request['input']['z'])} of {depth}"),

@@ -110,7 +110,7 @@ class EarlierPrediction:
 
 def pixels_of(position: Position, channels: Sequence[int], t: int, z: int) -> str:
     """Return the fingerprint of the pixels of a plane in some channels, as they are stored, not registered."""
-    return of_pixels([Position.read(position, t, channel, z) for channel in channels])
+    return of_pixels([position.stored.read(t, channel, z) for channel in channels])
 
 
 def of_pixels(planes: Iterable[NDArray[Any]]) -> str:

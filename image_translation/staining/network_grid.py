@@ -48,7 +48,7 @@ def network_grid(position: Position, spec: ModelSpec, options: SmoothOptions) ->
             f"--resample: the size of the pixels of {position.path} along {listing([a for a in axes if not sizes[a]])} "
             "is not known; state it in the metadata of the movie, as the scale of each dataset's "
             "coordinateTransformations, with the unit micrometer of the axis; a scale of exactly 1 in y or x counts as "
-            "unknown"
+            "unknown. Of a TIFF movie, give it with --pixel-size"
         )
     return Resampling.between((depth, height, width), size, trained)
 

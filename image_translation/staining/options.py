@@ -14,6 +14,7 @@ from image_translation.extras import require_extra
 from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
 from image_translation.normalize import Method, Over, Source
+from image_translation.sources.movie_metadata import MovieMetadata
 from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of, version_of
 from image_translation.temporal.filter import TemporalFilter
 
@@ -35,7 +36,7 @@ class Inference:
 
 
 @dataclass(frozen=True)
-class SmoothOptions(Inference):
+class SmoothOptions(Inference, MovieMetadata):
     """Options of staining and smoothing; see ``image-translation smooth --help``.
 
     Attributes
@@ -98,6 +99,8 @@ class SmoothOptions(Inference):
         None is this process.
     overwrite
         Replace results that were made with other options.
+    axes, interval, pixel_size
+        What a TIFF movie does not say; see ``movie_metadata.MovieMetadata``.
     """
 
     checkpoint: str
@@ -179,6 +182,7 @@ class SmoothOptions(Inference):
             raise UsageError(f"--statistics-window {self.statistics_window}: must be odd, 1 or more")
         if self.statistics_over:
             self.check_statistics_window(self.statistics_over)
+        self.check_metadata()
 
     def check_statistics_window(self, over: Over) -> None:
         """Raise a ``UsageError`` if statistics over something have no window."""
@@ -202,7 +206,7 @@ class SmoothOptions(Inference):
         output = self.output.resolve()
         for directory in (output, *output.parents):
             if directory == movie or any((directory / name).exists() for name in ZARR_METADATA):
-                raise UsageError(f"-o {self.output}: lies inside the store {directory}; stores are never written into")
+                raise UsageError(f"-o {self.output}: lies inside the movie {directory}; movies are never written into")
         for name in (*(f"{method}.ome.zarr" for method in METHODS), "figures", ".partial"):
             if output / name in (movie, *movie.parents):
                 raise UsageError(f"-o {self.output}: would replace the movie {movie}; choose another directory")

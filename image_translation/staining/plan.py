@@ -20,8 +20,9 @@ from image_translation.network.resampling import Resampling
 from image_translation.network.sliding_window import StackWindow
 from image_translation.omezarr.output import ImageSpec
 from image_translation.omezarr.selection import MIDDLE, select_channel, select_planes
-from image_translation.omezarr.store import Position, Store, open_store
+from image_translation.omezarr.store import Position, Store
 from image_translation.progress_bar import ProgressBar
+from image_translation.sources.movie import open_movie
 from image_translation.staining.network_grid import network_grid, stack_window
 from image_translation.staining.options import SmoothOptions
 from image_translation.staining.series import Series, file_fingerprint, select_series
@@ -107,6 +108,7 @@ class Plan:
                 "channel": first.position.channels[first.channel],
                 **({"more_channels": [first.position.channels[c] for c in first.more]} if first.more else {}),
                 "z": sorted({series.z for series in self.series}),
+                **self.options.metadata.to_json(),
                 "positions": dict.fromkeys(self.unreadable)
                 | {
                     series.position.name: {
@@ -200,7 +202,7 @@ def make_plan(
         If the movie or the checkpoint cannot be read.
     """
     checkpoint = network[0].path if network else data.resolve_checkpoint(options.checkpoint)
-    store = store or open_store(data.resolve(options.movie, kind="movie"))
+    store = store or open_movie(data.resolve(options.movie, kind="movie"), options.metadata)
     names, action = store.select(options.positions, options.skip), f"opening {options.movie}"
     positions, unreadable = _map_positions(store.position, names, {}, action)
     for position in positions.values():
@@ -300,7 +302,8 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
         _log.warning("%s", text)
     if lacking and (shape := series[0].position.shape)[0] == 1 < shape[2]:
         text = (
-            "1 frame, %d planes: if the planes are frames, store them along the axis t; else --z all stains all planes"
+            "1 frame, %d planes: if the planes are frames, store them along the axis t, or name it with --axes TYX if "
+            "the movie is a TIFF; else --z all stains all planes"
         )
         _log.warning(text, shape[2])
     return tuple(method for method in options.methods if method not in lacking)

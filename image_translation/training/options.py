@@ -9,6 +9,7 @@ from image_translation.errors import UsageError
 from image_translation.extras import require_extra
 from image_translation.files import require_directory
 from image_translation.normalize import METHODS, Method
+from image_translation.sources.movie_metadata import MovieMetadata
 
 SIMULATED = "simulated"
 """Takes the place of a store: fields are simulated during training."""
@@ -38,13 +39,13 @@ STACK_SIZES: dict[Size, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(MovieMetadata):
     """Options of a training; see ``image-translation train --help``.
 
     Attributes
     ----------
     data
-        Path of an OME-Zarr store, a name that `data.resolve` knows, or ``simulated``.
+        Path of an OME-Zarr store or of TIFF files, a name that `data.resolve` knows, or ``simulated``.
     source, target
         Names of the channels to predict from, and of the channels to predict.
     output
@@ -90,6 +91,8 @@ class TrainOptions:
         Store the best weights in half precision.
     overwrite
         Replace a training with other options.
+    axes, interval, pixel_size
+        What TIFF files do not say; see ``movie_metadata.MovieMetadata``.
     """
 
     data: str
@@ -176,12 +179,14 @@ class TrainOptions:
             "seed": self.seed,
             "devices": self.devices,
             "precision": self.precision,
+            **self.metadata.to_json(),
         }
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the options alone show that the training cannot be done."""
         self._check_channels()
         self._check_numbers()
+        self.check_metadata()
         for name, value, allowed in (
             ("--normalization", self.normalization, METHODS),
             ("--size", self.size, tuple(SIZES)),
@@ -195,6 +200,10 @@ class TrainOptions:
             data.locate(self.data, kind="movie")
         elif self.positions or self.validation:
             raise UsageError(f"--position and --validation: {SIMULATED} data have no positions; leave them out")
+        elif self.metadata.to_json():
+            raise UsageError(
+                f"--{next(iter(self.metadata.to_json())).replace('_', '-')}: is for TIFF files, not {SIMULATED} data"
+            )
         require_directory(self.output)
         require_extra("train", "train")
 

@@ -17,7 +17,7 @@ from image_translation.network.devices import resolve_device, resolve_precision
 from image_translation.network.loading import ModelSpec, read_spec
 from image_translation.network.metadata import METADATA_FORMAT
 from image_translation.network.viscy_networks import UNeXt2Architecture
-from image_translation.omezarr.store import open_store
+from image_translation.sources.movie import open_movie
 from image_translation.training.fields import Fields, FieldSelection, find_fields
 from image_translation.training.options import DEFAULT_NORMALIZATION, SIZES, STACK_SIZES, TrainOptions
 from image_translation.training.output_directory import find_resumable
@@ -94,7 +94,7 @@ def make_plan(options: TrainOptions) -> TrainingPlan:
     if options.simulated:
         metadata |= _simulated_metadata(options)
     else:
-        store = open_store(data.resolve(options.data, kind="movie"))
+        store = open_movie(data.resolve(options.data, kind="movie"), options.metadata)
         fields = find_fields(
             store,
             FieldSelection(
