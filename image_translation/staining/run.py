@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from image_translation.data.movie_paths import remember_movie
 from image_translation.errors import DataError, ImageTranslationError, UsageError, listing
 from image_translation.files import remove
 from image_translation.metrics.rows import RAW, Row, read_csv, write_csv
@@ -67,6 +68,8 @@ def smooth_movie(plan: Plan) -> list[Row]:
         finished.
     """
     options = plan.options
+    if plan.store.path.exists():  # an array has none
+        remember_movie(plan.store.path, plan.digests[plan.series[0].position.name])
     if find_existing(plan).complete:
         _log.info("%s holds these results already", options.output)
         return read_csv(options.output / METRICS)
@@ -74,7 +77,7 @@ def smooth_movie(plan: Plan) -> list[Row]:
         existing = find_existing(plan)  # again, under the lock
         _report_changes(existing)
         skipped = plan.store.matching(options.skip)
-        dropped = journal.open(existing.plan.request, overwrite=options.overwrite, may_drop=skipped)
+        dropped = journal.open(existing.plan.request, plan.store.path, overwrite=options.overwrite, may_drop=skipped)
         try:
             rows = None if journal.complete else _compute(existing, journal, dropped)
         except ImageTranslationError:
@@ -96,7 +99,7 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
             names = [*plan.groups, *plan.unreadable]
             for path in _obsolete_groups(dropped, names):
                 remove(journal.store(method) / path)
-            create_root(journal.store(method), plan.store, names, plan.series[0].position.zarr_format)
+            create_root(journal.store(method), plan.store, names, plan.zarr_format)
     dataset = find_dataset_statistics(plan, existing.earlier)
     kept = [name for name in existing.kept if dataset is None or _is_normalised_by(dataset, existing.earlier[name])]
     tasks = [
