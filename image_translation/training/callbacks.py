@@ -121,6 +121,12 @@ class HistoryRecorder(Callback):  # type: ignore[misc]
 class _Checkpoints(ModelCheckpoint):  # type: ignore[misc]  # Lightning is not checked
     """Saves checkpoints whose state has the names of files and not their paths: checkpoints are published."""
 
+    @property
+    def state_key(self) -> str:
+        """Key of the state in a checkpoint: that of Lightning's class, which earlier versions used."""
+        key: str = super().state_key
+        return key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = super().state_dict()
         return self._with_paths(state, lambda path: Path(path).name) | {"dirpath": ""}
