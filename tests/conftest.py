@@ -17,7 +17,7 @@ from support.fetch_site import Site
 from support.loopback_server import LoopbackServer
 from support.published import check_cache
 
-from image_translation.data import http
+from image_translation.data import http, movie_paths
 from image_translation.network.loading import ModelSpec, build_network, read_spec
 
 
@@ -69,6 +69,15 @@ def tiny_model(tiny_checkpoint: Path) -> tuple[ModelSpec, torch.nn.Module]:
 def stack_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a random network that takes stacks of 5 planes, stride 4. Do not write to it."""
     return save_network(tmp_path_factory.mktemp("checkpoints") / "stacks.ckpt", STACK_ARCHITECTURE)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the records of where movies lie out of the user's cache."""
+    directory = tmp_path_factory.mktemp("records")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(movie_paths, "cache_directory", lambda: directory)
+        yield
 
 
 @pytest.fixture

@@ -227,8 +227,8 @@ def stain(
     ----------
     movie
         NumPy, dask, zarr or xarray array, of integers or floating-point numbers: (T, Y, X), (T, C, Y, X) or (T, C, Z,
-        Y, X), or with the axes named; or the path of an OME-Zarr store, a TIFF file, a folder or a pattern of TIFF files, or a
-        name such as ``demo_movie``.
+        Y, X), or with the axes named; or the path of an OME-Zarr store, a TIFF file, a folder or a pattern of TIFF
+        files, or a name such as ``demo_movie``.
     checkpoint
         Path, a name such as ``demo_ckpt``, or a network from `load_network`, which is not loaded again.
     channel
@@ -245,8 +245,8 @@ def stain(
     **options
         ``position``: name of the position of a plate. ``z``: plane, range ``"10:30"``, ``"middle"`` or ``"all"``.
         ``axes``, ``channels``, ``pixel_size`` (micrometres), ``interval`` (seconds): what an array or a TIFF file does
-        not say, see `ArrayDescription`. ``device``, ``precision``, ``batch_size``, ``tta``, ``backend``, ``head_pool``: see
-        `load_network`. ``frames``, ``window``, ``savgol_window``, ``savgol_polyorder``, ``median_window``,
+        not say, see `ArrayDescription`. ``device``, ``precision``, ``batch_size``, ``tta``, ``backend``,
+        ``head_pool``: see `load_network`. ``frames``, ``window``, ``savgol_window``, ``savgol_polyorder``, ``median_window``,
         ``motion_window``, ``causal_lag``, ``output_channels``, ``z_pad``, ``z_reversed``, ``resample``, ``statistics``,
         ``statistics_over``, ``statistics_window``: as of ``image-translation smooth``.
 

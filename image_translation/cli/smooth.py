@@ -142,6 +142,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-cache", dest="cache", action="store_false", help="compile again, and do not keep the compiled network"
     )
 
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "--ome-zarr", choices=["0.4", "0.5"], help="version of the stores; that of the movie if not given"
+    )
+    group.add_argument(
+        "--blank", default="nan", choices=["nan", "zero"],
+        help="pixels of invalid frames: not a number (nan, the default), or zero, for programs that cannot cope with "
+        "that",
+    )  # fmt: skip
+    group.add_argument(
+        "--channel-suffix", default="", metavar="TEXT",
+        help="append this to the names of the channels in the stores, such as _prediction; nothing if not given",
+    )  # fmt: skip
+
     group = parser.add_argument_group("run")
     group.add_argument(
         "--scheduler", metavar="WHERE",

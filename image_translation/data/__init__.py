@@ -10,6 +10,7 @@ paths. Start with `lookup`.
 - `download`, `http`: parallel downloads with checksums; resumable HTTP transfers
 - `archives`: unpacking of zip and tar archives
 - `file_list`, `receipt`: published checksums of the files of a directory; the record of their verification
+- `movie_paths`: where the movies of this user's runs lie
 - `simulated`: simulated movies as OME-Zarr stores
 """
 

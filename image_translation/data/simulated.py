@@ -22,10 +22,10 @@ from image_translation.files import remove
 from image_translation.frame import Frame
 from image_translation.omezarr.labels import GROUP, LabelWriter
 from image_translation.omezarr.metadata import AXES, Level
-from image_translation.omezarr.output import PROVENANCE_KEY, ImageSpec, create_store, finish_image
+from image_translation.omezarr.output import ImageSpec, create_store, finish_image
 from image_translation.omezarr.plane_stack import PlaneStack
 from image_translation.omezarr.statistics import DisplayWindows
-from image_translation.omezarr.store import FOV_NAME, Position, Store, open_store
+from image_translation.omezarr.store import FOV_NAME, PROVENANCE_KEY, Position, Store, open_store
 from image_translation.progress_bar import ProgressBar
 from image_translation.simulation.movie import Movie
 from image_translation.simulation.spec import CHANNELS, MovieSpec
@@ -160,7 +160,15 @@ def _write_movie(spec: MovieSpec, path: Path, bar: ProgressBar) -> None:
     scale = (FRAME_INTERVAL, 1.0, spacing * PIXEL_SIZE, PIXEL_SIZE, PIXEL_SIZE)
     level = Level("0", scale, (0.0,) * len(AXES), shape)
     like = Position(FOV_NAME, path, AXES, UNITS, (level,), CHANNELS, {}, np.dtype(np.float32), zarr_format=2)
-    image = ImageSpec(like, CHANNELS, range(spec.frames), spec.frames, planes=tuple(range(spec.planes)), volumes=True)
+    image = ImageSpec(
+        like,
+        CHANNELS,
+        range(spec.frames),
+        spec.frames,
+        planes=tuple(range(spec.planes)),
+        volumes=True,
+        name="simulated",
+    )
     create_store(path, Store(path, "fov", "0.4", (FOV_NAME,)), [image])
     stacks = [PlaneStack(path, image, plane, write=True) for plane in range(spec.planes)]
     labels = LabelWriter(path, image, LABELS)

@@ -7,6 +7,7 @@ Start with `run`.
 
 - `options`, `plan`: options; stores opened and matched, with all errors found
 - `predictions`, `alignment`, `pairs`: which stores are scored; which frame matches which; images and their truth
+- `source_movie`: the movie that a prediction was made from
 - `registered`: phase and truth of predictions that were registered
 - `over_time`: metrics over time, and score cards
 - `nuclei`, `tracking`: which nuclei are tracked, and their true labels; scores of their tracks

@@ -21,11 +21,11 @@ from image_translation.evaluation.options import EvaluationOptions
 from image_translation.evaluation.pairs import Pair, Pairing, find_pairs
 from image_translation.evaluation.predictions import find_predictions, split_raw, stored_request
 from image_translation.evaluation.registered import as_predicted, warn_if_otherwise, warn_if_unregistered
+from image_translation.evaluation.source_movie import find_source
 from image_translation.metrics.rows import RAW, TRUTH
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.store import Position, Store
-from image_translation.sources.movie import is_there, open_movie
-from image_translation.sources.movie_metadata import MovieMetadata
+from image_translation.sources.movie import open_movie
 
 _log = logging.getLogger(__name__)
 
@@ -200,10 +200,9 @@ def _find_references(options: EvaluationOptions, raw: Store) -> _References:
     phase = open_movie(options.phase, options.metadata) if options.phase else None
     given, same = truth is not None, dict(options.same)
     source = stored_request(raw).get("input", {})
-    path = Path(source["movie"]) if source.get("movie") else None
-    if (truth is None or phase is None) and path and is_there(path):
-        movie = open_movie(path, MovieMetadata.from_json(source))
-        _log.info("the prediction was made from %s, which is used for what is not given", path)
+    movie = find_source(stored_request(raw), raw.path) if truth is None or phase is None else None
+    if movie:
+        _log.info("the prediction was made from %s, which is used for what is not given", movie.path)
         return _References(truth or movie, phase or movie, options.channel or source.get("channel"), given, same)
     return _References(truth, phase, options.channel, given, same)
 

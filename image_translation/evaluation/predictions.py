@@ -1,13 +1,33 @@
 """The predictions to score: which stores, by which names, and what they were made from."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from image_translation.errors import UsageError
 from image_translation.metrics.rows import RAW, TRUTH
-from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import STORE_SUFFIX, Position, Store, open_store
+from image_translation.omezarr.output import SUFFIX
+from image_translation.omezarr.store import PROVENANCE_KEY, STORE_SUFFIX, Position, Store, open_store
+
+
+@dataclass(frozen=True)
+class Prediction(Store):
+    """A store of predictions, whose channels have the names that they have in the truth: without the suffix of ours."""
+
+    def position(self, name: str) -> Position:
+        """Open a position as `Store.position` does."""
+        found = super().position(name)
+        try:
+            suffix = str(found.attributes[PROVENANCE_KEY].get(SUFFIX, ""))
+        except (KeyError, AttributeError):
+            return found
+        return replace(found, channels=tuple(channel.removesuffix(suffix) for channel in found.channels))
+
+
+def open_prediction(path: Path) -> Prediction:
+    """Open a store of predictions; the errors are those of `store.open_store`."""
+    return Prediction(**vars(open_store(path)))
 
 
 def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
@@ -32,7 +52,7 @@ def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
     found = list(dict.fromkeys(path.resolve() for path in found))
     names = [_name(path) for path in found]
     return {
-        f"{path.parent.name}/{name}" if names.count(name) > 1 else name: open_store(path)
+        f"{path.parent.name}/{name}" if names.count(name) > 1 else name: open_prediction(path)
         for path, name in zip(found, names, strict=True)
     }
 
@@ -53,8 +73,9 @@ def split_raw(predictions: Mapping[str, Store], path: Path | None) -> tuple[Stor
         If it is not known which is raw, or another one has a reserved name.
     """
     others = dict(predictions)
+    raw: Store
     if path:
-        raw = open_store(path)
+        raw = open_prediction(path)
         others = {name: store for name, store in others.items() if store.path != path.resolve()}
     elif RAW in others or len(others) == 1:
         raw = others.pop(RAW if RAW in others else next(iter(others)))

@@ -1,9 +1,8 @@
 """Report of scores against the truth: tables, box plots, and the best, the median and the worst field."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from image_translation.evaluation.pairs import Field, Pair
 from image_translation.evaluation.plan import EvaluationPlan
 from image_translation.evaluation.predictions import stored_request
 from image_translation.evaluation.registered import as_predicted
+from image_translation.evaluation.source_movie import find_source
 from image_translation.figures.scores import FieldView, box_plot_figure, field_figure
 from image_translation.files import file_stems
 from image_translation.metrics.rows import (
@@ -28,8 +28,7 @@ from image_translation.metrics.rows import (
     write_csv,
 )
 from image_translation.omezarr.selection import select_channel
-from image_translation.sources.movie import is_there, open_movie
-from image_translation.sources.movie_metadata import MovieMetadata
+from image_translation.sources.movie import open_movie
 
 BOXES = "scores.png"
 
@@ -99,14 +98,14 @@ class _Sources:
     """Images that the predictions were made from, as the options or the provenance of the first prediction say."""
 
     def __init__(self, plan: EvaluationPlan) -> None:
-        self._store, self._channel = None, plan.options.channel
         self._requests = {name: stored_request(store) for name, store in plan.predictions.items()}
-        stated: Mapping[str, Any] = next(iter(self._requests.values())).get("input", {})
-        given = plan.options.metadata if plan.options.phase else MovieMetadata.from_json(stated)
-        path = plan.options.phase or Path(stated.get("movie", ""))
-        if path.name and is_there(path):
-            self._store = open_movie(path, given)
-            self._channel = plan.options.channel or stated.get("channel")
+        request, prediction = next(iter(self._requests.values())), next(iter(plan.predictions.values()))
+        self._store = (
+            open_movie(plan.options.phase, plan.options.metadata)
+            if plan.options.phase
+            else find_source(request, prediction.path)
+        )
+        self._channel = plan.options.channel or request.get("input", {}).get("channel")
 
     def read(self, pair: Pair, field: Field) -> NDArray[np.float32] | None:
         """Read the source of a prediction, (Y, X) float32; None if it is not known, or of another shape."""

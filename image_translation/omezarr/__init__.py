@@ -10,8 +10,11 @@ frame by frame. Start with `store`.
 - `tracked_labels`: label images of tracked objects, and their lineage
 - `registered`: images that are displaced by stored shifts when they are read
 - `selection`: channel, planes and frames from command line options
+- `digest`: the hash by which a movie is recognised
 - `statistics`: normalisation statistics of a movie or of a whole store, and display windows
 - `frame_statistics`: normalisation statistics of single frames, and their medians over neighbouring frames
+- `axes`: the axes of an image as metadata, with valid units
+- `blank_frames`: invalid frames as zeros, and back
 - `output`: create output stores; add display windows and provenance
 - `plane_stack`: write the frames of a plane in complete shards, and read them back
 - `labels`: write label images

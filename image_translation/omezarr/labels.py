@@ -11,7 +11,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from image_translation.omezarr.output import ImageSpec, axes_metadata
+from image_translation.omezarr.axes import axes_metadata
+from image_translation.omezarr.output import ImageSpec, transformations_metadata
 
 GROUP = "labels"
 """Name of the group of the label images in the group of their image."""
@@ -43,14 +44,11 @@ class LabelWriter:
 
 def _create(group: zarr.Group, name: str, image: ImageSpec) -> Any:
     finest = image.levels[0]
-    transformations: list[dict[str, Any]] = [{"type": "scale", "scale": list(finest.scale)}]
-    if any(finest.translation):
-        transformations.append({"type": "translation", "translation": list(finest.translation)})
     group.attrs["multiscales"] = [{
         "version": "0.4",
         "name": name,
-        "axes": [axis.model_dump(mode="json", exclude_none=True) for axis in axes_metadata(image)],
-        "datasets": [{"path": "0", "coordinateTransformations": transformations}],
+        "axes": axes_metadata(image.like.units),
+        "datasets": [{"path": "0", "coordinateTransformations": transformations_metadata(finest)}],
     }]  # fmt: skip
     group.attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
     length, _, depth, height, width = finest.shape

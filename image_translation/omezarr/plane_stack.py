@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from image_translation.errors import DataError, first_line
 from image_translation.omezarr.arrays import open_array
+from image_translation.omezarr.blank_frames import ZERO, fill, unfill
 from image_translation.omezarr.output import ImageSpec
 
 
@@ -34,10 +35,12 @@ class PlaneStack:
         self._path = path
         self._plane = plane
         self._length = image.length
-        self._shapes = [level.shape[3:] for level in image.levels]
-        zarr_format = image.like.zarr_format
-        self._arrays = [open_array(path / level.path, zarr_format, write=write) for level in image.levels]
-        # From the store, because an earlier version of the package may have created it with other shards.
+        self._fills = image.blank == ZERO
+        # From the store, because an earlier version of the package may have created it with other shards or fewer
+        # levels.
+        levels = [level for level in image.levels if level is image.levels[0] or (path / level.path).exists()]
+        self._shapes = [level.shape[3:] for level in levels]
+        self._arrays = [open_array(path / level.path, image.zarr_format, write=write) for level in levels]
         self._frames_per_shard: int = self._arrays[0].chunk_layout.write_chunk.shape[0]
         self._buffer: list[list[NDArray[np.float32]]] = []  # frames of the incomplete shard, at all levels
         self._next = 0  # index of the frame after them
@@ -57,6 +60,7 @@ class PlaneStack:
         """
         if number != self._next:
             self._write_buffer()
+        data = fill(data) if self._fills else data
         levels = []
         for shape in self._shapes:
             data = downsample_plane(data, shape)
@@ -99,9 +103,10 @@ class PlaneStack:
     def read(self, number: int) -> NDArray[np.float32]:
         """Read one frame that is on disk, shape (C, Y, X), float32; a ``DataError`` if it cannot be read."""
         try:
-            return self._arrays[0][number, :, self._plane].read().result()
+            image: NDArray[np.float32] = self._arrays[0][number, :, self._plane].read().result()
         except (ValueError, OSError) as error:
             raise DataError(f"cannot read frame {number} of {self._path}: {first_line(error)}") from error
+        return unfill(image) if self._fills else image
 
     def _write_buffer(self) -> None:
         """Start writing the buffered frames."""

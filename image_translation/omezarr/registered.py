@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from image_translation import normalize
-from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import Position
+from image_translation.omezarr.store import PROVENANCE_KEY, Position
 
 KEY = "registration"  # in the provenance of an image
 

@@ -25,6 +25,7 @@ from image_translation.omezarr.arrays import (
     require_readable_size,
     select_ome_attributes,
 )
+from image_translation.omezarr.blank_frames import BLANK, ZERO, unfill
 from image_translation.omezarr.chunk_files import ChunkFiles
 from image_translation.omezarr.metadata import (
     AXES,
@@ -41,6 +42,7 @@ from image_translation.omezarr.metadata import (
 )
 
 FOV_NAME = "fov"
+PROVENANCE_KEY = "image_translation"  # attribute of the group of an image, or of a store of several images
 STORE_SUFFIX = ".ome.zarr"
 
 Layout = Literal["fov", "plate", "series"]
@@ -119,6 +121,11 @@ class Position:
         return open_array(self.path / self.levels[0].path, self.zarr_format)
 
     @cached_property
+    def _is_filled(self) -> bool:
+        provenance = self.attributes.get(PROVENANCE_KEY)
+        return isinstance(provenance, Mapping) and provenance.get(BLANK) == ZERO
+
+    @cached_property
     def _files(self) -> ChunkFiles:
         return ChunkFiles(self.path / self.levels[0].path)
 
@@ -135,7 +142,7 @@ class Position:
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process opens the array itself, with the cache that its arrays share.
-        return {name: value for name, value in vars(self).items() if name not in ("_array", "_files")}
+        return {name: value for name, value in vars(self).items() if name not in ("_array", "_files", "_is_filled")}
 
     def read(self, t: int, channel: int, z: int) -> NDArray[Any]:
         """Read one plane.
@@ -148,7 +155,7 @@ class Position:
         Returns
         -------
         ndarray
-            Image of shape (Y, X) in the stored data type.
+            Image of shape (Y, X) in the stored data type; NaN where ``smooth --blank zero`` has filled a blank frame.
 
         Raises
         ------
@@ -167,7 +174,7 @@ class Position:
             ) from error
         if not any(path.exists() for path in files):
             self._files.require_array()
-        return image
+        return unfill(image) if self._is_filled else image
 
     @property
     def stored(self) -> "Position":

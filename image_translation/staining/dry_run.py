@@ -54,6 +54,8 @@ def describe(plan: Plan) -> str:
         stacks = f"{windows} stacks of {plan.window.in_depth} planes a frame, {plan.window.out_depth} predicted of each"
         lines.append(("", stacks + (", in reverse" if plan.window.reverse else "")))
     lines += [("cannot read", f"{name}: {error}") for name, error in plan.unreadable.items()]
+    if written := plan.request.get("output"):
+        lines.append(("written with", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in written.items())))
     total = 0
     for method in options.methods:
         images = plan.images(method)

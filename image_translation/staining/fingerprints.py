@@ -12,8 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import Position
+from image_translation.omezarr.store import PROVENANCE_KEY, Position
 
 KEY = "fingerprints"
 _FILES_DIGITS, _PIXELS_DIGITS = 8, 16  # hexadecimal, of one frame

@@ -78,7 +78,9 @@ class Journal:
             "repeat the command, and leave the directory alone until it is done"
         ) from cause
 
-    def open(self, request: Mapping[str, Any], *, overwrite: bool, may_drop: Collection[str] = ()) -> set[str]:
+    def open(
+        self, request: Mapping[str, Any], movie: Path, *, overwrite: bool, may_drop: Collection[str] = ()
+    ) -> set[str]:
         """Resume the unfinished work of an equal request, or start anew.
 
         Positions may be added to a request, and a position that could not be read may become readable.
@@ -87,6 +89,9 @@ class Journal:
         ----------
         request
             Everything that decides the pixels of the results, as JSON values.
+        movie
+            Path of the movie, which is kept as long as the work is unfinished: in a movie of the same name elsewhere,
+            frames that differ are no changes.
         overwrite
             Discard unfinished work of another request, or with damaged files, instead of refusing.
         may_drop
@@ -105,6 +110,7 @@ class Journal:
             If its files are damaged.
         """
         wanted = json.loads(json.dumps(request))
+        wanted["input"]["movie"] = str(movie.resolve())
         try:
             earlier = read_json(self.directory / REQUEST)
         except DataError:
@@ -117,7 +123,8 @@ class Journal:
                 remove(self.position(name).directory)
             write_json(self.directory / REQUEST, wanted)
             return dropped
-        if earlier and same_but_for_frames(earlier, wanted):
+        same_place = earlier is not None and earlier.get("input", {}).get("movie") == wanted["input"]["movie"]
+        if earlier and same_place and same_but_for_frames(earlier, wanted):
             _log.warning("the movie has changed since the run was interrupted: it starts anew")
         elif earlier is not None and not overwrite:
             raise UsageError(

@@ -9,8 +9,8 @@ from pathlib import Path
 from image_translation import normalize
 from image_translation.files import remove, write_json
 from image_translation.metrics.rows import RAW, Row
-from image_translation.omezarr.output import PROVENANCE_KEY, image_path
-from image_translation.omezarr.store import STORE_SUFFIX, open_store
+from image_translation.omezarr.output import image_path
+from image_translation.omezarr.store import PROVENANCE_KEY, STORE_SUFFIX, open_store
 from image_translation.staining.fingerprints import stored_fingerprints
 from image_translation.staining.phase_statistics import NORMALIZATION, stored_statistics
 from image_translation.staining.progress import Progress

@@ -14,12 +14,14 @@ from image_translation.extras import require_extra
 from image_translation.files import require_directory
 from image_translation.frame import check_frame_range
 from image_translation.normalize import Method, Over, Source
+from image_translation.omezarr.blank_frames import NAN, Blank
 from image_translation.sources.movie_metadata import MovieMetadata
 from image_translation.staining.methods import DEFAULT_METHODS, METHODS, SMOOTHING, options_of, version_of
 from image_translation.temporal.filter import TemporalFilter
 
 LOCAL = "local:"
 SCHEDULER = re.compile(rf"{LOCAL}0*[1-9][0-9]{{0,3}}|[a-z]+://[^/\s]+/?\S*")
+Version = Literal["0.4", "0.5"]
 ZARR_METADATA = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
@@ -94,6 +96,12 @@ class SmoothOptions(Inference, MovieMetadata):
         With ``timepoint``, number of neighbouring frames whose medians are taken, odd.
     device, precision, batch_size, tta, backend, cache
         How the network is run; see ``predictor.Predictor``.
+    ome_zarr
+        OME-Zarr version of the results; None is that of the movie.
+    blank
+        Pixels of invalid frames in the results; see ``omezarr.blank_frames``.
+    channel_suffix
+        What is appended to the names of the channels in the results.
     scheduler
         Where the positions are processed: ``local:N``, N processes on this machine, or the address of a Dask scheduler;
         None is this process.
@@ -129,6 +137,9 @@ class SmoothOptions(Inference, MovieMetadata):
     statistics: Source = "auto"
     statistics_over: Over | None = None
     statistics_window: int = 1
+    ome_zarr: Version | None = None
+    blank: Blank = NAN
+    channel_suffix: str = ""
     scheduler: str | None = None
     overwrite: bool = False
 
@@ -183,6 +194,8 @@ class SmoothOptions(Inference, MovieMetadata):
         if self.statistics_over:
             self.check_statistics_window(self.statistics_over)
         self.check_metadata()
+        if not self.channel_suffix.isprintable():
+            raise UsageError(f"--channel-suffix {self.channel_suffix!r:.100}: must be text that can be printed")
 
     def check_statistics_window(self, over: Over) -> None:
         """Raise a ``UsageError`` if statistics over something have no window."""

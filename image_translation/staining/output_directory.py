@@ -11,15 +11,14 @@ from image_translation.errors import DataError, UsageError, listing
 from image_translation.metrics.rows import RAW
 from image_translation.omezarr.arrays import read_attributes
 from image_translation.omezarr.chunk_files import count_missing
-from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import STORE_SUFFIX, open_store
+from image_translation.omezarr.store import PROVENANCE_KEY, STORE_SUFFIX, open_store
 from image_translation.staining.fingerprints import EarlierPrediction, Fingerprints, stored_fingerprints
 from image_translation.staining.journal import is_being_published, unfinished_request
 from image_translation.staining.methods import METHODS, options_of, version_of
 from image_translation.staining.options import SmoothOptions
 from image_translation.staining.phase_statistics import still_stored
 from image_translation.staining.plan import Plan
-from image_translation.staining.request import differences, positions_of, same_but_for_frames, same_request
+from image_translation.staining.request import differences, movie_name, positions_of, same_but_for_frames, same_request
 from image_translation.staining.series import context_planes
 
 METRICS = "metrics.csv"
@@ -102,7 +101,7 @@ def find_existing(plan: Plan) -> Existing:
     unchanged = {method: comparison.unchanged(path) for method, path in finished.items()}
     if changed and not comparison.shares_pixels:
         first = next(iter(finished))
-        how = differences(requests[first]["input"], plan.request["input"])
+        how = differences({"input": requests[first]["input"]}, {"input": plan.request["input"]})
         raise UsageError(
             f"{paths[first]} was made from another movie ({how}), as far as can be told; choose another -o, or replace "
             "it with --overwrite"
@@ -210,7 +209,7 @@ def belongs_to(output: Path, movie: Path) -> bool:
     unfinished = unfinished_request(output)
     if unfinished is not None:
         requests.append(unfinished)
-    return all(Path(request.get("input", {}).get("movie", "")).name == movie.name for request in requests)
+    return all(movie_name(request) == movie.name for request in requests)
 
 
 def _stored_request(path: Path) -> dict[str, Any]:

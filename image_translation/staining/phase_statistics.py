@@ -12,9 +12,8 @@ from image_translation.omezarr.frame_statistics import (
     stored_timepoint_statistics,
     timepoint_statistics,
 )
-from image_translation.omezarr.output import PROVENANCE_KEY
 from image_translation.omezarr.statistics import dataset_statistics, field_statistics, stored_dataset_statistics
-from image_translation.omezarr.store import Position
+from image_translation.omezarr.store import PROVENANCE_KEY, Position
 from image_translation.staining.fingerprints import EarlierPrediction
 from image_translation.staining.plan import Plan
 

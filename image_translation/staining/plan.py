@@ -1,6 +1,5 @@
 """The plan of a run: options checked against the movie and the checkpoint, before anything is computed or written."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,9 @@ from image_translation.network.loading import ModelSpec, read_spec
 from image_translation.network.pixel_size import describe_mismatch
 from image_translation.network.resampling import Resampling
 from image_translation.network.sliding_window import StackWindow
-from image_translation.omezarr.output import ImageSpec
+from image_translation.omezarr.blank_frames import NAN
+from image_translation.omezarr.digest import digest_of_movie
+from image_translation.omezarr.output import ZARR_FORMATS, ImageSpec
 from image_translation.omezarr.selection import MIDDLE, select_channel, select_planes
 from image_translation.omezarr.store import Position, Store
 from image_translation.progress_bar import ProgressBar
@@ -104,7 +105,7 @@ class Plan:
         first = self.series[0]
         return {
             "input": {
-                "movie": str(self.store.path.resolve()),
+                "movie": self.store.path.resolve().name,  # and not its path: results are published
                 "channel": first.position.channels[first.channel],
                 **({"more_channels": [first.position.channels[c] for c in first.more]} if first.more else {}),
                 "z": sorted({series.z for series in self.series}),
@@ -137,7 +138,23 @@ class Plan:
                 **({"statistics_window": window} if (window := self.options.statistics_window) > 1 else {}),
             },
             "methods": self.options.method_parameters(),
+            **({"output": output} if (output := self._output_request()) else {}),
         }
+
+    def _output_request(self) -> dict[str, str]:
+        """Return how the results are written, as far as that is not the default."""
+        options, version, like = self.options, self.options.ome_zarr, self.series[0].position
+        return {
+            **({"ome_zarr": version} if version and ZARR_FORMATS[version] != like.zarr_format else {}),
+            **({"blank": options.blank} if options.blank != NAN else {}),
+            **({"channel_suffix": options.channel_suffix} if options.channel_suffix else {}),
+        }
+
+    @property
+    def zarr_format(self) -> int:
+        """Zarr format of the results."""
+        version = self.options.ome_zarr
+        return ZARR_FORMATS[version] if version else self.series[0].position.zarr_format
 
     def store_request(self, method: str) -> dict[str, Any]:
         """Return everything that decides the pixels of one method's store, as JSON values."""
@@ -158,6 +175,10 @@ class Plan:
                 planes=tuple(series.z for series in group),
                 delay=temporal_filter.delay if temporal_filter else 0.0,
                 volumes=self.window is not None,
+                name=method,
+                suffix=self.options.channel_suffix,
+                version=self.options.ome_zarr,
+                blank=self.options.blank,
             )
         return images
 
@@ -224,7 +245,9 @@ def make_plan(
 
     def inspect(name: str) -> tuple[tuple[Series, ...], str, tuple[str, ...]]:
         series = tuple(select_series(positions[name], spec, options))
-        return series, _digest(series), tuple(file_fingerprint(series, t) for t in series[0].frames)
+        first = series[0]
+        digest = digest_of_movie(first.position, first.inputs, first.frames, [one.z for one in series])
+        return series, digest, tuple(file_fingerprint(series, t) for t in series[0].frames)
 
     if not options.resample:
         _warn_of_pixel_size(positions, spec)
@@ -307,11 +330,3 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
         )
         _log.warning(text, shape[2])
     return tuple(method for method in options.methods if method not in lacking)
-
-
-def _digest(series: Sequence[Series]) -> str:
-    digest = hashlib.sha256()
-    for one in series:
-        for t in (one.frames[0], one.frames[len(one.frames) // 2], one.frames[-1]):
-            digest.update(one.read_inputs(t, one.z).tobytes())
-    return digest.hexdigest()[:16]

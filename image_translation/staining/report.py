@@ -176,7 +176,7 @@ def _facts(plan: Plan, series: Series, result: SeriesResult) -> dict[str, str]:
     position, frames = series.position, series.frames
     methods = plan.options.method_parameters()
     facts = {
-        "movie": str(plan.store.path),
+        "movie": plan.store.path.name,
         "position": position.name,
         "channel": position.channels[series.channel],
         "frames": f"{frames.start} to {frames.stop - 1} of {position.shape[0]}",

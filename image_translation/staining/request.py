@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -27,7 +28,7 @@ def same_request(old: Mapping[str, Any], new: Mapping[str, Any], without: Collec
 
     def comparable(request: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name: positions[name] for name in shared}
-        return {**request, "input": {**request.get("input", {}), "positions": kept}}
+        return _with_input(request, positions=kept)
 
     return comparable(old, before) == comparable(new, after)
 
@@ -58,7 +59,19 @@ def _has_grown(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
 
 def _without_positions(request: Mapping[str, Any]) -> dict[str, Any]:
-    return {**request, "input": {**request.get("input", {}), "positions": None}}
+    return _with_input(request, positions=None)
+
+
+def _with_input(request: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return a request with changes to its input, and the movie by its name: earlier versions stored its path."""
+    known = request.get("input", {})
+    return {**request, "input": {**known, "movie": movie_name(request), **changes}}
+
+
+def movie_name(request: Mapping[str, Any]) -> str:
+    """Return the file name of the movie of a request; empty where it is damaged."""
+    movie = request.get("input", {}).get("movie", "")
+    return Path(movie).name if isinstance(movie, str) else ""
 
 
 def positions_of(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +82,7 @@ def positions_of(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 6) -> str:
     """List the values in which two requests differ, at most the first few."""
-    found = list(_differences(old, new, ""))
+    found = list(_differences(_with_input(old), _with_input(new), ""))
     more = f", and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more
 

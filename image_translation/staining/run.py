@@ -11,11 +11,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from image_translation.data.movie_paths import remember_movie
 from image_translation.errors import DataError, ImageTranslationError, UsageError, listing
 from image_translation.files import remove
 from image_translation.metrics.rows import RAW, Row, read_csv, write_csv
 from image_translation.network.predictor import Predictor
 from image_translation.normalize import Statistics
+from image_translation.omezarr.blank_frames import NAN
 from image_translation.omezarr.output import create_root, finish_root
 from image_translation.omezarr.store import STORE_SUFFIX
 from image_translation.progress_bar import ProgressBar
@@ -67,6 +69,8 @@ def smooth_movie(plan: Plan) -> list[Row]:
         finished.
     """
     options = plan.options
+    if plan.store.path.exists():  # an array has none
+        remember_movie(plan.store.path, plan.digests[plan.series[0].position.name])
     if find_existing(plan).complete:
         _log.info("%s holds these results already", options.output)
         return read_csv(options.output / METRICS)
@@ -74,7 +78,7 @@ def smooth_movie(plan: Plan) -> list[Row]:
         existing = find_existing(plan)  # again, under the lock
         _report_changes(existing)
         skipped = plan.store.matching(options.skip)
-        dropped = journal.open(existing.plan.request, overwrite=options.overwrite, may_drop=skipped)
+        dropped = journal.open(existing.plan.request, plan.store.path, overwrite=options.overwrite, may_drop=skipped)
         try:
             rows = None if journal.complete else _compute(existing, journal, dropped)
         except ImageTranslationError:
@@ -96,7 +100,7 @@ def _compute(existing: Existing, journal: Journal, dropped: set[str]) -> list[Ro
             names = [*plan.groups, *plan.unreadable]
             for path in _obsolete_groups(dropped, names):
                 remove(journal.store(method) / path)
-            create_root(journal.store(method), plan.store, names, plan.series[0].position.zarr_format)
+            create_root(journal.store(method), plan.store, names, plan.zarr_format)
     dataset = find_dataset_statistics(plan, existing.earlier)
     kept = [name for name in existing.kept if dataset is None or _is_normalised_by(dataset, existing.earlier[name])]
     tasks = [
@@ -242,10 +246,11 @@ def warn_of_results(plan: Plan, results: Sequence[SeriesResult]) -> None:
     flat = [result.position for result in results if result.statistics.degenerate]
     if flat:
         _log.warning("the phase hardly varies in %s: normalised by another measure of its spread", listing(flat))
+    filled = "NaN" if plan.options.blank == NAN else "zero"
     if plan.window:
-        _warn_of_invalid_stacks(plan.window.in_depth, results)
+        _warn_of_invalid_stacks(plan.window.in_depth, filled, results)
     else:
-        _warn_of_invalid_frames(results)
+        _warn_of_invalid_frames(filled, results)
     incomplete = {result.name: result.incomplete for result in results if result.incomplete}
     if incomplete:
         _log.warning(
@@ -258,24 +263,26 @@ def warn_of_results(plan: Plan, results: Sequence[SeriesResult]) -> None:
         _log.warning("skipped, because they cannot be read: %s", listing(plan.store.unreadable))
 
 
-def _warn_of_invalid_frames(results: Sequence[SeriesResult]) -> None:
+def _warn_of_invalid_frames(filled: str, results: Sequence[SeriesResult]) -> None:
     failed = {result.name: result.failed for result in results if result.failed}
     if failed:
         _log.warning(
-            "frames are NaN in the results, because the network gave no finite image (look for extreme pixels): %s",
+            "frames are %s in the results, because the network gave no finite image (look for extreme pixels): %s",
+            filled,
             "; ".join(f"{name}: {listing(numbers)}" for name, numbers in failed.items()),
         )
     invalid = {r.name: [t for t in r.invalid if t not in r.failed] for r in results if len(r.invalid) > len(r.failed)}
     if invalid:
         _log.warning(
-            "%d invalid frames (zero, constant or not finite) are NaN in the results: %s",
+            "%d invalid frames (zero, constant or not finite) are %s in the results: %s",
             sum(len(numbers) for numbers in invalid.values()),
+            filled,
             "; ".join(f"{name}: {listing(numbers)}" for name, numbers in invalid.items()),
         )
 
 
-def _warn_of_invalid_stacks(depth: int, results: Sequence[SeriesResult]) -> None:
-    """Log which planes are NaN, in one line: those that are invalid themselves, and those around them."""
+def _warn_of_invalid_stacks(depth: int, filled: str, results: Sequence[SeriesResult]) -> None:
+    """Log which planes are invalid, in one line: those that are invalid themselves, and those around them."""
     lines = []
     for name in dict.fromkeys(result.position for result in results):
         own = [result for result in results if result.position == name]
@@ -287,7 +294,7 @@ def _warn_of_invalid_stacks(depth: int, results: Sequence[SeriesResult]) -> None
             lines.append(f"{name}: {planes} planes of the frames {listing(frames)}{invalid}")
     if lines:
         _log.warning(
-            "planes are NaN in the results where every stack of %d planes that holds them has an invalid one (zero, "
+            "planes are %s in the results where every stack of %d planes that holds them has an invalid one (zero, "
             "constant or not finite), or the network gave no finite image: %s",
-            depth, "; ".join(lines),
+            filled, depth, "; ".join(lines),
         )  # fmt: skip

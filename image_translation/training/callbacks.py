@@ -3,6 +3,7 @@
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,37 @@ class HistoryRecorder(Callback):  # type: ignore[misc]
             trainer.logger.experiment.add_figure("examples", figures[EXAMPLES], trainer.global_step, close=False)
 
 
+class _Checkpoints(ModelCheckpoint):  # type: ignore[misc]  # Lightning is not checked
+    """Saves checkpoints whose state has the names of files and not their paths: checkpoints are published."""
+
+    @property
+    def state_key(self) -> str:
+        """Key of the state in a checkpoint: that of Lightning's class, which earlier versions used."""
+        key: str = super().state_key
+        return key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().state_dict()
+        return self._with_paths(state, lambda path: Path(path).name) | {"dirpath": ""}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Also of an earlier version, whose state has paths: the training may have been moved.
+        directory = str(self.dirpath)
+        here = self._with_paths(state_dict, lambda path: str(Path(directory, Path(path).name)) if path else path)
+        super().load_state_dict(here | {"dirpath": directory})
+
+    @staticmethod
+    def _with_paths(state: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+        paths = {key: change(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        return state | paths | {"best_k_models": {change(path): k for path, k in state["best_k_models"].items()}}
+
+
 def checkpoint_callbacks(directory: Path, patience: int | None) -> list[Callback]:
     """Return the callbacks that save the best weights, save the state to resume from, and stop early if requested."""
     shared: dict[str, Any] = {"dirpath": directory, "save_on_train_epoch_end": True, "enable_version_counter": False}
     callbacks: list[Callback] = [
-        ModelCheckpoint(filename=Path(BEST).stem, monitor=HELD_OUT_LOSS, save_weights_only=True, **shared),
-        ModelCheckpoint(filename=Path(LAST).stem, **shared),
+        _Checkpoints(filename=Path(BEST).stem, monitor=HELD_OUT_LOSS, save_weights_only=True, **shared),
+        _Checkpoints(filename=Path(LAST).stem, **shared),
     ]
     if patience is not None:
         callbacks.insert(0, EarlyStopping(HELD_OUT_LOSS, patience=patience, check_on_train_epoch_end=True))

@@ -14,6 +14,9 @@ from image_translation.sources.movie_metadata import MovieMetadata
 SIMULATED = "simulated"
 """Takes the place of a store: fields are simulated during training."""
 
+INITIAL_SHA256 = "initial_sha256"
+"""Key in the request of a training."""
+
 SIMULATED_SIZE = 256
 """Height and width of a simulated field, in pixels."""
 
@@ -154,9 +157,9 @@ class TrainOptions(MovieMetadata):
         return self.data == SIMULATED
 
     def request(self) -> dict[str, Any]:
-        """Return all options that determine the weights, as JSON values."""
+        """Return all options that determine the weights, as JSON values: files by name, because this is published."""
         return {
-            "data": self.data if self.simulated else str(data.locate(self.data).resolve()),
+            "data": self.data if self.simulated else data.locate(self.data).resolve().name,
             "source": list(self.source),
             "target": list(self.target),
             "positions": list(self.positions),
@@ -166,7 +169,7 @@ class TrainOptions(MovieMetadata):
             **({} if self.stack is None else {"stack": self.stack}),
             "normalization": self.normalization,
             "size": None if self.initial else self.size,
-            "initial": self.initial,
+            **self._initial_request(),
             **({} if self.head_pool is None else {"head_pool": self.head_pool}),
             "steps": self.rounds * self.steps_per_round,
             "round_steps": self.steps_per_round,
@@ -181,6 +184,14 @@ class TrainOptions(MovieMetadata):
             "precision": self.precision,
             **self.metadata.to_json(),
         }
+
+    def _initial_request(self) -> dict[str, str | None]:
+        path = Path(self.initial or "")
+        if not (self.initial and path.is_file()):
+            return {"initial": self.initial}  # none, or a name of the registry
+        from image_translation.network.checkpoint import sha256
+
+        return {"initial": path.name, INITIAL_SHA256: sha256(path)}
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the options alone show that the training cannot be done."""

@@ -14,7 +14,7 @@ from image_translation.errors import DataError, UsageError
 from image_translation.files import read_text, remove, write_atomically
 from image_translation.network.metadata import METADATA_KEY
 from image_translation.training.fields import Fields
-from image_translation.training.options import TrainOptions
+from image_translation.training.options import INITIAL_SHA256, TrainOptions
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 HISTORY, CURVES, EXAMPLES, LOGS = "history.csv", "curves.png", "examples.png", "logs"
@@ -66,6 +66,8 @@ def find_resumable(options: TrainOptions, fields: Fields | None) -> Path | None:
     last = options.output / LAST
     request = options.request()
     earlier = _read_json(options.output / _REQUEST)
+    if earlier is not None:
+        earlier = _with_names(earlier, request)
     if rank_zero_only.rank or earlier == request:
         if not last.exists():
             return None
@@ -83,6 +85,17 @@ def find_resumable(options: TrainOptions, fields: Fields | None) -> Path | None:
             "or replace it with --overwrite"
         )
     return None
+
+
+def _with_names(earlier: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request of an earlier training, files by name: earlier versions stored paths, and no checksum."""
+    found = dict(earlier)
+    for key in ("data", "initial"):
+        if isinstance(found.get(key), str) and Path(found[key]).name == Path(request[key] or "").name:
+            found[key] = request[key]
+    if "initial" in found and INITIAL_SHA256 not in found and INITIAL_SHA256 in request:
+        found[INITIAL_SHA256] = request[INITIAL_SHA256]
+    return found
 
 
 def prepare(options: TrainOptions, fields: Fields | None) -> Path | None:

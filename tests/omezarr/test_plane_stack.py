@@ -1,6 +1,8 @@
 """Writing of frames in shards and at all levels, and reading them back."""
 
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from support.stores import file_metric, make_output, phase, write_image
 
 from image_translation.errors import DataError
 from image_translation.omezarr import output
+from image_translation.omezarr.blank_frames import MARK
 from image_translation.omezarr.plane_stack import PlaneStack, downsample_plane
 from image_translation.omezarr.store import open_store
 
@@ -67,12 +70,13 @@ def test_each_shard_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             on_disk.append(stack.wait())
         assert on_disk == [0, 0, 0, 4, 4, 4, 4, 8, 8, 10]
     files = {str(path.relative_to(target)) for path in target.rglob("c/*/*/*/*/*")}
-    assert files == {f"{level}/c/{shard}/0/{plane}/0/0" for level in (0, 1) for shard in (0, 1, 2) for plane in (0, 1)}
+    places = product((0, 1), (0, 1, 2), (0, 1), (0, 1))
+    assert files == {f"{level}/c/{shard}/{channel}/{plane}/0/0" for level, shard, channel, plane in places}
     assert file_metric("write") - before == len(files)
     position = open_store(target).position("fov")
     with open_ome_zarr(target, mode="r") as read:
-        assert (read["0"].shards, read["0"].chunks) == ((4, 2, 1, 24, 36), (1, 1, 1, 24, 36))
-        assert (read["1"].shards, read["1"].chunks) == ((4, 2, 1, 12, 18), (1, 1, 1, 12, 18))
+        assert (read["0"].shards, read["0"].chunks) == ((4, 1, 1, 24, 36), (1, 1, 1, 24, 36))
+        assert (read["1"].shards, read["1"].chunks) == ((4, 1, 1, 12, 18), (1, 1, 1, 12, 18))
         for number, frame in enumerate(data):
             np.testing.assert_array_equal(stack.read(number), frame)
             np.testing.assert_array_equal(read["0"][number, :, 1], frame)
@@ -101,7 +105,7 @@ def test_a_truncated_shard_is_an_error(tmp_path: Path) -> None:
     for number, frame in enumerate(stained(4)):
         stack.write(number, frame)
     stack.wait()
-    (shard,) = target.rglob("c/*/*/*/*/*")
+    (shard,) = target.rglob("c/*/1/*/*/*")  # of the second channel
     complete = shard.read_bytes()
     for kept in (0, 8, len(complete) // 2, len(complete) - 1):
         shard.write_bytes(complete[:kept])
@@ -109,3 +113,47 @@ def test_a_truncated_shard_is_an_error(tmp_path: Path) -> None:
             open_store(target).position("fov").read(2, 1, 0)
         with pytest.raises(DataError, match=r"^cannot read frame 2 of .*$"):
             stack.read(2)
+
+
+def test_shards_and_levels_are_those_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unfinished run of an earlier version goes on: its shards held all channels, and large frames had one level."""
+    source = write_image(tmp_path / "in.zarr", phase(6), version="0.5")
+    target = tmp_path / "out.ome.zarr"
+    (image,) = make_output(source, target)
+    zarr.open_group(target, mode="r+").create_array(
+        "0", shape=(6, 2, 1, 24, 36), dtype="f4", chunks=(1, 1, 1, 24, 36), shards=(3, 2, 1, 24, 36), overwrite=True
+    )
+    monkeypatch.setattr(output, "MAX_COARSEST_SIDE", 20)
+    assert len(image.levels) == 2
+    data, stack = stained(6), PlaneStack(target, image, 0, write=True)
+    on_disk = []
+    for number, frame in enumerate(data):
+        stack.write(number, frame)
+        on_disk.append(stack.wait())
+    assert on_disk == [0, 0, 3, 3, 3, 6]
+    np.testing.assert_array_equal(np.asarray(zarr.open_array(target / "0", mode="r"))[:, :, 0], data)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_blank_frames_are_zero_on_disk_and_nan_when_read(tmp_path: Path, version: Literal["0.4", "0.5"]) -> None:
+    source = write_image(tmp_path / "in.zarr", phase(4), version=version, names=("0", "1"))
+    target = tmp_path / "out.ome.zarr"
+    (image,) = make_output(source, target, blank="zero")
+    data, stack = stained(4), PlaneStack(target, image, 0, write=True)  # frame 1 is valid, and zero
+    data[2, 1, 5, 5] = np.inf
+    data[0, 1] = 0
+    for number, frame in enumerate(data):
+        stack.write(number, frame)
+    stack.flush()
+    stored = np.asarray(zarr.open_array(target / "0", mode="r"))[:, :, 0]
+    assert not stored[2:].any()
+    np.testing.assert_allclose(stored[:2], data[:2], atol=2 * MARK)
+    assert np.isfinite(np.asarray(zarr.open_array(target / "1", mode="r"))).all()
+    position = open_store(target).position("fov")
+    for number in (0, 1):
+        np.testing.assert_array_equal(stack.read(number), data[number])
+        for channel in (0, 1):
+            np.testing.assert_array_equal(position.read(number, channel, 0), data[number, channel])
+    for number in (2, 3):
+        assert np.isnan(stack.read(number)).all()
+        assert np.isnan(position.read(number, 1, 0)).all()

@@ -19,7 +19,7 @@ OTHER = {"input": {"movie": "a", "frames": [None, 3]}, "methods": {"window": {"w
 @contextmanager
 def opened(output: Path, request: dict[str, object] = REQUEST, *, overwrite: bool = False) -> Iterator[Journal]:
     with Journal(output) as journal:
-        journal.open(request, overwrite=overwrite)
+        journal.open(request, Path("a"), overwrite=overwrite)
         yield journal
 
 
@@ -66,9 +66,9 @@ def test_a_request_may_gain_positions_and_lose_skipped_ones(tmp_path: Path) -> N
         with pytest.raises(UsageError, match="holds an unfinished run with other options"), opened(tmp_path, other):
             pass
     with Journal(tmp_path) as journal:
-        assert journal.open(positions(A="1", C="3"), overwrite=False, may_drop=["B", "D"]) == {"B"}
+        assert journal.open(positions(A="1", C="3"), Path("a"), overwrite=False, may_drop=["B", "D"]) == {"B"}
         assert journal.position("A").done("A z0", "raw") == 3
-        assert journal.open(positions(C="3"), overwrite=False, may_drop=["A"]) == {"A"}
+        assert journal.open(positions(C="3"), Path("a"), overwrite=False, may_drop=["A"]) == {"A"}
         assert journal.position("A").done("A z0", "raw") == 0
 
 
