@@ -30,7 +30,8 @@ OF_NETWORK = ("device", "precision", "batch_size", "tta", "backend", "head_pool"
 """Options that decide how a network is loaded; see `load_network`."""
 FURTHER = (
     "frames", "output_channels", "z_pad", "z_reversed", "resample", "window", "savgol_window", "savgol_polyorder",
-    "median_window", "motion_window", "causal_lag", "statistics", "statistics_over", "statistics_window",
+    "median_window", "motion_window", "causal_lag", "statistics", "statistics_over", "statistics_window", "ome_zarr",
+    "blank", "channel_suffix",
 )  # fmt: skip
 """Fields of ``SmoothOptions`` that may be given beside those that are named."""
 
@@ -246,9 +247,10 @@ def stain(
         ``position``: name of the position of a plate. ``z``: plane, range ``"10:30"``, ``"middle"`` or ``"all"``.
         ``axes``, ``channels``, ``pixel_size`` (micrometres), ``interval`` (seconds): what an array or a TIFF file does
         not say, see `ArrayDescription`. ``device``, ``precision``, ``batch_size``, ``tta``, ``backend``,
-        ``head_pool``: see `load_network`. ``frames``, ``window``, ``savgol_window``, ``savgol_polyorder``, ``median_window``,
-        ``motion_window``, ``causal_lag``, ``output_channels``, ``z_pad``, ``z_reversed``, ``resample``, ``statistics``,
-        ``statistics_over``, ``statistics_window``: as of ``image-translation smooth``.
+        ``head_pool``: see `load_network`. ``frames``, ``window``, ``savgol_window``, ``savgol_polyorder``,
+        ``median_window``, ``motion_window``, ``causal_lag``, ``output_channels``, ``z_pad``, ``z_reversed``,
+        ``resample``, ``statistics``, ``statistics_over``, ``statistics_window``, and, for `StainedMovie.save`,
+        ``ome_zarr``, ``blank``, ``channel_suffix``: as of ``image-translation smooth``.
 
     Returns
     -------

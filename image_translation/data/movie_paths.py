@@ -32,11 +32,10 @@ def remember_movie(path: Path, digest: str) -> None:
 
 def recall_movie(name: str, digest: str) -> Path | None:
     """Return where a movie of this file name and digest was last seen, there or not; None if it is not known."""
-    try:
+    with suppress(OSError, ValueError):
         path = Path(os.fsdecode(_record(name, digest).read_bytes()))
         return path if path.name == name else None
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 def _record(name: str, digest: str) -> Path:
