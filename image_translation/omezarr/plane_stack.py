@@ -38,7 +38,8 @@ class PlaneStack:
         self._fills = image.blank == ZERO
         # From the store, because an earlier version of the package may have created it with other shards or fewer
         # levels.
-        levels = [level for level in image.levels if level is image.levels[0] or (path / level.path).exists()]
+        finest, *coarser = image.levels
+        levels = [finest, *(level for level in coarser if (path / level.path).exists())]
         self._shapes = [level.shape[3:] for level in levels]
         self._arrays = [open_array(path / level.path, image.zarr_format, write=write) for level in levels]
         self._frames_per_shard: int = self._arrays[0].chunk_layout.write_chunk.shape[0]
