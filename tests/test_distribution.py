@@ -13,10 +13,10 @@ import yaml
 
 pytest.importorskip("hatchling", reason="the tools of development are not installed")
 
-from hatchling.builders.sdist import SdistBuilder  # noqa: E402
-from hatchling.builders.wheel import WheelBuilder  # noqa: E402
-from hatchling.metadata.core import ProjectMetadata  # noqa: E402
-from hatchling.plugin.manager import PluginManager  # noqa: E402
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "https://example.org/someone/image_translation"
