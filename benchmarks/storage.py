@@ -24,7 +24,7 @@ Library = Literal["ours", "zarr"]
 
 CHANNELS = ("Nuclei", "Membrane")
 LONG = 1000  # frames, to which the number of files is extrapolated
-MAX_FILE_RATIO = 0.1
+MAX_FILE_RATIO = 0.5
 _DISTINCT = 4  # frames, which are repeated
 
 
@@ -182,6 +182,7 @@ def _create(path: Path, layout: Layout, frames: int, size: tuple[int, int]) -> N
         image.create_zeros("0", (frames, len(CHANNELS), layout.depth, *size), np.float32, chunks=chunks)
     if layout.sharded:
         create_store(path, open_store(plain), [_spec(_position(plain), frames)])
+        shutil.rmtree(path / "1", ignore_errors=True)  # the finest level alone is compared
         shutil.rmtree(plain)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.signal import savgol_filter
-from support.runs import Killed, pixels, snapshot
+from support.runs import Killed, killed_at_batch, pixels, snapshot
 from support.stores import phase, write_image
 
 from image_translation.metrics.rows import read_csv
@@ -81,6 +81,26 @@ def test_results_of_two_movies_are_never_mixed(run: Any, tmp_path: Path, caplog:
     write_image(tmp_path / "2.zarr", phase(seed=3))
     assert run(two, "--methods", "raw") == 2
     assert "input.positions.fov.pixels" in caplog.text
+
+
+def test_a_movie_that_was_moved_is_the_same(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_image(tmp_path / "here" / "in.zarr", phase())
+    assert run(movie, "--methods", "raw") == 0
+    (tmp_path / "there").mkdir()
+    caplog.set_level("INFO")
+    assert run(movie.rename(tmp_path / "there" / "in.zarr"), "--methods", "raw") == 0
+    assert "holds these results already" in caplog.text
+
+
+def test_another_movie_of_the_same_name_is_refused(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, two = (write_image(tmp_path / str(seed) / "in.zarr", phase(seed=seed)) for seed in (1, 2))
+    with killed_at_batch(6):
+        run(one, "--methods", "raw")
+    assert run(two, "--methods", "raw") == 2  # the unfinished work is not discarded
+    assert "holds an unfinished run with other options (input.positions.fov.pixels: " in caplog.text
+    assert run(one, "--methods", "raw") == 0
+    assert run(two, "--methods", "raw") == 2
+    assert "was made from another movie (input.positions.fov.pixels: " in caplog.text
 
 
 def test_foreign_files_are_never_replaced(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,6 +59,34 @@ def test_training_with_equal_options_is_resumed(options, fields, earlier):
     assert names(earlier) == before
 
 
+def test_training_of_an_earlier_version_is_resumed(options, fields, tmp_path):
+    """It stored paths, and no checksum of the network that it started from."""
+    start = tmp_path / "start.ckpt"
+    start.write_text("weights")
+    options = replace(options, initial=str(start))
+    options.output.mkdir()
+    prepare(options, fields)
+    (options.output / LAST).touch()
+    request = options.request()
+    assert (request["data"], request["initial"]) == ("p.zarr", "start.ckpt")
+    del request["initial_sha256"]
+    written = request | {"data": options.data, "initial": options.initial}
+    (options.output / "training.json").write_text(json.dumps(written))
+    assert find_resumable(options, fields) == options.output / LAST
+
+
+def test_training_from_another_network_of_the_same_name_is_not_resumed(options, fields, tmp_path):
+    start = tmp_path / "start.ckpt"
+    start.write_text("weights")
+    options = replace(options, initial=str(start))
+    options.output.mkdir()
+    prepare(options, fields)
+    (options.output / BEST).touch()
+    start.write_text("other weights")
+    with pytest.raises(UsageError, match="initial_sha256 was"):
+        find_resumable(options, fields)
+
+
 def test_training_without_a_checkpoint_starts_again(options, fields, earlier):
     (earlier / LAST).unlink()
     assert find_resumable(options, fields) is None

@@ -5,10 +5,12 @@ import logging
 import shutil
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.paths import files_with
 
 from image_translation.cli.commands import main
 from image_translation.errors import DataError, UsageError
@@ -49,6 +51,15 @@ def test_equal_seeds_give_equal_weights(train, options, uninterrupted, tmp_path)
     )
     assert equal(first, again)
     assert not equal(first, other)
+
+
+@pytest.mark.slow
+def test_no_file_of_a_training_names_a_folder(uninterrupted, options_at):
+    written = uninterrupted.best.parent
+    assert {path.name for path in written.iterdir()} >= {"best.ckpt", "last.ckpt", "training.json", "logs"}
+    folders = {str(path.parent) for path in (written, Path(options_at(written).data))}
+    for text in (*folders, written.parent.name):
+        assert files_with(written, text) == []
 
 
 @pytest.mark.slow
