@@ -82,7 +82,7 @@ def test_browsing_starts_in_the_working_directory_without_hidden_files(
 ) -> None:
     for name in (".cache", "data", "data/.hidden", "data/a.zarr"):
         (tmp_path / name).mkdir()
-    for name in (".secret.ckpt", "b.ckpt", "notes.txt"):
+    for name in (".secret.ckpt", "b.ckpt", "notes.txt", "c.tif"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
 
@@ -93,7 +93,7 @@ def test_browsing_starts_in_the_working_directory_without_hidden_files(
         answer = browser._list_directory(SimpleNamespace(path=str(start.joinpath(*directories))))
         return [file["name"] for file in answer.files]
 
-    assert listed("movie") == ["data"]
+    assert listed("movie") == ["data", "c.tif"]
     assert listed("movie", "data") == ["a.zarr"]
     assert listed("checkpoint") == ["data", "b.ckpt"]
 

@@ -25,6 +25,10 @@ def test_arguments_round_trip() -> None:
         ("0488", "two words"), Crop(1, 2, 3, 4), "encoder 2", "mean_std", "cuda:1", True,
     )  # fmt: skip
     assert parse_presets(presets.to_arguments()) == presets
+    described = Presets(movie="frames/*.tif", axes="TYX", interval=60.0, pixel_size=(2.0, 0.5, 0.5))
+    assert parse_presets(described.to_arguments()) == described
+    assert described.metadata_of("frames/*.tif") == described.metadata
+    assert described.metadata_of("demo_movie").to_json() == {}
     assert parse_presets(["--head-pool", "no"]) == Presets(head_pool=False)
     assert parse_presets(Presets(head_pool=False).to_arguments()) == Presets(head_pool=False)
     assert parse_presets([]) == Presets()

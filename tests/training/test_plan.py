@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from support.checkpoints import SMALL_ARCHITECTURE
 from support.stores import write_image
@@ -37,6 +38,17 @@ def test_distance_of_planes_is_in_the_metadata_of_stacks_only(options, tmp_path,
     metadata = make_plan(replace(options, data=str(path), stack=stack)).metadata
     assert metadata["pixel_size_um"] == 0.25
     assert metadata.get("pixel_size") == expected
+
+
+def test_the_images_of_a_tiff_are_trained_on(options, tmp_path):
+    data = np.random.default_rng(0).normal(size=(6, 2, 32, 64)).astype(np.float32)
+    metadata = {"axes": "TCYX", "Channel": {"Name": ["Phase3D", "Nuclei"]}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(tmp_path / "m.ome.tif", data, metadata=metadata, photometric="minisblack")
+    plan = make_plan(replace(options, data=str(tmp_path / "m.ome.tif"), interval=60.0))
+    assert plan.metadata["pixel_size_um"] == 0.5
+    assert plan.metadata["training"]["interval"] == 60
+    for region in plan.fields.train:
+        np.testing.assert_array_equal(plan.fields.read(region)[:, 0], data[region.frame])
 
 
 def test_plan_of_simulated_fields(options):
