@@ -10,8 +10,7 @@ from image_translation import normalize
 from image_translation.metrics.objects import Labels
 from image_translation.metrics.segmentation import Segmentation, find_segmentation, sample_frames
 from image_translation.metrics.tracking import Movie
-from image_translation.omezarr.output import PROVENANCE_KEY
-from image_translation.omezarr.store import Position
+from image_translation.omezarr.store import PROVENANCE_KEY, Position
 
 Ids = NDArray[np.int64]
 Values = NDArray[np.float64]

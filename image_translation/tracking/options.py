@@ -1,16 +1,13 @@
 """Options of the tracking of nuclei, and the checks that need nothing but the options."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 
 from image_translation import data
 from image_translation.errors import UsageError
+from image_translation.extras import require_extra
 from image_translation.files import require_directory
-
-PACKAGES = ("laptrack", "geff")
-"""Packages of the extra ``tracking`` that are needed."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,7 @@ class TrackingOptions:
 
     def check(self) -> None:
         """Raise a ``UsageError`` if the options alone show that nothing can be tracked."""
-        missing = [name for name in PACKAGES if find_spec(name) is None]
-        if missing:
-            raise UsageError(
-                f"track needs the packages {' and '.join(PACKAGES)}, and {' and '.join(missing)} "
-                f"{'are' if missing[1:] else 'is'} not installed: uv sync --extra tracking, or "
-                "pip install -e '.[tracking]'"
-            )
+        require_extra("track", "tracking")
         data.locate(self.source, kind="movie")
         for name in ("diameter", "reach"):
             value = getattr(self, name)

@@ -1,5 +1,6 @@
 """The plan of a tracking: the store opened, and the positions to track; all errors of the options are found here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,9 @@ from image_translation.errors import UsageError, listing
 from image_translation.metrics.objects import is_nuclear
 from image_translation.omezarr.arrays import is_zarr
 from image_translation.omezarr.labels import GROUP
-from image_translation.omezarr.output import image_path
+from image_translation.omezarr.output import SUFFIX, image_path
 from image_translation.omezarr.selection import select_planes
-from image_translation.omezarr.store import STORE_SUFFIX, Position, Store, open_store
+from image_translation.omezarr.store import PROVENANCE_KEY, STORE_SUFFIX, Position, Store, open_store
 from image_translation.tracking.nuclei import Stain
 from image_translation.tracking.options import TrackingOptions
 
@@ -159,11 +160,11 @@ def _task(
 
 
 def _select_channel(position: Position, name: str | None) -> int:
-    """Select the channel of nuclei; also where ``_prediction`` has been added to the names of the channels."""
+    """Select the channel of nuclei, with or without the suffix of predictions."""
     channels, wanted = position.channels, name or _CHANNEL
-    for candidate in (wanted, f"{wanted}{_PREDICTION}"):
-        if candidate in channels:
-            return channels.index(candidate)
+    for suffix in ("", *_suffixes(position)):
+        if wanted + suffix in channels:
+            return channels.index(wanted + suffix)
     if name is not None:
         raise UsageError(f"--channel {name} is not in {position.path}; it has {listing(channels)}")
     nuclear = [channel for channel in channels if is_nuclear(channel)]
@@ -173,3 +174,10 @@ def _select_channel(position: Position, name: str | None) -> int:
             "of nuclei; choose one with --channel NAME"
         )
     return channels.index(nuclear[0])
+
+
+def _suffixes(position: Position) -> tuple[str, ...]:
+    """Return what may be appended to the names of predicted channels: what the provenance says, and what is common."""
+    provenance = position.attributes.get(PROVENANCE_KEY)
+    stored = provenance.get(SUFFIX) if isinstance(provenance, Mapping) else None
+    return (stored, _PREDICTION) if isinstance(stored, str) else (_PREDICTION,)

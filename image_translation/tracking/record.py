@@ -12,7 +12,7 @@ from image_translation.errors import UsageError
 from image_translation.files import read_text, write_json
 from image_translation.metrics.segmentation import Segmentation
 from image_translation.omezarr.arrays import read_attributes
-from image_translation.omezarr.output import PROVENANCE_KEY
+from image_translation.omezarr.store import PROVENANCE_KEY
 from image_translation.tracking.options import TrackingOptions
 from image_translation.tracking.plan import TrackingPlan, TrackingTask
 

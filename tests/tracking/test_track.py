@@ -14,13 +14,13 @@ import tifffile
 from support.cells import CHANNELS, CellMovie, cells_movie
 from support.stores import edit_json, write_image, write_plate
 
+from image_translation import extras
 from image_translation.cli.commands import main
 from image_translation.data.simulated import write_simulated_movie
 from image_translation.metrics.tracking import Movie, match_nuclei, score_tracks
 from image_translation.omezarr.store import Position, open_store
 from image_translation.omezarr.tracked_labels import open_tracked_labels
 from image_translation.simulation.spec import MovieSpec
-from image_translation.tracking import options as options_module
 from image_translation.tracking import read_napari_tracks
 
 FRAMES = 6
@@ -338,8 +338,6 @@ def test_what_is_no_result_and_what_is_not_clear_is_refused(
 def test_a_missing_extra_is_one_line(
     results: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options_module, "find_spec", lambda name: None if name == "geff" else find_spec(name))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "geff" else find_spec(name))
     assert track(results) == 2
-    assert "track needs the packages laptrack and geff, and geff is not installed: uv sync --extra tracking" in (
-        caplog.text
-    )
+    assert "track needs geff, which is not installed: uv sync --extra tracking, or pip install" in caplog.text
