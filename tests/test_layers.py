@@ -29,6 +29,7 @@ def test_array_packages_import_only_array_libraries() -> None:
         "explorer.options",
         "explorer.presets",
         "explorer.principal_components",
+        "tracking.options",
         "training.options",
         "data.lookup",
     ]
@@ -59,6 +60,9 @@ def test_help_waits_for_no_library(arguments: list[str]) -> None:
         ["evaluate", "--help"],
         ["fetch"],
         ["inspect", "--help"],
+        ["track", "--help"],
+        ["track", "no/such/results"],
+        ["track", __file__, "--reach", "0"],
         ["train", "--help"],
         ["train", "simulated", "--source", "Phase3D", "--target", "DAPI", "-o", "out"],
         ["train", "no/such/store", "--source", "Phase3D", "--target", "Nuclei", "-o", "out"],

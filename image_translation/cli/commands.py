@@ -20,6 +20,7 @@ COMMANDS = {
     "fetch": "Download published datasets and checkpoints by name, or list them.",
     "registry": "List the files of an OME-Zarr directory and their checksums, to publish it.",
     "simulate": "Write a simulated movie: phase, and the true nuclei and membrane.",
+    "track": "Segment and follow the nuclei of a stain: labels, tracks and lineages.",
     "train": "Train a network to translate channels of a store into others.",
 }
 """Name of each command, which is also that of its module, and its description."""

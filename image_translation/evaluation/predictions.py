@@ -7,6 +7,7 @@ from typing import Any
 
 from image_translation.errors import UsageError
 from image_translation.metrics.rows import RAW, TRUTH
+from image_translation.omezarr.arrays import is_zarr
 from image_translation.omezarr.output import SUFFIX
 from image_translation.omezarr.store import PROVENANCE_KEY, STORE_SUFFIX, Position, Store, open_store
 
@@ -45,8 +46,8 @@ def find_predictions(paths: Sequence[Path]) -> dict[str, Store]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob(f"*{STORE_SUFFIX}")) if not _is_store(path) else []
-        if not inside and not _is_store(path):
+        inside = sorted(path.glob(f"*{STORE_SUFFIX}")) if not is_zarr(path) else []
+        if not inside and not is_zarr(path):
             raise UsageError(f"the prediction {path} is neither an OME-Zarr store nor a directory of *{STORE_SUFFIX}")
         found += inside or [path]
     found = list(dict.fromkeys(path.resolve() for path in found))
@@ -94,10 +95,6 @@ def stored_request(prediction: Store | Position) -> dict[str, Any]:
         return dict(image.attributes[PROVENANCE_KEY]["request"])
     except (KeyError, TypeError, ValueError):
         return {}
-
-
-def _is_store(path: Path) -> bool:
-    return any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
 
 
 def _name(path: Path) -> str:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite, isnan
+from math import isnan
 from textwrap import fill
 
 import numpy as np
@@ -14,12 +14,11 @@ from image_translation import normalize
 from image_translation.evaluation.alignment import Planes
 from image_translation.evaluation.nuclei import Nuclei
 from image_translation.evaluation.plan import Series
-from image_translation.metrics.objects import debris_area, find_objects, movie_threshold, typical_diameter
+from image_translation.metrics.objects import debris_area
 from image_translation.metrics.rows import AGREEMENT_WITH_RAW, RAW, TRACK_METRICS, TRUTH, Row, summarize
+from image_translation.metrics.segmentation import Segmentation, find_segmentation, sample_frames
 from image_translation.metrics.tracking import Match, Movie, link_nuclei, match_nuclei, score_tracks
 from image_translation.progress_bar import ProgressBar
-
-_SAMPLED_FRAMES = 16  # from which the diameter of the nuclei and the threshold of a movie are estimated
 
 _WIDTH = 110  # of lines, as of the score card
 
@@ -98,18 +97,16 @@ class _Source:
         movie = replace(planes.movie, channels=(planes.movie.channels[channel],))
         self._planes, self.numbers = replace(planes, movie=movie), numbers
         self._is_valid = normalize.is_valid if is_truth else _is_finite
-        self.diameter, self.threshold = float("nan"), float("nan")
 
     def sample(self) -> list[NDArray[np.float32]]:
         """Read some valid frames, evenly spaced over the movie."""
-        step = max(1, len(self.numbers) // _SAMPLED_FRAMES)
-        images = (self._read(number) for number in self.numbers[::step][:_SAMPLED_FRAMES])
+        images = (self._read(number) for number in sample_frames(self.numbers))
         return [image for image in images if image is not None]
 
-    def segment(self, number: int) -> NDArray[np.int32] | None:
+    def segment(self, number: int, segmentation: Segmentation) -> NDArray[np.int32] | None:
         """Segment the nuclei of a frame, (Y, X) int32; None if the movie has no such frame or it is invalid."""
         image = self._read(number) if number in self.numbers else None
-        return None if image is None else find_objects(image, self.diameter, self.threshold)
+        return None if image is None else segmentation.apply(image)
 
     def _read(self, number: int) -> NDArray[np.float32] | None:
         image = self._planes.read(number)[0]
@@ -132,11 +129,12 @@ def _score(series: Series, nuclei: Nuclei, channel: int, bar: ProgressBar) -> li
         if method in series.planes
     }
     name = series.channels[channel]
-    if not _prepare(sources):
+    segmentations = _find_segmentations(sources)
+    if not segmentations:
         _log.warning("%s: no nuclei are found in %s of raw; they are not tracked", series.position, name)
         bar.update(len(series.frames))
         return []
-    diameter = sources[RAW].diameter
+    diameter = segmentations[RAW].diameter
     stand_in = TRUTH if TRUTH in sources else RAW  # where there are no labels
     reference, movies = Movie(), {method: Movie() for method in sources if nuclei.labels or method != stand_in}
     matches: dict[str, dict[int, Match]] = {method: {} for method in movies}
@@ -145,11 +143,11 @@ def _score(series: Series, nuclei: Nuclei, channel: int, bar: ProgressBar) -> li
         if nuclei.labels:
             # Parts of nuclei at the edge that no prediction can keep are not judged.
             true = remove_small_objects(_read_labels(nuclei.labels, number), max_size=debris_area(diameter))
-        elif (true := sources[stand_in].segment(number)) is None:
+        elif (true := sources[stand_in].segment(number, segmentations[stand_in])) is None:
             continue
         reference.add(number, true)
         for method, movie in movies.items():
-            found = sources[method].segment(number)
+            found = sources[method].segment(number, segmentations[method])
             if found is not None:
                 movie.add(number, found)
                 matches[method][number] = match_nuclei(true, found)
@@ -162,24 +160,16 @@ def _score(series: Series, nuclei: Nuclei, channel: int, bar: ProgressBar) -> li
     ]
 
 
-def _prepare(sources: Mapping[str, _Source]) -> bool:
-    """Set the diameter and the threshold of each movie; return whether there are nuclei in raw.
+def _find_segmentations(sources: Mapping[str, _Source]) -> dict[str, Segmentation]:
+    """Find the segmentation of each movie; none if there are no nuclei in raw.
 
     All predictions have the threshold of raw, so that none hides a change of brightness; the truth has another unit.
     """
-    samples = sources[RAW].sample()
-    diameter = typical_diameter(samples)
-    if not isfinite(diameter):
-        return False
-    threshold = movie_threshold(samples, diameter)
-    for method, source in sources.items():
-        source.diameter = diameter
-        if method == TRUTH:
-            samples = source.sample()
-            source.threshold = movie_threshold(samples, diameter) if samples else threshold
-        else:
-            source.threshold = threshold
-    return True
+    raw = find_segmentation(sources[RAW].sample())
+    if raw is None:
+        return {}
+    truth = find_segmentation(sources[TRUTH].sample(), raw.diameter) if TRUTH in sources else None
+    return dict.fromkeys(sources, raw) | ({TRUTH: truth} if truth else {})
 
 
 def _read_labels(planes: Planes, number: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ Start with `movies`; `style` has what all figures share.
 - `orthogonal`: XY, YZ and XZ sections of volumes
 - `metrics`, `score_card`, `scores`: metrics of smoothing; score card; paired scores against the truth
 - `tiles`, `tile_html`, `stages`: feature maps as figures and as HTML; statistics of network stages
+- `tracks`: tracks of nuclei over a frame, and as bars over time
 - `training`: learning curves and example predictions
 - `html_report`: a self-contained report of figures
 """

@@ -13,7 +13,7 @@ Start with `evaluator`; `docs/metrics.md` explains every metric.
 - `criteria`, `score_card`, `score_card_text`: limits of the metrics, the ranking of the methods by them, and its text
 - `planes`: means over the planes of a position
 - `tracking`: tracks of nuclei, compared with reference tracks
-- `objects`: segmentation and matching of objects in single images
+- `objects`, `segmentation`: segmentation and matching of objects in single images; one segmentation for a movie
 - `difference_maps`: where movies change, and where methods reduce the error
 """
 

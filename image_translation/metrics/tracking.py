@@ -221,7 +221,7 @@ def _follow(
     reference: Tracks, found: Tracks, frames: Sequence[int], true: Sequence[Ids], ours: Sequence[Ids]
 ) -> tuple[int, float]:
     """Follow each nucleus of the reference; return the identity switches and the fraction of complete tracks."""
-    true_identity, our_identity = _Identities(reference.parents), _Identities(found.parents)
+    true_identity, our_identity = Identities(reference.parents), Identities(found.parents)
     last: dict[int, int] = {}
     lengths: Counter[int] = Counter()
     broken: set[int] = set()
@@ -247,7 +247,7 @@ def _follow(
     return switches, float(np.mean(followed)) if followed else nan
 
 
-class _Identities:
+class Identities:
     """Identities of tracks: a track and its only continuation, after a gap, are the same nucleus."""
 
     def __init__(self, parents: Mapping[int, int]) -> None:

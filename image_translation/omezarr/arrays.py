@@ -33,6 +33,11 @@ UNKNOWN_CODEC = re.compile(
 )
 
 
+def is_zarr(path: Path) -> bool:
+    """Return whether a directory is a group or an array of Zarr."""
+    return any((path / name).exists() for name in _METADATA_FILES)
+
+
 def read_ome_attributes(path: Path) -> Mapping[str, Any]:
     """Read the OME metadata of a group of any version.
 
