@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from image_translation.errors import ImageTranslationError, UsageError, first_line
 from image_translation.memory import require_memory
-from image_translation.metrics.rows import RAW
 from image_translation.napari_plugin.stain_request import StainRequest
 
 if TYPE_CHECKING:
@@ -141,15 +140,13 @@ def _stain(request: StainRequest, cancelled: Event) -> Generator[Started | Progr
         size = 4 * (len(frames.methods) + 1) * np.prod(frames.shape, dtype=float)
         require_memory(size, "results in layers (on disk they need none: image-translation smooth)", UsageError)
         collection = Collection(frames)
-        done, total = 0, frames.shape[0] * frames.shape[2]
         for frame in frames:
-            collection.add(frame)
+            is_raw = collection.add(frame)
             if cancelled.is_set():
                 return
-            if frame.method != RAW:
-                continue
-            done += 1
-            if done == 1:
-                yield Started(frames.channels, collection.results, collection.windows(), frames.plan.series[0].z)
-            yield Progress(done, total)
+            if is_raw and collection.done == 1:
+                windows = collection.movie().display_windows
+                yield Started(frames.channels, collection.results, windows, frames.plan.series[0].z)
+            if is_raw:
+                yield Progress(collection.done, collection.total)
         yield Finished(collection.movie())
