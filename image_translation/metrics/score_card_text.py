@@ -151,7 +151,7 @@ def format_target(column: str, entries: Iterable[Entry]) -> str:
 
 
 def format_cell(entry: Entry, column: str) -> str:
-    """Return a value with its sign: ! if it violates a limit, ? if only a truth could tell, else a space; - if unknown."""
+    """Return a value (- if unknown) and its sign: ! where it fails, ? where only a truth could tell, or a space."""
     value = entry.values.get(column, nan)
     is_count = column.removesuffix(AGREEMENT_WITH_RAW) in TRACK_COUNTS
     number = "-" if isnan(value) else f"{value:.4g}" if is_count else f"{value:z.3f}"

@@ -1,7 +1,7 @@
 """Axes of a layer: which of them is time, channel and z, and the layer as a movie of the axes T, C, Z, Y, X.
 
-The last two axes of a layer are always Y and X. The others are known by their labels or, where a layer has none, guessed by
-their order; the user sees the guess and can change it.
+The last two axes of a layer are always Y and X. The others are known by their labels or, where a layer has none,
+guessed by their order; the user sees the guess and can change it.
 """
 
 from collections.abc import Sequence
@@ -113,9 +113,9 @@ def as_movie(data: Any, axes: LayerAxes) -> Any:
     if axes.order == tuple(range(axes.n_dimensions)):
         return array
     if not hasattr(array, "transpose"):  # zarr
-        import dask.array
+        from dask.array import from_array
 
-        array = dask.array.from_array(array)
+        array = from_array(array)  # type: ignore[no-untyped-call]
     return array.transpose(axes.order)
 
 

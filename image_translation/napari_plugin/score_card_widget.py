@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from image_translation.errors import DataError, UsageError
+from image_translation.errors import ImageTranslationError
 from image_translation.metrics.criteria import Entry
 from image_translation.metrics.explanations import explain
 from image_translation.metrics.rows import read_csv
@@ -108,21 +108,21 @@ class ScoreCardWidget(QWidget):
 
     def open(self, directory: str) -> None:
         """Show the score cards of a directory with ``metrics.csv``; an error is shown."""
+        path = Path(directory) / METRICS
+        if not path.is_file():
+            self._fail(f"{directory}: has no {METRICS}; choose a directory that image-translation smooth has written")
+            return
         try:
-            path = Path(directory) / METRICS
-            if not path.is_file():
-                raise UsageError(f"{directory} has no {METRICS}: choose a directory that image-translation smooth has written")
             self.show_cards(score_cards(read_csv(path)))
-        except (DataError, UsageError) as error:
+        except (ImageTranslationError, OSError) as error:
             self._fail(str(error))
 
     def show_cards(self, cards: Sequence[ScoreCard]) -> None:
         """Show score cards, one per position."""
         self.cards = cards
-        self.positions.blockSignals(True)
-        self.positions.clear()
-        self.positions.addItems([card.position for card in cards])
-        self.positions.blockSignals(False)
+        with QSignalBlocker(self.positions):
+            self.positions.clear()
+            self.positions.addItems([card.position for card in cards])
         self._show()
 
     def _receive(self, news: _Scored | Failed) -> None:
@@ -148,10 +148,9 @@ class ScoreCardWidget(QWidget):
             widget.setVisible(card is not None)
         if card is not None:
             self._say("\n".join(f"{channel}: {text}" for channel, text in verdicts(card).items()))
-            self.channels.blockSignals(True)
-            self.channels.clear()
-            self.channels.addItems(list(by_channel(card)))
-            self.channels.blockSignals(False)
+            with QSignalBlocker(self.channels):
+                self.channels.clear()
+                self.channels.addItems(list(by_channel(card)))
             self._fill()
 
     def _fill(self) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from image_translation.data.registry import NORMALIZATIONS
@@ -38,8 +38,6 @@ class StainForm(QWidget):
         Viewer whose layers can be chosen.
     """
 
-    layer_changed = Signal()
-
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
@@ -54,11 +52,10 @@ class StainForm(QWidget):
         self._summary = QLabel()
         self._build()
         layers = viewer.layers.events
-        self._connections = [(event, self.update_layers) for event in (layers.inserted, layers.removed, layers.reordered)]
-        for event, callback in self._connections:
-            event.connect(callback)
-        # Without a reference to this object, which is gone when its signal is emitted.
-        self.destroyed.connect(partial(_disconnect, self._connections))
+        events = (layers.inserted, layers.removed, layers.reordered)
+        for event in events:
+            event.connect(self.update_layers)
+        self.destroyed.connect(partial(_disconnect, events, self.update_layers))
         self.update_layers()
 
     def _build(self) -> None:
@@ -162,35 +159,30 @@ class StainForm(QWidget):
         )
 
     def update_layers(self, _event: Any = None) -> None:
-        """Offer the images of the viewer; those that were stained first, results of this plugin not at all."""
+        """Offer the images of the viewer, without the results of this plugin."""
         chosen = self._layers.currentData()
         images = [layer for layer in self._viewer.layers if _is_movie(layer)]
-        self._layers.blockSignals(True)
-        self._layers.clear()
-        for layer in images:
-            self._layers.addItem(layer.name, layer)
         index = next((number for number, layer in enumerate(images) if layer is chosen), 0 if images else -1)
-        self._layers.setCurrentIndex(index)
-        self._layers.blockSignals(False)
+        with QSignalBlocker(self._layers):
+            self._layers.clear()
+            for layer in images:
+                self._layers.addItem(layer.name, layer)
+            self._layers.setCurrentIndex(index)
         if not images or images[index] is not chosen:
             self._guess_axes()
 
     def _guess_axes(self) -> None:
         layer = self.layer
-        for box in self._axes.values():
-            box.blockSignals(True)
-            box.clear()
-            box.addItem("none", None)
-            if layer is not None:
-                shape = finest(layer.data).shape
-                for index, label in enumerate(layer.axis_labels[:-2]):
-                    box.addItem(f"{_title(label)} ({shape[index]})", index)
-        if layer is not None:
-            self.axes = guess_axes(layer.axis_labels, finest(layer.data).shape)
-        for box in self._axes.values():
-            box.blockSignals(False)
+        shape = () if layer is None else finest(layer.data).shape
+        found = LayerAxes(0) if layer is None else guess_axes(layer.axis_labels, shape)
+        for letter, box in self._axes.items():
+            with QSignalBlocker(box):
+                box.clear()
+                box.addItem("none", None)
+                for index in range(len(shape) - 2):
+                    box.addItem(f"{_title(layer.axis_labels[index])} ({shape[index]})", index)
+                box.setCurrentIndex(box.findData(getattr(found, letter)))
         self._show_movie()
-        self.layer_changed.emit()
 
     def _show_movie(self) -> None:
         layer = self.layer
@@ -211,8 +203,9 @@ def _is_movie(layer: Any) -> bool:
     return isinstance(layer, Image) and not layer.rgb and METADATA_KEY not in layer.metadata
 
 
-def _disconnect(connections: Iterable[tuple[Any, Any]], *_: Any) -> None:
-    for event, callback in connections:
+def _disconnect(events: Iterable[Any], callback: Any, *_: Any) -> None:
+    """Disconnect the callback of a form that is gone."""
+    for event in events:
         event.disconnect(callback)
 
 

@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from napari.utils import progress
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from image_translation.errors import ImageTranslationError
-from image_translation.napari_plugin.result_layers import METADATA_KEY, layer_name, place, result_layer
+from image_translation.metrics.rows import RAW
+from image_translation.napari_plugin.result_layers import METADATA_KEY, place, result_layer
 from image_translation.napari_plugin.stain_form import StainForm
 from image_translation.napari_plugin.stain_request import StainRequest
-from image_translation.napari_plugin.stain_worker import Failed, Finished, Progress, Saved, Started, save_stores, stain_layer
+from image_translation.napari_plugin.stain_worker import (
+    Failed,
+    Finished,
+    Progress,
+    Saved,
+    Started,
+    save_stores,
+    stain_layer,
+)
 
 if TYPE_CHECKING:
     from image_translation.api.stained_movie import StainedMovie
@@ -124,7 +133,7 @@ class StainWidget(QWidget):
         elif isinstance(news, Progress):
             self._advance(news)
         elif isinstance(news, Finished):
-            self._finish(news.stained)
+            self._finish(news)
         elif isinstance(news, Saved):
             self._say(f"Saved in {news.directory}.")
         else:
@@ -133,9 +142,11 @@ class StainWidget(QWidget):
     def _show(self, started: Started) -> None:
         """Add the layers, whose frames are NaN until they come."""
         request = self._request
-        assert request is not None
+        if request is None:
+            return
         channel = request.channels[0] if request.channels else 0
         where = place(request.layer, request.axes, channel=channel, plane=started.plane)
+        shown = next((method for method in started.results if method != RAW), RAW)
         for method, stain in started.results.items():
             for number, name in enumerate(started.channels):
                 data, options = result_layer(
@@ -146,9 +157,11 @@ class StainWidget(QWidget):
                     contrast_limits=started.windows[name],
                     metadata={METADATA_KEY: None},
                 )
-                self._layers[method, name] = self._viewer.add_image(data, **options, **where)
-        if request.axes.c is not None:
-            self._viewer.dims.set_point(request.axes.c - request.layer.ndim, float(where["translate"][request.axes.c]))
+                layer = self._viewer.add_image(data, **options, **where, visible=method == shown)
+                self._layers[method, name] = layer
+        for axis in (request.axes.t, request.axes.c, request.axes.z):  # where the first frame will be seen
+            if axis is not None:
+                self._viewer.dims.set_point(axis - request.layer.ndim, float(where["translate"][axis]))
         self._timer.start()
 
     def _advance(self, news: Progress) -> None:
@@ -160,13 +173,15 @@ class StainWidget(QWidget):
         if not self._cancelled.is_set():
             self._say(f"{news.done} of {news.total} frames stained.")
 
-    def _finish(self, stained: "StainedMovie") -> None:
-        self.stained = stained
+    def _finish(self, news: Finished) -> None:
+        self.stained = news.stained
         for (_, channel), layer in self._layers.items():
-            layer.contrast_limits = stained.display_windows[channel]
-            layer.metadata[METADATA_KEY] = stained
-        shown = ", ".join(stained.methods)
-        self._say(f"Done: {shown}. The widget Score card says which is best; compare them by hiding layers.")
+            layer.contrast_limits = news.stained.display_windows[channel]
+            layer.metadata[METADATA_KEY] = news.stained
+        done = f"Done: {', '.join(news.stained.methods)}. The widget Score card says which is best."
+        self._say("\n".join([done, *(f"Warning: {text}" for text in news.warnings)]))
+        for text in news.warnings:
+            show_warning(text)
 
     def _end(self) -> None:
         """Return to the state in which the next movie can be stained."""

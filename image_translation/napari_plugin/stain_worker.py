@@ -1,7 +1,8 @@
 """A staining in another thread: frames are collected in arrays that layers show while they fill."""
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
@@ -53,9 +54,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """The movie is stained and smoothed."""
+    """The movie is stained and smoothed, with some warnings, of one line each."""
 
     stained: "StainedMovie"
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -118,27 +120,26 @@ def save_stores(stained: "StainedMovie", directory: str) -> Generator[Saved | Fa
 def guarded(work: Generator[_News, None, None]) -> Generator[_News | Failed, None, None]:
     """Yield what a generator yields, and its error, if there is one, as `Failed`.
 
-    Napari's workers take every ``RuntimeError``, such as one of PyTorch, for a worker that was deleted, so that none may
-    be raised in them.
+    Napari's workers take every ``RuntimeError``, such as one of PyTorch, for a worker that was deleted, so that none
+    may be raised in them.
     """
     try:
         yield from work
     except ImageTranslationError as error:
         yield Failed(str(error))
-    except Exception as error:  # a thread has no caller: whatever happens must be seen in the widget
+    except Exception as error:  # noqa: BLE001 - a thread has no caller: whatever happens must be seen in the widget
         _log.exception("work in a thread failed")
         yield Failed(f"{type(error).__name__}: {first_line(error)}")
 
 
 def _stain(request: StainRequest, cancelled: Event) -> Generator[Started | Progress | Finished, None, None]:
-    from image_translation.api.collection import Collection
-    from image_translation.api.staining import stain_frames
+    from image_translation.api.staining import Collection, stain_frames
 
-    with stain_frames(**request.arguments()) as frames:
+    with _warnings() as warnings, stain_frames(**request.arguments()) as frames:
         if cancelled.is_set():
             return
         size = 4 * (len(frames.methods) + 1) * np.prod(frames.shape, dtype=float)
-        require_memory(size, "results in layers (on disk they need none: image-translation smooth)", UsageError)
+        require_memory(size, "results in layers (image-translation smooth writes them to disk)", UsageError)
         collection = Collection(frames)
         for frame in frames:
             is_raw = collection.add(frame)
@@ -149,4 +150,19 @@ def _stain(request: StainRequest, cancelled: Event) -> Generator[Started | Progr
                 yield Started(frames.channels, collection.results, windows, frames.plan.series[0].z)
             if is_raw:
                 yield Progress(collection.done, collection.total)
-        yield Finished(collection.movie())
+        stained = collection.movie()
+        yield Finished(stained, tuple(warnings))
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect the warnings that the package logs, which nobody sees in napari."""
+    found: list[str] = []
+    logger = logging.getLogger("image_translation")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
