@@ -5,7 +5,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from napari.utils import progress
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -53,10 +52,10 @@ class StainWidget(QWidget):
         self._cancelled = Event()
         self._request: StainRequest | None = None
         self._layers: dict[tuple[str, str], Any] = {}
-        self._activity: Any = None
+        self._progress: Progress | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_INTERVAL)
-        self._timer.timeout.connect(self._refresh)
+        self._timer.timeout.connect(self._show_progress)
         self._build()
         self.destroyed.connect(partial(_cancel, self))
 
@@ -96,7 +95,7 @@ class StainWidget(QWidget):
         except ImageTranslationError as error:
             self._fail(str(error))
             return
-        self._layers = {}
+        self._layers, self._progress = {}, None
         self._cancelled = Event()
         self._begin(f"Loading {self._request.checkpoint} and reading the movie ...")
         self.button.setText("Cancel")
@@ -117,7 +116,8 @@ class StainWidget(QWidget):
 
     def _begin(self, message: str) -> None:
         self.save_button.setEnabled(False)
-        self.progress_bar.setRange(0, 0)
+        self.progress_bar.setRange(0, 1)  # not 0, 0: the animation would draw the canvas again and again
+        self.progress_bar.setValue(0)
         self.progress_bar.setVisible(True)
         self._say(message)
 
@@ -131,7 +131,7 @@ class StainWidget(QWidget):
         if isinstance(news, Started):
             self._show(news)
         elif isinstance(news, Progress):
-            self._advance(news)
+            self._progress = news  # shown by the timer: fast networks would draw the window without end
         elif isinstance(news, Finished):
             self._finish(news)
         elif isinstance(news, Saved):
@@ -164,17 +164,8 @@ class StainWidget(QWidget):
                 self._viewer.dims.set_point(axis - request.layer.ndim, float(where["translate"][axis]))
         self._timer.start()
 
-    def _advance(self, news: Progress) -> None:
-        if self._activity is None:
-            self._activity = progress(total=news.total, desc="staining")
-        self._activity.update(news.done - self._activity.n)
-        self.progress_bar.setRange(0, news.total)
-        self.progress_bar.setValue(news.done)
-        if not self._cancelled.is_set():
-            self._say(f"{news.done} of {news.total} frames stained.")
-
     def _finish(self, news: Finished) -> None:
-        self.stained = news.stained
+        self.stained, self._progress = news.stained, None
         for (_, channel), layer in self._layers.items():
             layer.contrast_limits = news.stained.display_windows[channel]
             layer.metadata[METADATA_KEY] = news.stained
@@ -187,9 +178,6 @@ class StainWidget(QWidget):
         """Return to the state in which the next movie can be stained."""
         self._timer.stop()
         self._refresh()
-        if self._activity is not None:
-            self._activity.close()
-            self._activity = None
         if self._cancelled.is_set():
             self._say("Cancelled. Frames that were stained are in the layers.")
         self._worker = None
@@ -197,6 +185,14 @@ class StainWidget(QWidget):
         self.button.setEnabled(True)
         self.save_button.setEnabled(self.stained is not None)
         self.progress_bar.setVisible(False)
+
+    def _show_progress(self) -> None:
+        if self._progress is not None:
+            self.progress_bar.setRange(0, self._progress.total)
+            self.progress_bar.setValue(self._progress.done)
+            if not self._cancelled.is_set():
+                self._say(f"{self._progress.done} of {self._progress.total} frames stained.")
+        self._refresh()
 
     def _refresh(self) -> None:
         for layer in self._layers.values():
