@@ -33,6 +33,7 @@ from image_translation.napari_plugin.result_layers import METADATA_KEY
 from image_translation.napari_plugin.stain_worker import Failed, guarded
 
 METRICS = "metrics.csv"  # of a directory of results
+TABLE_HEIGHT = 210  # pixels: the main metrics, where several docks share the window
 FAILED_COLOUR, DOUBT_COLOUR = QColor("#d55e00"), QColor("#e69f00")
 
 
@@ -74,6 +75,7 @@ class ScoreCardWidget(QWidget):
         self.all_rows.toggled.connect(self._fill)
         self.positions.setToolTip("Position of a plate")
         self.channels.setToolTip("Channel")
+        self.table.setMinimumHeight(TABLE_HEIGHT)
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         layout = QVBoxLayout(self)

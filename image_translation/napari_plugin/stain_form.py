@@ -112,6 +112,11 @@ class StainForm(QWidget):
         for letter, box in self._axes.items():
             box.setCurrentIndex(box.findData(getattr(axes, letter)))
 
+    @property
+    def summary(self) -> str:
+        """How the layer is read, as it is shown."""
+        return self._summary.text()
+
     def choose(self, *, methods: Iterable[str] | None = None, normalization: str | None = None, **fields: Any) -> None:
         """Set fields: the methods, the normalisation, ``channel`` as text, ``planes``, ``device``, ``checkpoint``."""
         if methods is not None:
@@ -216,11 +221,8 @@ def _title(label: str) -> str:
 def _describe(layer: Any, axes: LayerAxes) -> str:
     """Say how a layer is read: its size, the time step and the size of a pixel, where they are known."""
     shape = finest(layer.data).shape
-    parts = [f"{shape[-2]} x {shape[-1]} pixels"]
-    if axes.t is not None:
-        parts.insert(0, f"{shape[axes.t]} frames")
-    if axes.z is not None:
-        parts.insert(-1, f"{shape[axes.z]} planes")
+    counts = [f"{shape[index]} {name}" for index, name in ((axes.t, "frames"), (axes.z, "planes")) if index is not None]
+    parts = [" of ".join([*counts, f"{shape[-2]} x {shape[-1]} pixels"])]
     step, size = interval(layer.scale, layer.units, axes), pixel_size(layer.scale, layer.units, axes)
     parts.append("time step unknown" if step is None else f"{step:g} s apart")
     parts.append("pixel size unknown" if size is None else f"{size[-1]:.4g} µm per pixel")

@@ -1,11 +1,15 @@
 """The widgets in a real napari: the results are those of the command, and whatever goes wrong is shown."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from support.runs import pixels
 
@@ -69,6 +73,7 @@ def test_the_sample_is_stained_as_by_the_command(
     assert [layer.name for layer in viewer.layers] == ["Phase3D", "truth: Nuclei", "truth: Membrane"]
     assert [layer.visible for layer in viewer.layers] == [True, False, False]
     assert phase.axis_labels == ("t", "y", "x")
+    assert widget.form.summary == "12 frames of 64 x 96 pixels, 300 s apart, 0.5 µm per pixel"
     assert [str(unit) for unit in phase.units] == ["second", "micrometer", "micrometer"]
     np.testing.assert_array_equal(phase.scale, (300, 0.5, 0.5))
 
@@ -240,3 +245,45 @@ def test_the_viewer_is_closed_while_it_runs(slot_errors: None, until: Until, pha
     until(lambda: len(own.layers) > 1)
     own.close()
     until(lambda: not WorkerBase._worker_set, seconds=30)
+
+
+def test_a_tiff_stack_is_stained(
+    *, viewer: Any, widget: Any, until: Until, phase: np.ndarray, smoothed: Path, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "cells.tif", phase, imagej=True, metadata={"axes": "TYX"})
+    viewer.open(tmp_path / "cells.tif")
+    widget.button.click()
+    until(lambda: not widget.is_running)
+    np.testing.assert_array_equal(viewer.layers["motion: Nuclei"].data, pixels(smoothed, "motion")[:, 0, 0])
+
+
+def test_the_screenshot_of_the_readme(
+    slot_errors: None, until: Until, movie: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stain is seen; with IMAGE_TRANSLATION_SCREENSHOTS that of the embedded movie, which is written there."""
+    import napari
+
+    directory = os.environ.get("IMAGE_TRANSLATION_SCREENSHOTS")
+    if not directory:
+        fetch = lookup.fetch
+        monkeypatch.setattr(lookup, "fetch", lambda name: movie if name == "demo_movie" else fetch(name))
+    own = napari.Viewer()
+    own.window.resize(1280, 940)
+    own.open_sample("image-translation", "demo_movie")
+    _, stain = own.window.add_plugin_dock_widget("image-translation", "Stain and smooth")
+    _, card = own.window.add_plugin_dock_widget("image-translation", "Score card")
+    stain.form.choose(methods=["motion", "savgol"])
+    stain.start()
+    until(lambda: not stain.is_running, seconds=600)
+    card.score()
+    until(lambda: not card.is_running, seconds=600)
+    own.reset_view()
+    end = time.monotonic() + 2
+    until(lambda: time.monotonic() > end)
+    canvas = own.screenshot(flash=False)[..., :3].astype(int)
+    blue, orange = (canvas[..., 2] - canvas[..., 0]).max(), (canvas[..., 0] - canvas[..., 2]).max()
+    assert min(blue, orange) > 60
+    if directory:
+        window = own.screenshot(canvas_only=False, flash=False)
+        cv2.imwrite(str(Path(directory).resolve() / "napari.jpg"), window[..., 2::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    own.close()
