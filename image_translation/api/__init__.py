@@ -4,6 +4,7 @@ In: NumPy, dask, zarr or xarray arrays, paths, or names of the registry. Out: Nu
 themselves as the commands save their results. The pixels are those of the commands. Start with `staining`.
 
 - `staining`: `stain` and `stain_frames`; `stained_movie`: what comes of it
+- `volumes`: volumes of networks that take stacks, stained when they are needed
 - `live`: frames that arrive one after the other, with no end in sight
 - `smoothing`: a predicted movie, smoothed over time
 - `networks`: checkpoints, loaded once for many movies

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from image_translation.api.movies import ArrayDescription, open_movie, select_position
 from image_translation.api.networks import Network, as_network
 from image_translation.api.stained_movie import StainedMovie
+from image_translation.api.volumes import Volumes
 from image_translation.errors import UsageError, listing
 from image_translation.frame import Frame
 from image_translation.metrics.rows import RAW
@@ -22,9 +23,8 @@ from image_translation.staining.options import SmoothOptions
 from image_translation.staining.phase_statistics import find_dataset_statistics, find_statistics, further_statistics
 from image_translation.staining.plan import Plan, make_plan
 from image_translation.staining.run import warn_of_results
-from image_translation.staining.stack_prediction import predict_volumes
 from image_translation.staining.stream import Prediction, predict
-from image_translation.staining.writer import SeriesResult, prediction
+from image_translation.staining.writer import SeriesResult
 
 OF_NETWORK = ("device", "precision", "batch_size", "tta", "backend", "head_pool")
 """Options that decide how a network is loaded; see `load_network`."""
@@ -132,7 +132,7 @@ class StainedFrames(Iterator[StainedFrame]):
         self._statistics = (statistics, *further_statistics(plan))
         filters = [plan.options.filters() for _ in plan.series]
         if plan.window:
-            known = _Volumes(plan, self._statistics, self._network).plane
+            known = Volumes(plan, self._statistics, self._network).plane
             batches = predict(plan, plan.series, self._statistics, predictor=None, known=known)
         else:
             batches = predict(plan, plan.series, self._statistics, predictor=self._network.predictor)
@@ -151,6 +151,45 @@ class StainedFrames(Iterator[StainedFrame]):
     def _frame(self, method: str, member: int, frame: Frame) -> StainedFrame:
         plane = self.plan.series[member].plane
         return StainedFrame(method, frame.index - self._first, plane, frame.data, frame.valid)
+
+
+class Collection:
+    """The frames of a stream that have come so far, in arrays.
+
+    Attributes
+    ----------
+    results
+        Stain by method, (T, C, Z, Y, X) float32; NaN where no frame has come.
+    done, total
+        Number of raw planes that have come, and of all.
+    """
+
+    def __init__(self, frames: StainedFrames) -> None:
+        self._frames = frames
+        name = frames.plan.series[0].position.name
+        shapes = {method: frames.plan.images(method)[name].shape for method in frames.methods}
+        self.results = {method: np.full(shape, np.nan, np.float32) for method, shape in shapes.items()}
+        t, _, z, y, x = frames.shape
+        self._phase = np.full((t, z, y, x), np.nan, np.float32)
+        self.done, self.total = 0, t * z
+
+    def add(self, frame: StainedFrame) -> bool:
+        """Add the frame that has just come; return whether it is a raw one."""
+        self.results[frame.method][frame.index, :, frame.plane] = frame.data
+        if frame.method != RAW:
+            return False
+        phase = self._frames.phase(frame.index, frame.plane)
+        if phase is not None:
+            self._phase[frame.index, frame.plane] = phase
+        self.done += 1
+        return True
+
+    def movie(self) -> StainedMovie:
+        """Return the stained movie; before the end of the stream, of what has come so far."""
+        found = self._frames.results()
+        if self.done == self.total:
+            warn_of_results(self._frames.plan, found)
+        return StainedMovie(self._frames.plan, self.results, self._phase, found, self._frames.statistics)
 
 
 def stain_frames(
@@ -267,24 +306,11 @@ def stain(
     with stain_frames(
         movie, checkpoint, channel=channel, normalization=normalization, smooth=smooth, **options
     ) as frames:
-        images = {method: frames.plan.images(method)[frames.plan.series[0].position.name] for method in frames.methods}
-        results = {method: np.empty(image.shape, np.float32) for method, image in images.items()}
-        t, _, z, y, x = frames.shape
-        phase = np.full((t, z, y, x), np.nan, np.float32)
-        done = 0
+        collection = Collection(frames)
         for frame in frames:
-            results[frame.method][frame.index, :, frame.plane] = frame.data
-            if frame.method != RAW:
-                continue
-            own = frames.phase(frame.index, frame.plane)
-            if own is not None:
-                phase[frame.index, frame.plane] = own
-            done += 1
-            if progress:
-                progress(done, t * z)
-    found = frames.results()
-    warn_of_results(frames.plan, found)
-    return StainedMovie(frames.plan, results, phase, found, frames.statistics)
+            if collection.add(frame) and progress:
+                progress(collection.done, collection.total)
+    return collection.movie()
 
 
 class _Record:
@@ -309,42 +335,6 @@ class _Record:
             self.blank.append(one.phase.index)
         elif not one.complete:
             self.incomplete.append(one.phase.index)
-
-
-class _Volumes:
-    """Volumes of a network that takes stacks, predicted when their first plane is asked for."""
-
-    def __init__(self, plan: Plan, statistics: Sequence[FrameStatistics], network: Network) -> None:
-        self._plan = plan
-        self._statistics = statistics
-        self._network = network
-        self._number: int | None = None
-        self._planes: dict[int, NDArray[np.float32]] = {}
-        image = plan.images(RAW)[plan.series[0].position.name]
-        self._shape = (image.shape[1], *image.shape[3:])
-
-    def plane(self, member: int, number: int) -> Frame:
-        """Return a plane of a volume, by the index of its series and the number of the frame."""
-        if number != self._number:
-            self._planes.clear()
-            predict_volumes(
-                self._plan,
-                [number],
-                self._statistics,
-                self,
-                predictor=self._network.predictor,
-                on_frames=lambda _: None,
-            )
-            self._number = number
-        return prediction(number, self._planes[self._plan.series[member].z])
-
-    def write_pending(self, number: int, z: int, pending: Callable[[], NDArray[np.float32]] | None) -> None:  # noqa: ARG002
-        """Take a plane of the volume; NaN if there is none."""
-        self._planes[z] = np.full(self._shape, np.nan, np.float32) if pending is None else pending()
-
-    def forget(self) -> None:
-        """Forget the planes."""
-        self._planes.clear()
 
 
 def _require_known(options: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ Start with `evaluator`; `docs/metrics.md` explains every metric.
 - `lag`, `drift`, `tracks`: scores of complete movies: delay, intensity drift, variation of nuclei
 - `rows`: the tidy table of metrics, and CSV
 - `criteria`, `score_card`, `score_card_text`: limits of the metrics, the ranking of the methods by them, and its text
+- `explanations`: a sentence about each column of a score card
 - `planes`: means over the planes of a position
 - `tracking`: tracks of nuclei, compared with reference tracks
 - `objects`, `segmentation`: segmentation and matching of objects in single images; one segmentation for a movie

@@ -70,7 +70,7 @@ _REASONS = {
 
 def verdicts(card: ScoreCard) -> dict[str, str]:
     """Say in one sentence for each channel which method is best or that this cannot be told, and why."""
-    blocks = _blocks(card)
+    blocks = by_channel(card)
     return {channel: _verdict(entries, best_method(entries)) for channel, entries in blocks.items()}
 
 
@@ -135,6 +135,29 @@ def format_score_cards(cards: Sequence[ScoreCard], width: int = WIDTH, *, verbos
     return "\n".join([*said, *tables, f"Means of {len(cards)} positions; {_hint(cards)}"])
 
 
+def by_channel(card: ScoreCard) -> dict[str, list[Entry]]:
+    """Return the entries of each channel of a card, the best method first."""
+    blocks: dict[str, list[Entry]] = {}
+    for entry in card.entries:
+        blocks.setdefault(entry.channel, []).append(entry)
+    return blocks
+
+
+def format_target(column: str, entries: Iterable[Entry]) -> str:
+    """Return what is wanted in a column, such as "low"; a limit only if it applies to these entries."""
+    target = _TARGETS[column]
+    is_limit = target.startswith(("at least", "at most"))
+    return "" if is_limit and not any(column in entry.judged for entry in entries) else target
+
+
+def format_cell(entry: Entry, column: str) -> str:
+    """Return a value (- if unknown) and its sign: ! where it fails, ? where only a truth could tell, or a space."""
+    value = entry.values.get(column, nan)
+    is_count = column.removesuffix(AGREEMENT_WITH_RAW) in TRACK_COUNTS
+    number = "-" if isnan(value) else f"{value:.4g}" if is_count else f"{value:z.3f}"
+    return number + ("!" if column in entry.failures else "?" if column in entry.doubts else " ")
+
+
 def _verdict(entries: Sequence[Entry], best: str | None) -> str:
     harmful = [entry for entry in entries if entry.failures]
     undecided = [entry.method for entry in entries if entry.doubts and not entry.failures]
@@ -163,7 +186,7 @@ def _plate_verdicts(cards: Sequence[ScoreCard]) -> list[str]:
     """Count for each channel the positions in which each method is best."""
     places: dict[str, dict[str, list[str]]] = {}
     for card in cards:
-        for channel, entries in _blocks(card).items():
+        for channel, entries in by_channel(card).items():
             best = best_method(entries)
             said = {None: "which method is best cannot be told", RAW: "no method is better than raw"}.get(
                 best, f"{best} is best"
@@ -214,18 +237,18 @@ def _mean_card(cards: Sequence[ScoreCard]) -> ScoreCard:
 def _tables(card: ScoreCard, width: int, *, verbose: bool) -> list[str]:
     shown_columns = [column for column in card.columns if verbose or column in (*MAIN_COLUMNS, *TRACK_COLUMNS)]
     lines = []
-    left = max(len(column) for column in ("", *_blocks(card), *shown_columns))
+    left = max(len(column) for column in ("", *by_channel(card), *shown_columns))
     cell = max(9, *(len(method) + 2 for method in card.ranking))
     per_table = max(1, (width - left - 3 - max(map(len, _TARGETS.values()))) // cell)
-    for channel, entries in _blocks(card).items():
+    for channel, entries in by_channel(card).items():
         for start in range(0, len(entries), per_table):
             shown = entries[start : start + per_table]
             head = "".join(f"{entry.method:>{cell}}" for entry in shown)
             lines += ["", f"{channel:<{left}}{head}   {_TARGET_TITLE}"]
             for column in shown_columns:
                 if any(not isnan(entry.values[column]) for entry in entries):
-                    cells = "".join(f"{_cell(entry, column):>{cell}}" for entry in shown)
-                    lines.append(f"{column:<{left}}{cells}   {_target(column, entries)}")
+                    cells = "".join(f"{format_cell(entry, column):>{cell}}" for entry in shown)
+                    lines.append(f"{column:<{left}}{cells}   {format_target(column, entries)}")
     return [line.rstrip() for line in lines]
 
 
@@ -235,14 +258,6 @@ def _hint(cards: Sequence[ScoreCard]) -> str:
     signs = ["! worse than allowed"] if any(entry.failures for entry in entries) else []
     signs += ["? only a truth could tell"] if any(entry.doubts for entry in entries) else []
     return "; ".join([*signs, "-v shows all rows"])
-
-
-def _blocks(card: ScoreCard) -> dict[str, list[Entry]]:
-    """Return the entries of each channel."""
-    blocks: dict[str, list[Entry]] = {}
-    for entry in card.entries:
-        blocks.setdefault(entry.channel, []).append(entry)
-    return blocks
 
 
 def _reasons(columns: Iterable[str]) -> str:
@@ -256,17 +271,3 @@ def _and(names: Sequence[str]) -> str:
 
 def _wrap(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width, subsequent_indent="  "))
-
-
-def _target(column: str, entries: Iterable[Entry]) -> str:
-    """Return what is wanted in a column; a limit only if it applies to these entries."""
-    target = _TARGETS[column]
-    is_limit = target.startswith(("at least", "at most"))
-    return "" if is_limit and not any(column in entry.judged for entry in entries) else target
-
-
-def _cell(entry: Entry, column: str) -> str:
-    value = entry.values.get(column, nan)
-    is_count = column.removesuffix(AGREEMENT_WITH_RAW) in TRACK_COUNTS
-    number = "-" if isnan(value) else f"{value:.4g}" if is_count else f"{value:z.3f}"
-    return number + ("!" if column in entry.failures else "?" if column in entry.doubts else " ")
