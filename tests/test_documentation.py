@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 
 from image_translation import part2_smoothing_script
 from image_translation.cli import commands
@@ -24,6 +26,19 @@ DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")))
 SHAKING = MovieSpec(shape=(192, 192), frames=12, stage_jitter=1.0)
 FIELD = MovieSpec(shape=(192, 192), frames=2)
 
+
+def frames() -> np.ndarray:
+    """Return the phase of a movie that is no OME-Zarr, (T, Y, X) uint8."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 255, (12, 192, 192), np.uint8)
+
+
+def write_frames(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for t, frame in enumerate(frames()):
+        tifffile.imwrite(folder / f"a_t{t}.tif", frame)
+
+
 # What a reader puts in the place of a name in capitals, or has already.
 READERS_OWN: dict[str, Callable[[Path], object]] = {
     "CHECKPOINT": lambda path: shutil.copy(resolve_checkpoint("demo_ckpt"), path),
@@ -35,6 +50,10 @@ READERS_OWN: dict[str, Callable[[Path], object]] = {
     "raw.ome.zarr": lambda path: shutil.copytree("RESULTS/raw.ome.zarr", path),
     "a.ome.zarr": lambda path: shutil.copytree("RESULTS/motion.ome.zarr", path),
     "b.ome.zarr": lambda path: shutil.copytree("RESULTS/window.ome.zarr", path),
+    "movie.tif": lambda path: tifffile.imwrite(path, frames(), imagej=True, metadata={"axes": "TYX"}),
+    "plain.tif": lambda path: tifffile.imwrite(path, frames(), photometric="minisblack", metadata=None),
+    "frames": write_frames,
+    "frames/*_t*.tif": lambda path: write_frames(path.parent),
     "movie.ome.zarr": lambda path: shutil.copytree("MOVIE.ome.zarr", path),
 }
 # Commands that take long do less; the last value of an option counts.

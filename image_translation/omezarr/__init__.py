@@ -4,6 +4,7 @@ In: a path. Out: a `Store` with its `Position` objects, which read planes as (Y,
 frame by frame. Start with `store`.
 
 - `store`: open stores and read planes
+- `layout`: names of the images of plates and series
 - `metadata`: tolerant parsing of the metadata of all versions
 - `arrays`: groups and arrays, opened with zarr and tensorstore; the cache of decoded chunks
 - `chunk_files`: the files of chunks, which may be missing or change

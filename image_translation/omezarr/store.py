@@ -27,17 +27,16 @@ from image_translation.omezarr.arrays import (
 )
 from image_translation.omezarr.blank_frames import BLANK, ZERO, unfill
 from image_translation.omezarr.chunk_files import ChunkFiles
+from image_translation.omezarr.layout import plate_names, series_names
 from image_translation.omezarr.metadata import (
     AXES,
     Level,
     get_entry,
     parse_axes,
     parse_channel_names,
-    parse_images,
     parse_level,
     parse_path,
     parse_version,
-    parse_wells,
     require_known_version,
 )
 
@@ -301,39 +300,16 @@ def open_store(path: Path) -> Store:
     if "multiscales" in ome:
         return Store(path, "fov", parse_version(ome), (FOV_NAME,), ome)
     if "plate" in ome:
-        names, unreadable = _plate_names(path, ome)
+        names, unreadable = plate_names(path, ome)
         return Store(path, "plate", parse_version(ome), names, ome, unreadable)
     if "bioformats2raw.layout" in ome:
-        names = tuple(_series_names(path))
+        names = tuple(series_names(path))
         if not names:
             raise DataError(f"the image series {path} contains no images, which bioformats2raw names 0, 1, ...")
         return Store(path, "series", parse_version(read_ome_attributes(path / names[0])), names, ome)
     raise DataError(
         f"{path} is a Zarr group but not an OME-Zarr store: it has neither 'multiscales' nor 'plate' metadata"
     )
-
-
-def _plate_names(path: Path, ome: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the positions of a plate, and the unreadable wells."""
-    try:
-        wells = parse_wells(ome)
-    except ValueError as error:
-        raise DataError(f"the plate {path} has invalid metadata: {error}") from error
-    names: list[str] = []
-    problems: dict[str, Exception] = {}
-    for well in wells:
-        try:
-            names += [f"{well}/{image}" for image in parse_images(read_ome_attributes(path / well))]
-        except (DataError, ValueError) as error:
-            problems[well] = error
-    if not names:
-        raise DataError(f"the plate {path} has no readable well; {wells[0]}: {problems[wells[0]]}")
-    return tuple(names), tuple(problems)
-
-
-def _series_names(path: Path) -> list[str]:
-    names = [child.name for child in path.iterdir() if child.is_dir() and child.name.isdecimal()]
-    return sorted(names, key=int)
 
 
 def _open_position(name: str, path: Path) -> Position:

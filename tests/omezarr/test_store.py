@@ -118,13 +118,13 @@ def test_paths_that_are_not_stores(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         open_store(tmp_path / "none.zarr")
     (tmp_path / "directory").mkdir()
-    advice = (
-        r"is not an OME-Zarr store \(it contains no \.zgroup or zarr\.json\); convert other formats, for instance with"
-    )
+    advice = r"is not an OME-Zarr store \(it contains no \.zgroup or zarr\.json\); a movie can also be a TIFF file, .* convert other"
     with pytest.raises(DataError, match=advice):
         open_store(tmp_path / "directory")
     (tmp_path / "movie.tif").write_bytes(b"II*\0")
-    with pytest.raises(DataError, match="is a file; an OME-Zarr store is a directory; convert other formats"):
+    with pytest.raises(
+        DataError, match=r"is a file; an OME-Zarr store is a directory; a movie .* convert other formats"
+    ):
         open_store(tmp_path / "movie.tif")
     zarr.open_group(tmp_path / "plain.zarr", mode="w")
     with pytest.raises(DataError, match="it has neither 'multiscales' nor 'plate' metadata"):
