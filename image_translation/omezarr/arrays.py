@@ -24,7 +24,7 @@ CACHED_LAYERS = 4
 MAX_CACHE_BYTES = 2 * 2**30  # a larger chunk is decoded again for each of its planes
 _METADATA_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 UNKNOWN_CODEC = re.compile(
-    r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
+    r"(?:codec not available: |Unknown codec: |implementation for codec )'+(?P<zarr>[^']+)'|"
     r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
 )
 
