@@ -205,7 +205,8 @@ def _draw_missing_frame(size: tuple[int, int]) -> NDArray[np.uint8]:
 def _draw_texts(shape: Sequence[int], texts: Iterable[_Text]) -> NDArray[np.uint8]:
     """Draw texts at positions x, y in pixels on the background; return (height, width, 3) uint8."""
     height, width = shape
-    figure = Figure((width / DPI, height / DPI), dpi=DPI, facecolor=BACKGROUND)
+    # Slightly larger, because older Matplotlib rounds down, 977.9999 to 977, and encoders require even sizes.
+    figure = Figure(((width + 0.01) / DPI, (height + 0.01) / DPI), dpi=DPI, facecolor=BACKGROUND)
     canvas = FigureCanvasAgg(figure)
     for x, y, text, options in texts:
         defaults: dict[str, Any] = {

@@ -28,7 +28,7 @@ OTHER_FORMATS = (
     "(ND2, CZI, LIF, Micro-Manager, AVI, MP4) as 'Get your data in' of the README says"
 )
 UNKNOWN_CODEC = re.compile(
-    r"(?:codec not available: |Unknown codec: )'+(?P<zarr>[^']+)'|"
+    r"(?:codec not available: |Unknown codec: |implementation for codec )'+(?P<zarr>[^']+)'|"
     r'"(?P<tensorstore>[^"]+)" is not registered|filters are not supported'
 )
 

@@ -147,3 +147,25 @@ def test_unsupported_compression_is_named(tmp_path: Path, changes: dict[str, Any
     assert "tensorstore_spec" not in str(caught.value)
     with pytest.raises(DataError, match=found):
         open_store(array.parent).position("fov").read(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "codec not available: ''x''",
+        "Unknown codec: 'x'",
+        "An implementation for codec 'x' is not available. Register one",
+    ],
+    ids=["numcodecs", "zarr", "zarr 3.4"],
+)
+def test_a_codec_is_named_whatever_the_version_of_zarr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    array = write_image(tmp_path / "a.zarr", phase(1)) / "0"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError(message)
+
+    monkeypatch.setattr(arrays.ts, "open", refuse)
+    with pytest.raises(DataError, match=r"^the compression or filter x of the array"):
+        open_array(array, 2)
