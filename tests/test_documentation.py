@@ -78,6 +78,7 @@ NOT_RUN = {
     r"pip install|uv (sync|venv|pip)|uvx|source|nix develop": "changes the environment, or makes another",
     r"uv run pytest|uv run ruff|uv run pre-commit|uv run python -m benchmarks": "development, tested by doing it",
     r"uv run jupyter": "an editor; its notebook is tested by itself",
+    r"uv run napari": "opens a window; the plugin is tested in one",
     r"marimo|image-translation inspect(?!.* -o )": "serves a page, which is tested in a browser",
     r"image-translation fetch \w|dask ssh|ssh|curl|.*tcp://": "needs the network",
     r"tar|md5sum|read|./upload_zenodo.sh|#SBATCH": "tested with the guide to publishing",

@@ -103,7 +103,7 @@ def guess_axes(labels: Sequence[str], shape: Sequence[int]) -> LayerAxes:
 
 def finest(data: Any) -> Any:
     """Return the array of a layer: of a multiscale layer, a list of levels, the finest level."""
-    return data if hasattr(data, "dtype") else data[0]
+    return data[0] if isinstance(data, Sequence) else data
 
 
 def as_movie(data: Any, axes: LayerAxes) -> Any:

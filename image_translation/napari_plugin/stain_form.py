@@ -143,7 +143,11 @@ class StainForm(QWidget):
         """
         layer = self.layer
         if layer is None:
-            raise UsageError("no image to stain: open a movie first, for instance with File > Open Sample")
+            raise UsageError(
+                "no image to stain: open a movie of grey values first, for instance with File > Open Sample"
+            )
+        if not self.checkpoint.value:
+            raise UsageError("no network: choose a name of the list, or the file of a checkpoint")
         axes = self.axes
         axes.check(layer.axis_labels)
         channels = None

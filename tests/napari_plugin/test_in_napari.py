@@ -182,10 +182,11 @@ def test_cancelled_and_started_again(viewer: Any, widget: Any, until: Until, pha
     assert done[0]
     assert not done[-1]
     viewer.layers.clear()
-    viewer.add_image(phase[:7], name="short")
+    viewer.add_image([phase[:7], phase[:7, ::2, ::2]], name="short", multiscale=True)
     widget.button.click()
     until(lambda: not widget.is_running)
     assert widget.message.text().startswith("Done: raw, motion.")
+    assert viewer.layers["motion: Nuclei"].data.shape == (7, *phase.shape[1:])
 
 
 def test_layers_may_be_removed_while_they_fill(viewer: Any, widget: Any, until: Until, phase: np.ndarray) -> None:
@@ -203,6 +204,9 @@ def test_errors_are_shown(
     widget.start()
     assert "no image to stain" in widget.message.text()
     viewer.add_image(phase, name="cells")
+    widget.form.choose(checkpoint=" ")
+    widget.start()
+    assert widget.message.text().startswith("no network: choose")
     widget.form.choose(checkpoint="no/such.ckpt")
     widget.start()
     until(lambda: not widget.is_running)
@@ -229,7 +233,7 @@ def test_warnings_are_shown(viewer: Any, widget: Any, until: Until, phase: np.nd
     viewer.add_image(phase)
     widget.start()
     until(lambda: not widget.is_running)
-    assert "\nWarning: " in widget.message.text()
+    assert "\nWarning: 1 invalid frames" in widget.message.text()
     assert np.isnan(viewer.layers["raw: Nuclei"].data[4]).all()
     assert np.isfinite(viewer.layers["motion: Nuclei"].data[5]).all()
 
