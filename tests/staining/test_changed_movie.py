@@ -167,7 +167,7 @@ def test_another_movie_is_refused(run: Any, tmp_path: Path, caplog: pytest.LogCa
     before = snapshot(tmp_path / "out")
     write_image(movie, phase(12, seed=5))
     assert run(movie, *METHODS) == 2
-    assert "was made from another movie (positions.fov.pixels:" in caplog.text
+    assert "was made from another movie (input.positions.fov.pixels:" in caplog.text
     assert "choose another -o, or replace it with --overwrite" in caplog.text
     assert snapshot(tmp_path / "out") == before
     assert run(movie, *METHODS, "--overwrite") == 0
@@ -205,7 +205,7 @@ def test_methods_that_need_more_frames_are_left_out_until_the_movie_has_them(
 def test_a_still_is_stained(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stack = np.ascontiguousarray(phase(12).transpose(2, 1, 0, 3, 4))
     assert run(write_image(tmp_path / "in.zarr", stack)) == 0
-    assert "1 frame, 12 planes: if the planes are frames, store them along the axis t; else --z all" in caplog.text
+    assert "1 frame, 12 planes: if the planes are frames, store them along the axis t, or name it with" in caplog.text
     assert {path.name for path in (tmp_path / "out").glob("*.zarr")} == {"raw.ome.zarr", "motion.ome.zarr"}
 
 
