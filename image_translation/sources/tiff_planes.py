@@ -26,7 +26,9 @@ from image_translation.sources.tiff_metadata import TiffMetadata, read_metadata
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-_SERIOUS = re.compile(r"TiffPages|\bseries\b")  # of what tifffile logs: what concerns the structure, not single tags
+_SERIOUS = re.compile(
+    r"TiffPages?\b|TiffFrame|\bseries\b"
+)  # of what tifffile logs: what concerns the structure, not single tags
 
 
 class Planes(Protocol):
@@ -77,7 +79,7 @@ class TiffPlanes:
         long = [n for n, (axis, length) in enumerate(zip(axes, shape, strict=True)) if length > 1 or axis in "YX"]
         self.axes, self.shape = "".join(axes[n] for n in long), tuple(int(shape[n]) for n in long)
         self.dtype = np.dtype(series.dtype).newbyteorder("=")
-        with self._open(tif), _as_data_errors(path):
+        with self._open(tif), _as_data_errors(path), _messages():
             self.metadata = read_metadata(tif)
         if "S" in self.axes:
             raise UsageError(
@@ -96,10 +98,12 @@ class TiffPlanes:
         """Read a plane (Y, X) by its index along all other dimensions; a ``DataError`` if it is damaged."""
         tif, series = self._opened
         number = int(np.ravel_multi_index(index, self.shape[:-2])) if index else 0
-        with self._open(tif), _as_data_errors(self.path):
-            if self._is_one_block(series):
-                return self._read_block(tif, series, number)
-            return self._read_page(series.pages[number])
+        with self._open(tif), _as_data_errors(self.path), _messages() as messages:
+            block = self._is_one_block(series)
+            plane = self._read_block(tif, series, number) if block else self._read_page(series.pages[number])
+            if messages:
+                raise DataError(f"plane {number} of {self.path} is damaged: {messages[0]}")
+            return plane
 
     def files(self, index: tuple[int, ...]) -> list[Path]:
         """Return the file of a plane."""
@@ -195,9 +199,10 @@ class TiffPlanes:
         if was_closed:
             handle.open()
         try:
-            segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-            if any(not count or offset + count > handle.size for offset, count in segments):
-                raise DataError(f"{handle.path} is truncated: it ends before the pixels of page {page.index}")
+            offsets, counts = page.dataoffsets, page.databytecounts
+            ends = [offset + count if count else math.inf for offset, count in zip(offsets, counts, strict=False)]
+            if not offsets or len(offsets) != len(counts) or max(ends) > handle.size:
+                raise DataError(f"{handle.path} is truncated or damaged: it lacks pixels of page {page.index}")
             return np.asarray(page.asarray()).reshape(self.shape[-2:]).astype(self.dtype, copy=False)
         finally:
             if was_closed:
@@ -270,21 +275,21 @@ def _as_data_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _messages() -> Iterator[list[str]]:
-    """Collect what tifffile logs about the structure of a file, instead of showing it."""
+    """Collect what tifffile logs in this thread about the structure of a file; nothing of it is shown."""
     found: list[str] = []
+    thread = threading.get_ident()
 
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if _SERIOUS.search(text):
-                found.append(re.sub(r"^<[^>]*>\s*", "", text))
+    def collect(record: logging.LogRecord) -> bool:
+        if record.thread != thread:
+            return True
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING and _SERIOUS.search(text):
+            found.append(re.sub(r"^<[^>]*>\s*", "", text))
+        return False
 
-    logger, collector = logging.getLogger("tifffile"), Collector(logging.WARNING)
-    propagate = logger.propagate
-    logger.addHandler(collector)
-    logger.propagate = False
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(collect)
     try:
         yield found
     finally:
-        logger.removeHandler(collector)
-        logger.propagate = propagate
+        logger.removeFilter(collect)
