@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from iohub.ngff import open_ome_zarr
 
 from image_translation.errors import DataError, UsageError
 from image_translation.files import remove
@@ -24,6 +23,7 @@ from image_translation.omezarr.labels import GROUP, LabelWriter
 from image_translation.omezarr.metadata import AXES, Level
 from image_translation.omezarr.output import ImageSpec, create_store, finish_image
 from image_translation.omezarr.plane_stack import PlaneStack
+from image_translation.omezarr.plate import create_plate
 from image_translation.omezarr.statistics import DisplayWindows
 from image_translation.omezarr.store import FOV_NAME, PROVENANCE_KEY, Position, Store, open_store
 from image_translation.progress_bar import ProgressBar
@@ -83,11 +83,8 @@ def write_simulated_plate(specs: Mapping[str, MovieSpec], path: Path) -> None:
         _write_atomically(path, specs.values()) as scratch,
         ProgressBar(sum(spec.frames for spec in specs.values()), "simulating") as bar,
     ):
-        with open_ome_zarr(scratch, layout="hcs", mode="w-", channel_names=list(CHANNELS), version="0.4") as plate:
-            for name in specs:
-                plate.create_position(*name.split("/"))
+        create_plate(scratch, list(specs))
         for name, spec in specs.items():
-            remove(scratch / name)
             _write_movie(spec, scratch / name, bar)
 
 

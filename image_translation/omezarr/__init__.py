@@ -17,6 +17,7 @@ frame by frame. Start with `store`.
 - `axes`: the axes of an image as metadata, with valid units
 - `blank_frames`: invalid frames as zeros, and back
 - `output`: create output stores; add display windows and provenance
+- `plate`: create plates that copy no other
 - `plane_stack`: write the frames of a plane in complete shards, and read them back
 - `labels`: write label images
 """

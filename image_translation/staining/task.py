@@ -39,7 +39,7 @@ from image_translation.staining.stack_prediction import predict_stacks, stack_fr
 from image_translation.staining.stream import stain
 from image_translation.staining.writer import SeriesResult, Workspace
 
-LIBRARIES = ("torch", "iohub", "numpy", "scipy")
+LIBRARIES = ("torch", "zarr", "numpy", "scipy")
 
 INVALID, FAILED = "invalid_frames", "failed_frames"  # keys of the provenance
 
