@@ -12,6 +12,7 @@ from typing import Any
 import pooch
 import pytest
 import torch
+import zarr
 from support.checkpoints import NO_VISCY, SMALL_ARCHITECTURE, STACK_ARCHITECTURE, save_network
 from support.fetch_site import Site
 from support.loopback_server import LoopbackServer
@@ -31,6 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files with slow tests first, so that no process is left with one of them at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def codec_pipeline() -> Iterator[None]:
+    """Undo what iohub 0.3.11 does when it opens a store: it changes how zarr encodes in the whole process."""
+    key = "codec_pipeline.path"
+    before = zarr.config.get(key)
+    yield
+    if zarr.config.get(key) != before:
+        zarr.config.set({key: before})
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import pint
 import pytest
 import xarray as xr
 import zarr
@@ -18,6 +17,8 @@ from image_translation.napari_plugin.layer_axes import (
     interval,
     pixel_size,
 )
+
+pint = pytest.importorskip("pint", reason="napari, which brings pint, is not installed")
 
 UNIT = pint.get_application_registry()
 

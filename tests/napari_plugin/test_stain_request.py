@@ -4,12 +4,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pint
 import pytest
 
 from image_translation.errors import UsageError
 from image_translation.napari_plugin.layer_axes import LayerAxes
 from image_translation.napari_plugin.stain_request import StainRequest, parse_channels
+
+pint = pytest.importorskip("pint", reason="napari, which brings pint, is not installed")
 
 
 def request(**changes: Any) -> StainRequest:
