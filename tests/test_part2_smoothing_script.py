@@ -55,7 +55,7 @@ def test_without_arguments_the_error_suggests_demo(
         (["--methods", "blur"], "--methods blur: allowed are raw, "),
         (["--frames", "4:2"], "--frames 4:2 holds no frame"),
         (["-c", "no/such.ckpt"], "no/such.ckpt: no such file or directory"),
-        (["-o", "movie.zarr/figs"], "-o movie.zarr/figs: lies inside the store"),
+        (["-o", "movie.zarr/figs"], "-o movie.zarr/figs: lies inside the movie"),
         (["-o", "mine"], "-o mine: holds paper.pdf, which is no figure"),
         (["-o", "out", "--results", "out"], "must not hold the results out"),
         (["-o", "out/figs", "--results", "out"], "must not hold the results out, nor lie inside them"),

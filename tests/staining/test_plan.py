@@ -92,9 +92,9 @@ def test_bad_input_is_a_one_line_error_and_writes_nothing(
 def test_output_must_not_overlap_the_input(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_image(tmp_path / "raw.ome.zarr", phase())
     for output, text in {
-        movie / "results": "lies inside the store",
-        movie: "lies inside the store",
-        movie / "0" / "0" / "results": "lies inside the store",
+        movie / "results": "lies inside the movie",
+        movie: "lies inside the movie",
+        movie / "0" / "0" / "results": "lies inside the movie",
         tmp_path: "would replace the movie",
     }.items():
         caplog.clear()
