@@ -11,6 +11,7 @@ themselves as the commands save their results. The pixels are those of the comma
 - `evaluation`: the score card of movies in memory or on disk
 - `inspection`: the feature maps of every stage of a network
 - `movies`: what may be given as a movie
+- `parameter_names`: errors that name parameters where the commands name options
 """
 
 import lazy_loader

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from image_translation.api.parameter_names import parameter_names
 from image_translation.errors import UsageError, listing
 from image_translation.evaluation.alignment import Movie, Planes
 from image_translation.evaluation.options import EvaluationOptions
@@ -64,6 +65,7 @@ class Stained(Protocol):
         """Return its scores."""
 
 
+@parameter_names()
 def evaluate(
     movies: Mapping[str, NDArray[Any]] | Stained | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,

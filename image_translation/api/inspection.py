@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from image_translation.api.movies import ArrayDescription, open_movie, select_position
 from image_translation.api.networks import Network
+from image_translation.api.parameter_names import parameter_names
 from image_translation.errors import UsageError
 from image_translation.explorer.colours import to_rgb
 from image_translation.explorer.inspector import Activations, Inspector
@@ -92,6 +93,7 @@ class Inspection:
         return self.features[stage]
 
 
+@parameter_names()
 def inspect(
     movie: Any,
     checkpoint: str | os.PathLike[str] | Network,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from image_translation import normalize
 from image_translation.api.networks import Network
+from image_translation.api.parameter_names import parameter_names
 from image_translation.api.staining import StainedFrame
 from image_translation.errors import DataError, UsageError
 from image_translation.frame import Frame
@@ -20,6 +21,7 @@ from image_translation.staining.writer import prediction
 FIRST_FRAMES = 8
 
 
+@parameter_names()
 def stain_live(
     frames: Iterable[NDArray[Any]],
     network: Network,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_translation import data
+from image_translation.api.parameter_names import parameter_names
 from image_translation.errors import UsageError
 from image_translation.network.checkpoint import StateDict
 from image_translation.network.loading import ModelSpec, build_network, read_spec
@@ -94,6 +95,7 @@ class Network:
         return np.stack([image for part in parts for image in part])
 
 
+@parameter_names()
 def load_network(
     checkpoint: str | os.PathLike[str],
     *,

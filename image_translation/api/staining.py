@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from image_translation.api.movies import ArrayDescription, open_movie, select_position
 from image_translation.api.networks import Network, as_network
+from image_translation.api.parameter_names import parameter_names
 from image_translation.api.stained_movie import StainedMovie
 from image_translation.api.volumes import Volumes
 from image_translation.errors import UsageError, listing
@@ -89,7 +90,8 @@ class StainedFrames(Iterator[StainedFrame]):
 
     def __next__(self) -> StainedFrame:
         """Return the next frame."""
-        return next(self._frames)
+        with parameter_names():
+            return next(self._frames)
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +194,7 @@ class Collection:
         return StainedMovie(self._frames.plan, self.results, self._phase, found, self._frames.statistics)
 
 
+@parameter_names()
 def stain_frames(
     movie: Any,
     checkpoint: str | os.PathLike[str] | Network,

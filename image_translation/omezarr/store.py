@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,8 @@ class Position:
     dtype: np.dtype[Any]
     zarr_format: int
 
+    ONE_IS_UNKNOWN: ClassVar[bool] = True  # many writers store a size of exactly 1 where they know none
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of pixels along T, C, Z, Y, X."""
@@ -90,12 +92,12 @@ class Position:
 
     @property
     def pixel_size(self) -> float | None:
-        """Width of a pixel in micrometres; None if unknown, for which many writers store a scale of exactly 1."""
+        """Width of a pixel in micrometres; None if unknown."""
         return self.voxel_size[2]
 
     @property
     def voxel_size(self) -> tuple[float | None, float | None, float | None]:
-        """Distance of planes, and height and width of a pixel, in micrometres; None where unknown, as `pixel_size`.
+        """Distance of planes, and height and width of a pixel, in micrometres; None where unknown.
 
         A distance of exactly 1 is believed of several planes if height and width are known.
         """
@@ -103,8 +105,8 @@ class Position:
 
         def known(axis: str, *, one: bool = False) -> float | None:
             size = scale[axis]
-            valid = self.units.get(axis) == "micrometer" and 0 < size < math.inf and (one or size != 1)
-            return size if valid else None
+            valid = self.units.get(axis) == "micrometer" and 0 < size < math.inf
+            return size if valid and (one or size != 1 or not self.ONE_IS_UNKNOWN) else None
 
         y, x = known("y"), known("x")
         return known("z", one=self.shape[2] > 1 and y is not None and x is not None), y, x

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class ArrayPosition(Position):
     """
 
     array: Any
+
+    ONE_IS_UNKNOWN: ClassVar[bool] = False  # there is a unit only where a size is given
 
     @property
     def chunks(self) -> tuple[int, ...]:

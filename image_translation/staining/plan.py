@@ -318,7 +318,8 @@ def _usable_methods(series: Sequence[Series], options: SmoothOptions) -> tuple[s
             flag = "--savgol-window" if method == "savgol" else "--window"
             size = options.savgol_window if method == "savgol" else options.window
             raise UsageError(
-                f"{flag} {size} needs {needed} valid frames, and {has}; choose a smaller window, or other --methods"
+                f"{flag} {size} needs {needed} valid frames, and {has}; choose a smaller window, or leave "
+                f"{method} out of --methods"
             )
         lacking.setdefault(method, f"{method} is left out: it needs {needed} valid frames, and {has}")
     for text in lacking.values():

@@ -174,12 +174,16 @@ def test_provenance_is_json(movie: Any, network: Network) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"smooth": "blur"}, "allowed are raw, window"),
+        ({"smooth": "blur"}, "^smooth raw blur: allowed are raw, window"),
         ({"blur": 3}, "unknown options blur; allowed are backend"),
         ({"channel": "GFP"}, "GFP"),
         ({"channels": ("a",)}, "array has 2; name each"),
-        ({"z": 7}, "--z 7 is not in array"),
-        ({"smooth": "savgol", "savgol_window": 99}, "needs 99 valid frames, and array .* has 8 of 9"),
+        ({"z": 7}, "^z 7 is not in array"),
+        (
+            {"smooth": "savgol", "savgol_window": 99},
+            "^savgol_window 99 needs 99 valid frames, and array .* has 8 of 9; .* leave savgol out of smooth$",
+        ),
+        ({"statistics_window": 2}, "^statistics_window 2: must be odd"),
         ({"position": "B/1/0"}, "B/1/0 matches nothing in array; it has fov"),
     ],
 )

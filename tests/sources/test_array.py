@@ -56,6 +56,7 @@ def test_sizes_and_channels_are_those_given() -> None:
     assert position.levels[0].scale == (300, 1, 2, 0.5, 0.25)
     assert position.voxel_size == (2, 0.5, 0.25)
     assert store_array(MOVIE).position("fov").voxel_size == (None, None, None)
+    assert store_array(MOVIE, pixel_size=1).position("fov").voxel_size == (None, 1, 1)
 
 
 @pytest.mark.parametrize(
