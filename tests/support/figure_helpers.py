@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from image_translation.figures import training
 from image_translation.metrics.rows import Row
 
 
@@ -56,3 +58,9 @@ def is_hatched(axes: Axes) -> bool:
 
 def metric_rows(method: str, metric: str, numbers: Mapping[int, float], channel: str = "Nuclei") -> list[Row]:
     return [Row("0", method, channel, frame, metric, number) for frame, number in numbers.items()]
+
+
+def empty_training_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures of a training empty: they take longer than a few steps of a small network."""
+    for name in ("example_figure", "learning_curve_figure"):
+        monkeypatch.setattr(training, name, lambda *_: Figure((1, 1)))

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from support.checkpoints import NO_VISCY
+from support.figure_helpers import empty_training_figures
 from support.stores import write_plate
 
 from image_translation.training.options import TrainOptions
@@ -48,6 +49,12 @@ def options_at(plate):
         str(plate), CHANNELS[:1], CHANNELS[1:], output, patch=32, loss=(0.5, 0.5, 0.0), steps=6,
         round_steps=2, batch_size=2, rate=3e-3, device="cpu",
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _empty_figures(monkeypatch):
+    """Leave figures of trainings empty, which would take longer than the steps; those of wider fixtures are real."""
+    empty_training_figures(monkeypatch)
 
 
 @pytest.fixture
