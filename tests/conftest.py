@@ -21,6 +21,9 @@ from support.published import check_cache
 from image_translation.data import http, movie_paths
 from image_translation.network.loading import ModelSpec, build_network, read_spec
 
+PIPELINE = "codec_pipeline.path"
+OF_ZARR = zarr.config.get(PIPELINE)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give parallel test processes, and the commands that they start, one thread each."""
@@ -37,11 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def codec_pipeline() -> Iterator[None]:
     """Undo what iohub 0.3.11 does when it opens a store: it changes how zarr encodes in the whole process."""
-    key = "codec_pipeline.path"
-    before = zarr.config.get(key)
+    zarr.config.set({PIPELINE: OF_ZARR})  # a fixture of wider scope may have opened one
     yield
-    if zarr.config.get(key) != before:
-        zarr.config.set({key: before})
+    zarr.config.set({PIPELINE: OF_ZARR})
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.checkpoints import needs_viscy
 
 from benchmarks import __main__ as program
 from benchmarks import (
@@ -70,6 +71,7 @@ class _ThisProcess(fresh_process.FreshProcess):
         pass
 
 
+@needs_viscy
 def test_baseline_script_and_package_give_the_same_results(job: Job, tmp_path: Path) -> None:
     from benchmarks.pipelines import prepare
 
@@ -91,6 +93,7 @@ def test_baseline_script_and_package_give_the_same_results(job: Job, tmp_path: P
             np.testing.assert_allclose(ours.read(t, 1, 0), baseline.read(t, 1, 0), atol=1e-4)
 
 
+@needs_viscy
 def test_all_pipelines_are_timed(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(end_to_end, "FreshProcess", _ThisProcess)
     monkeypatch.setattr("benchmarks.pipelines.FIXED_SIDE", 64)
@@ -99,6 +102,7 @@ def test_all_pipelines_are_timed(job: Job, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(line.ours > 0 and line.baseline for line in lines)
 
 
+@needs_viscy
 def test_skipping_network_runs_on_every_nth_image() -> None:
     import torch
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tomllib
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -62,7 +63,8 @@ def test_the_way_of_a_frame_is_that_of_the_code() -> None:
     found = [name for name in names if re.match(rf"({packages}|frame|normalize)\.(?!py)", name)]
     assert len(found) > 25
     for name in found:
-        resolve_name(f"image_translation.{name}")
+        if find_spec("viscy") or not name.startswith("training."):
+            resolve_name(f"image_translation.{name}")
     walk = {
         "staining.run": ["staining.plan", "staining.task"],
         "staining.task": ["staining.stream"],

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from support.checkpoints import needs_viscy
 
 from image_translation import progress_bar
 from image_translation.progress_bar import ProgressBar, above_bar
@@ -48,6 +49,7 @@ def test_on_a_terminal_there_is_one_bar_and_messages_are_above_it(
     assert "drawing figures: 100%" in shown.splitlines()[-1]
 
 
+@needs_viscy
 def test_commands_say_what_they_do_before_heavy_libraries_are_imported(tmp_path: Path) -> None:
     program = """
 import sys

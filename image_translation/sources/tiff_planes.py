@@ -75,7 +75,7 @@ class TiffPlanes:
     def __init__(self, path: Path) -> None:
         self.path = path
         tif, series = self._opened
-        axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+        axes, shape = series.axes, series.shape
         long = [n for n, (axis, length) in enumerate(zip(axes, shape, strict=True)) if length > 1 or axis in "YX"]
         self.axes, self.shape = "".join(axes[n] for n in long), tuple(int(shape[n]) for n in long)
         self.dtype = np.dtype(series.dtype).newbyteorder("=")
@@ -145,7 +145,7 @@ class TiffPlanes:
 
     def _require_pages(self, series: "TiffPageSeries", stored: int) -> None:
         """Raise a ``DataError`` if the pages are not those of the metadata, or not planes."""
-        count = math.prod(series.get_shape(squeeze=False)) // max(math.prod(series.keyframe.shape), 1)
+        count = math.prod(series.shape) // max(math.prod(series.keyframe.shape), 1)
         if series.kind == "ome":
             missing = sum(page is None for page in series.pages)
             if missing:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from support.checkpoints import needs_viscy
 from support.runs import pixels, snapshot
 from support.stores import phase, write_image
 
@@ -136,7 +137,10 @@ def test_results_are_not_written_into_the_movie(tmp_path: Path, smooth: Run, cap
         lambda **given: SmoothOptions("demo_ckpt", "demo_movie", Path("out"), **given),
         lambda **given: InspectOptions("demo_ckpt", "demo_movie", Path("out"), **given),
         lambda **given: EvaluationOptions((Path("demo_movie"),), **given),
-        lambda **given: TrainOptions("demo_movie", ("Phase3D",), ("Nuclei",), Path("out"), **given),
+        pytest.param(
+            lambda **given: TrainOptions("demo_movie", ("Phase3D",), ("Nuclei",), Path("out"), **given),
+            marks=needs_viscy,
+        ),
     ],
     ids=["smooth", "inspect", "evaluate", "train"],
 )

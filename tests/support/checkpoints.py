@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ SMALL_ARCHITECTURE = Architecture(
 STACK_ARCHITECTURE = replace(SMALL_ARCHITECTURE, stem_kernel_size=(5, 2, 2), in_stack_depth=5)
 Save = Callable[..., Path]
 NO_VISCY = "VisCy is not installed: the extra train brings it"
+needs_viscy = pytest.mark.skipif(find_spec("viscy") is None, reason=NO_VISCY)
 
 
 def save_network(
