@@ -61,7 +61,7 @@ class ScoreCardWidget(QWidget):
         self.positions = QComboBox()
         self.channels = QComboBox()
         self.all_rows = QCheckBox("all metrics")
-        self.verdict = QLabel("Stain a movie first, or open a directory that image-translation smooth has written.")
+        self.verdict = QLabel("Score a stain, or open a directory that image-translation smooth has written.")
         self.table = QTableWidget()
         self._build()
 

@@ -69,7 +69,6 @@ class StainForm(QWidget):
         self._device.setToolTip("Where the network runs; auto is CUDA or an Apple GPU, if there is one.")
         self._layers.setToolTip("The label-free movie: quantitative phase, or what the network was trained on.")
         self._layers.currentIndexChanged.connect(self._guess_axes)
-        self._summary.setWordWrap(True)
         methods = QHBoxLayout()
         for name, tip in METHODS.items():
             self._methods[name].setToolTip(tip)
@@ -230,4 +229,4 @@ def _describe(layer: Any, axes: LayerAxes) -> str:
     step, size = interval(layer.scale, layer.units, axes), pixel_size(layer.scale, layer.units, axes)
     parts.append("time step unknown" if step is None else f"{step:g} s apart")
     parts.append("pixel size unknown" if size is None else f"{size[-1]:.4g} µm per pixel")
-    return ", ".join(parts)
+    return "\n".join(parts)  # a label that wraps lines itself is cut off where the window is low

@@ -73,7 +73,7 @@ def test_the_sample_is_stained_as_by_the_command(
     assert [layer.name for layer in viewer.layers] == ["Phase3D", "truth: Nuclei", "truth: Membrane"]
     assert [layer.visible for layer in viewer.layers] == [True, False, False]
     assert phase.axis_labels == ("t", "y", "x")
-    assert widget.form.summary == "12 frames of 64 x 96 pixels, 300 s apart, 0.5 µm per pixel"
+    assert widget.form.summary == "12 frames of 64 x 96 pixels\n300 s apart\n0.5 µm per pixel"
     assert [str(unit) for unit in phase.units] == ["second", "micrometer", "micrometer"]
     np.testing.assert_array_equal(phase.scale, (300, 0.5, 0.5))
 
