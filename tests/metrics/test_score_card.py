@@ -19,9 +19,6 @@ from image_translation.metrics.score_card import (
 )
 from image_translation.metrics.score_card_text import format_score_card
 
-movie = cache(cells_movie)
-
-
 HARMFUL = {name: lambda m, cheat=cheat: cheat(m.raw) for name, cheat in CHEATS.items()} | {
     "early": lambda m: half_a_frame_early(m.raw, m.flow),
     "steady with gain": lambda m: with_gain_flicker(m.steady),
@@ -50,7 +47,7 @@ FAILS_WITH_TRUTH = {
 
 @cache
 def card_of(*, truth: bool, phase: bool = True) -> ScoreCard:
-    m = movie()
+    m = cells_movie()
     movies = {"steady": m.steady, **{name: method(m).astype(np.float32) for name, method in HARMFUL.items()}}
     evaluator = Evaluator("0", CHANNELS, dict.fromkeys(movies, 0.0), truth=truth)
     rows = []

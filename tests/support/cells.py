@@ -1,6 +1,7 @@
 """A small synthetic movie of moving cells: phase, true stains, a prediction with flicker and one without."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -23,6 +24,7 @@ class CellMovie:
     flow: np.ndarray
 
 
+@cache
 def cells_movie(frames: int = 14, seed: int = 0, flicker: float = 1.0, speed: float = 1.5) -> CellMovie:
     """Render nine cells with textured nuclei and bright outlines, each with a constant velocity of its own.
 
@@ -66,5 +68,7 @@ def cells_movie(frames: int = 14, seed: int = 0, flicker: float = 1.0, speed: fl
             points = np.stack([y, x]) + (other - t) * motion[t]
             for c in range(2):
                 steady[t, c] += map_coordinates(raw[other, c], points, order=3, mode="nearest") / len(near)
-    arrays = (phase, truth, raw, steady, motion[:-1])
-    return CellMovie(*(array.astype(np.float32) for array in arrays))
+    arrays = [array.astype(np.float32) for array in (phase, truth, raw, steady, motion[:-1])]
+    for array in arrays:
+        array.setflags(write=False)  # they are shared by tests
+    return CellMovie(*arrays)
