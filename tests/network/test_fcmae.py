@@ -128,7 +128,7 @@ def test_prediction_does_not_depend_on_the_other_images_of_a_batch(network_class
 
 
 def test_building_does_not_import_viscy_or_its_dependencies(tiny_checkpoint: Path) -> None:
-    heavy = ("viscy", "monai", "timm", "torchvision", "lightning", "sympy")
+    heavy = ("viscy", "monai", "timm", "torchvision", "lightning")
     code = (
         "import sys, torch\n"
         "before = set(sys.modules)\n"
