@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.checkpoints import NO_VISCY, save_network
+from support.figure_helpers import draw_no_figures
 from support.runs import pixels
 
 from image_translation.cli.commands import main
@@ -63,8 +64,9 @@ def checkpoint(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_a_network_of_a_published_shape_runs_from_the_file_to_the_score(
-    checkpoint: Path, movie: Path, tmp_path: Path
+    checkpoint: Path, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    draw_no_figures(monkeypatch)
     output, depth = tmp_path / "out", PLANES[checkpoint.stem]
     arguments = ["-c", str(checkpoint), "-m", str(movie), "--device", "cpu"]
     planes = ["--z", "9:11"] if depth > 1 else ["--z", "9"]  # all of them would take long

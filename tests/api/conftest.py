@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.figure_helpers import draw_no_figures
 from support.stores import phase, write_image
 
 from image_translation.api.networks import Network, load_network
@@ -44,7 +45,9 @@ def by_command(store: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.Temp
     """What the command makes of it."""
     output = tmp_path_factory.mktemp("api") / "out"
     command = ["smooth", "-c", tiny_checkpoint, "-m", store, "-o", output, "--methods", *METHODS, "--device", "cpu"]
-    assert main([str(argument) for argument in command]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        draw_no_figures(patch)
+        assert main([str(argument) for argument in command]) == 0
     return output
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from support.figure_helpers import draw_no_figures
 from support.stores import phase, write_image
 
 from image_translation.cli import program
@@ -19,7 +20,6 @@ from image_translation.cli.commands import main
 from image_translation.errors import UsageError
 from image_translation.omezarr.selection import select_channel
 from image_translation.omezarr.store import open_store
-from image_translation.staining import run as run_module
 from image_translation.staining.journal import PARTIAL
 
 SCRIPT = Path(__file__).parents[2] / "image_translation" / "part2_smoothing_cli.py"
@@ -197,7 +197,7 @@ def test_kill_interrupt_and_resume(
     assert "Traceback" not in err
     assert {path.name for path in (tmp_path / "cut").iterdir()} == {PARTIAL}
 
-    monkeypatch.setattr(run_module, "write_figures", lambda *arguments, **_: arguments[-1].mkdir())
+    draw_no_figures(monkeypatch)
     assert main(["smooth", *cut]) == 0
     assert main(["smooth", *arguments, "-o", str(tmp_path / "whole")]) == 0
     for method in ("raw", "window", "savgol"):

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from support.figure_helpers import draw_no_figures
 from support.runs import pixels
 
 from image_translation.cli.commands import main
 from image_translation.data import lookup
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.store import open_store
-from image_translation.staining import run
 
 Until = Callable[..., None]
 METHODS = ("raw", "motion", "savgol")
@@ -29,7 +29,7 @@ def smoothed(movie: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("smoothed") / "out"
     arguments = ["-c", "demo_ckpt", "-m", str(movie), "-o", str(output), "--device", "cpu", "--methods", *METHODS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "write_figures", lambda *arguments, **_: arguments[-1].mkdir())
+        draw_no_figures(patch)
         assert main(["smooth", *arguments]) == 0
     return output
 

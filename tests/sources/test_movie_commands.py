@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from support.checkpoints import needs_viscy
+from support.figure_helpers import draw_no_figures
 from support.runs import pixels, snapshot
 from support.stores import phase, write_image
 
@@ -16,7 +17,6 @@ from image_translation.evaluation.options import EvaluationOptions
 from image_translation.explorer.options import InspectOptions
 from image_translation.network.predictor import Predictor
 from image_translation.omezarr.store import open_store
-from image_translation.staining import run as run_module
 from image_translation.staining.options import SmoothOptions
 from image_translation.training.options import TrainOptions
 
@@ -37,7 +37,7 @@ def write_frames(folder: Path, frames: np.ndarray, start: int = 0) -> Path:
 @pytest.fixture
 def smooth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command without its figures; return the directory of the results."""
-    monkeypatch.setattr(run_module, "write_figures", lambda *arguments, **_: arguments[-1].mkdir(exist_ok=True))
+    draw_no_figures(monkeypatch)
 
     def run(movie: object, *options: str, output: str = "out", code: int = 0) -> Path:
         path = tmp_path / output

@@ -15,11 +15,12 @@ import pytest
 import torch
 import zarr
 from support import jittered
+from support.figure_helpers import draw_no_figures
 from support.stores import phase, write_plate
 
 from image_translation.cli.commands import main
 from image_translation.errors import DataError
-from image_translation.staining import cluster, run
+from image_translation.staining import cluster
 from image_translation.staining.journal import PARTIAL
 
 pytestmark = [
@@ -29,6 +30,11 @@ pytestmark = [
 NAMES = ["A/1/0", "A/2/0", "B/1/0", "B/2/0"]
 METHODS = ("raw", "window", "motion")
 FAST = ("raw", "window")
+WITHOUT_FIGURES = """
+from image_translation.cli import run
+from image_translation.staining import run as stain
+
+stain.write_figures = lambda *arguments, **_: arguments[-1].mkdir()"""
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +51,7 @@ def workers() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_no_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def draw_nothing(*arguments: Any, **_: Any) -> None:
-        arguments[-1].mkdir()
-
-    monkeypatch.setattr(run, "write_figures", draw_nothing)
+    draw_no_figures(monkeypatch)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -193,7 +196,7 @@ def begin(movie: Path, tmp_path: Path, *options: str) -> subprocess.Popen[str]:
         [
             sys.executable,
             "-c",
-            f"from image_translation.cli import run\nimport sys\nsys.argv[1:] = {arguments!r}\nrun()",
+            f"{WITHOUT_FIGURES}\nimport sys\nsys.argv[1:] = {arguments!r}\nrun()",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ from matplotlib.text import Text
 
 from image_translation.figures import training
 from image_translation.metrics.rows import Row
+from image_translation.staining import run
 
 
 def random_stack(*shape: int, seed: int = 0) -> np.ndarray:
@@ -58,6 +59,11 @@ def is_hatched(axes: Axes) -> bool:
 
 def metric_rows(method: str, metric: str, numbers: Mapping[int, float], channel: str = "Nuclei") -> list[Row]:
     return [Row("0", method, channel, frame, metric, number) for frame, number in numbers.items()]
+
+
+def draw_no_figures(patch: pytest.MonkeyPatch) -> None:
+    """Let runs leave their figures out: a small movie is stained in a second, and drawn in ten."""
+    patch.setattr(run, "write_figures", lambda *arguments, **_: arguments[-1].mkdir(exist_ok=True))
 
 
 def empty_training_figures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from support.checkpoints import NO_VISCY
-from support.figure_helpers import empty_training_figures
+from support.figure_helpers import draw_no_figures, empty_training_figures
 from support.stores import write_plate
 
 from image_translation.training.options import TrainOptions
@@ -53,8 +53,9 @@ def options_at(plate):
 
 @pytest.fixture(autouse=True)
 def _empty_figures(monkeypatch):
-    """Leave figures of trainings empty, which would take longer than the steps; those of wider fixtures are real."""
+    """Leave figures empty, which would take longer than all else; those of wider fixtures are real."""
     empty_training_figures(monkeypatch)
+    draw_no_figures(monkeypatch)
 
 
 @pytest.fixture
