@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from image_translation.errors import DataError, UsageError
 
 OPTION = re.compile(r"(?<![\w-])--([a-z]\w*(?:-\w+)*)")
-OTHERWISE = {"methods": "smooth"}
+OTHERWISE = {"methods": "smooth", "keep_units": "rescale"}
 """Parameters that are not called as the option is."""
 
 

@@ -13,6 +13,7 @@ from image_translation.errors import DataError, UsageError
         ("--statistics-window 2: must be odd", "statistics_window 2: must be odd"),
         ("needs --statistics-over timepoint", "needs statistics_over timepoint"),
         ("leave it out of --methods", "leave it out of smooth"),
+        ("--keep-units: applies to", "rescale: applies to"),
         ("a--b.tif -- lost: my--z", "a--b.tif -- lost: my--z"),
     ],
 )

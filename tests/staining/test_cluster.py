@@ -15,7 +15,6 @@ import pytest
 import torch
 import zarr
 from support import jittered
-from support.figure_helpers import draw_no_figures
 from support.stores import phase, write_plate
 
 from image_translation.cli.commands import main
@@ -50,8 +49,7 @@ def workers() -> Iterator[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_no_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    draw_no_figures(monkeypatch)
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
